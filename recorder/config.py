@@ -1,0 +1,87 @@
+"""What a run is asked to do, as frozen structures.
+
+Everything is checked before anything is opened; what cannot be is refused
+with a `ConfigError` that names what is legal.
+"""
+
+import hashlib
+from pathlib import Path
+
+import msgspec
+
+from recorder.errors import ConfigError
+
+
+class CaptureConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """One source to record.
+
+    Attributes:
+        source: Name of the feed.
+        markets: In the venue's spelling.
+        streams: ``NAME[:PARAMETER]``.
+        store: Folder of the data set.
+        options: What ``-O`` gave.
+        stop_after_seconds: How long to record; None for no limit.
+        stop_at_ns: When to stop, nanoseconds since 1970 UTC; None for never.
+        ws_url: Instead of the feed's own address.
+        rest_url: Instead of the feed's own address.
+        job: Name of the job; None for one made from the rest.
+        is_archiving: Whether every frame is kept verbatim as well.
+        rotate_seconds: Age at which a journal becomes a segment.
+        flush_seconds: What a killed process may lose at most.
+    """
+
+    source: str
+    markets: tuple[str, ...]
+    streams: tuple[str, ...]
+    store: Path
+    options: dict[str, str] = {}
+    stop_after_seconds: float | None = None
+    stop_at_ns: int | None = None
+    ws_url: str | None = None
+    rest_url: str | None = None
+    job: str | None = None
+    is_archiving: bool = False
+    rotate_seconds: float = 900.0  # a quarter of an hour: small journals
+    flush_seconds: float = 1.0  # what people accept to lose in a power cut
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be.
+
+        Raises:
+            ConfigError: With what to give instead.
+        """
+        if not self.markets:
+            raise ConfigError("name at least one market with -m, as in -m BTC_USDT")
+        if not self.streams:
+            raise ConfigError("name at least one stream with -s, as in -s trades")
+        for market in self.markets:
+            if not market or market != market.strip() or not market.isprintable():
+                raise ConfigError(f"{market!r} is not the name of a market")
+        if not 0.05 <= self.flush_seconds <= 60:
+            raise ConfigError("--flush must lie between 50ms and 1m")
+        if not 1 <= self.rotate_seconds <= 86_400:
+            raise ConfigError("--rotate must lie between 1s and 24h")
+        if self.stop_after_seconds is not None and self.stop_after_seconds <= 0:
+            raise ConfigError("--duration must be longer than nothing")
+        if self.job is not None and not (self.job.strip() and self.job.isprintable()):
+            raise ConfigError("--job needs a name that can be printed")
+
+
+def job_name(config: CaptureConfig, streams: tuple[str, ...]) -> str:
+    """Return the name of a job: as given, or made from what it records.
+
+    Args:
+        config: What is asked for.
+        streams: Its streams in canonical form.
+    """
+    if config.job is not None:
+        return config.job
+    facts = (
+        sorted(config.options.items()),
+        sorted(set(config.markets)),
+        sorted(streams),
+        config.ws_url,
+    )
+    digest = hashlib.sha256(msgspec.json.encode(facts)).hexdigest()
+    return f"{config.source}-{digest[:8]}"

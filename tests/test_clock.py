@@ -1,0 +1,53 @@
+"""Time has one source; receive times never repeat and never step back."""
+
+import time
+
+import pytest
+
+from recorder import clock
+from recorder.clock import SystemClock, monotonic_ns, wall_ns
+
+
+@pytest.fixture
+def wall(monkeypatch):
+    """Let the wall clock show these times, one after the other."""
+
+    def wall(*readings):
+        left = iter(readings)
+        monkeypatch.setattr(clock.time, "time_ns", lambda: next(left))
+
+    return wall
+
+
+def test_receive_times_are_the_wall_clock_as_long_as_it_goes_on(wall):
+    wall(100, 101, 5_000)
+    system = SystemClock()
+
+    assert [system.now_ns() for _ in range(3)] == [100, 101, 5_000]
+
+
+def test_a_wall_clock_that_stands_or_steps_back_still_gives_new_times(wall):
+    wall(100, 100, 40, 99, 103, 104)
+    system = SystemClock()
+
+    assert [system.now_ns() for _ in range(6)] == [100, 101, 102, 103, 104, 105]
+
+
+def test_the_wall_clock_may_step_back(wall):
+    wall(100, 40)
+
+    assert [wall_ns(), wall_ns()] == [100, 40]
+
+
+def test_the_system_clock_tells_the_time_of_today():
+    before = time.time_ns()
+
+    assert before <= SystemClock().now_ns() <= time.time_ns()
+
+
+def test_durations_are_measured_by_a_clock_that_never_steps(wall):
+    wall()
+
+    first = monotonic_ns()
+
+    assert 0 <= monotonic_ns() - first < 10**10

@@ -1,0 +1,366 @@
+"""The sequence check against the truth: books whose every change is known."""
+
+import pytest
+from hypothesis import given, strategies as st
+
+from recorder import continuity as c
+from recorder.continuity import Continuity
+
+
+KEYS = 4
+
+
+def truth_at(change: int) -> dict[int, int]:
+    """The true book after a change: change n sets key n % KEYS to n."""
+    return {number % KEYS: number for number in range(1, change + 1)}
+
+
+def net(first: int, last: int) -> dict[int, int]:
+    """What an update with the changes from first to last says."""
+    return {number % KEYS: number for number in range(first, last + 1)}
+
+
+class Caller:
+    """Does what the docstring of `Continuity` asks of a caller."""
+
+    def __init__(self) -> None:
+        self.chain = Continuity()
+        self.book: dict[int, int] = {}
+        self.held: list[tuple[int, int]] = []
+
+    def update(self, first: int, last: int) -> c.Verdict:
+        verdict = self.chain.update(first, last)
+        if verdict.action == c.APPLY:
+            self.held.clear()
+            self.book.update(net(first, last))
+        elif verdict.action == c.RESTART:
+            self.held = [(first, last)]
+        elif verdict.action == c.HOLD:
+            self.held.append((first, last))
+        return verdict
+
+    def snapshot(self, base: int, *, is_in_band: bool = False) -> c.Verdict:
+        verdict = self.chain.snapshot(base, is_in_band=is_in_band)
+        if verdict.action == c.ADOPT:
+            self.book = truth_at(base)
+            for first, last in self.held:
+                if last > base:
+                    self.book.update(net(first, last))
+            self.held.clear()
+        return verdict
+
+    def lost(self) -> c.Verdict:
+        self.held.clear()
+        return self.chain.lost()
+
+    def crossed(self) -> c.Verdict:
+        self.held.clear()
+        return self.chain.crossed()
+
+
+SIZES = st.lists(st.integers(1, 4), min_size=1, max_size=30)
+FAULTS = st.sampled_from(
+    [
+        "none",
+        "none",
+        "none",
+        "drop",
+        "double",
+        "lost",
+        "crossed",
+        "fresh",
+        "old",
+        "full",
+    ]
+)
+
+
+@given(SIZES, st.data())
+def test_a_book_called_known_is_the_true_book_whatever_is_missing(sizes, data):
+    caller, last, sent = Caller(), 0, []
+
+    for size in sizes:
+        first, last = last + 1, last + size
+        fault = data.draw(FAULTS)
+        if fault == "drop":
+            continue
+        if fault == "lost":
+            caller.lost()
+        elif fault == "crossed":
+            caller.crossed()
+        elif fault == "fresh":
+            caller.snapshot(data.draw(st.integers(max(0, last - 3), last + 3)))
+        elif fault == "old":
+            caller.snapshot(data.draw(st.integers(0, last)))
+        elif fault == "full":
+            caller.snapshot(last, is_in_band=True)
+        elif fault == "double" and sent:
+            caller.update(*data.draw(st.sampled_from(sent)))
+        sent.append((first, last))
+        caller.update(first, last)
+
+        if caller.chain.is_live:
+            assert caller.book == truth_at(caller.chain.applied)
+
+
+@given(SIZES, st.data())
+def test_a_whole_chain_is_known_from_a_snapshot_that_reaches_back_to_it(sizes, data):
+    caller, last = Caller(), 10
+    bounds = []
+    for size in sizes:
+        first, last = last + 1, last + size
+        caller.update(first, last)
+        bounds.append(last)
+    base = data.draw(st.integers(10, last + 5))
+
+    caller.snapshot(base)
+    for size in sizes:
+        first, last = last + 1, last + size
+        caller.update(first, last)
+
+        assert caller.chain.is_live
+        assert caller.chain.applied == max(base, last)
+        assert caller.book == truth_at(caller.chain.applied)
+
+
+@given(SIZES, st.data())
+def test_a_loss_of_nothing_is_over_with_the_next_update(sizes, data):
+    caller, last = Caller(), 0
+    base = data.draw(st.integers(0, sizes[0]))
+    caller.snapshot(base)
+
+    for size in sizes:
+        if data.draw(st.booleans()):
+            caller.lost()
+            assert not caller.chain.is_live
+        first, last = last + 1, last + size
+        caller.update(first, last)
+
+        if last > base:
+            assert caller.chain.is_live
+            assert caller.chain.applied == last
+            assert caller.book == truth_at(last)
+
+
+@given(SIZES, st.data())
+def test_any_single_lost_update_is_one_row_gap(sizes, data):
+    missing = data.draw(st.integers(1, len(sizes)))
+    chain, last = Continuity(), 0
+    gaps = []
+
+    for number, size in enumerate([*sizes, 1, 1]):
+        first, last = last + 1, last + size
+        if number != missing:
+            verdict = chain.update(first, last)
+            if verdict.is_row_gap:
+                gaps.append(number)
+
+    assert gaps == [missing + 1]
+
+
+STEPS = st.one_of(
+    st.tuples(st.just("update"), st.integers(0, 12), st.integers(0, 4)),
+    st.tuples(st.just("snapshot"), st.none() | st.integers(0, 14), st.booleans()),
+    st.tuples(st.just("bare"), st.none(), st.none()),
+    st.tuples(st.just("lost"), st.none(), st.none()),
+    st.tuples(st.just("crossed"), st.none(), st.none()),
+)
+
+
+def take(chain: Continuity, step: tuple[str, int, int]) -> c.Verdict:
+    name, one, other = step
+    if name == "update":
+        return chain.update(one, one + other)
+    if name == "snapshot":
+        return chain.snapshot(one, is_in_band=other)
+    if name == "bare":
+        return chain.update(None, None)
+    return chain.lost() if name == "lost" else chain.crossed()
+
+
+@given(st.lists(STEPS, max_size=25))
+def test_no_input_occurs_where_the_table_excludes_it(steps):
+    chain = Continuity()
+
+    for step in steps:
+        before = chain.state
+        verdict = take(chain, step)
+
+        assert chain.state in range(len(c.STATE_NAMES))
+        assert verdict.action in range(len(c.ACTION_NAMES))
+        assert verdict.was_live == (before == c.LIVE)
+        assert verdict.is_live == chain.is_live
+
+
+@given(st.lists(STEPS, max_size=25), st.integers(0, 14), st.integers(0, 4))
+def test_the_fast_way_takes_only_what_update_would_apply(steps, first, more):
+    fast, slow = Continuity(), Continuity()
+    for step in steps:
+        take(fast, step)
+        take(slow, step)
+
+    taken = fast.follows(first, first + more)
+    verdict = slow.update(first, first + more)
+
+    if taken:
+        assert (verdict.action, verdict.is_row_gap, verdict.is_double) == (
+            c.APPLY,
+            False,
+            False,
+        )
+        assert verdict.was_live
+        assert fast.__getattribute__("_fields") == slow.__getattribute__("_fields")
+
+
+def test_the_fast_way_takes_an_update_that_continues_a_live_chain():
+    chain = live(10)
+    chain.update(11, 12)
+
+    assert chain.follows(13, 15)
+    assert (chain.applied, chain.received) == (15, 15)
+    assert not chain.follows(17, 18)
+    assert chain.applied == 15
+
+
+def test_every_excluded_input_is_excluded_with_its_action():
+    entries = [entry for row in c.TRANSITIONS for entry in row]
+
+    assert all(len(row) == len(c.INPUT_NAMES) for row in c.TRANSITIONS)
+    assert all((state == -1) == (action == -1) for state, action in entries)
+
+
+def live(base: int) -> Continuity:
+    chain = Continuity()
+    chain.snapshot(base, is_in_band=False)
+    return chain
+
+
+def test_the_first_update_must_bridge_the_snapshot_and_later_ones_continue():
+    chain = live(10)
+
+    assert chain.update(8, 10).action == c.SKIP
+    assert chain.update(9, 12).action == c.APPLY
+    assert chain.update(13, 13).action == c.APPLY
+    assert chain.update(12, 14).action == c.RESTART
+    assert not chain.is_live
+
+
+def test_an_update_that_was_received_is_a_double_and_changes_nothing():
+    chain = live(10)
+    chain.update(11, 12)
+
+    verdict = chain.update(11, 12)
+
+    assert verdict.is_double
+    assert verdict.action == c.SKIP
+    assert verdict.applied == 12
+
+
+def test_a_snapshot_older_than_what_is_held_is_refused():
+    chain = Continuity()
+    chain.update(20, 22)
+
+    assert chain.snapshot(18, is_in_band=False).action == c.REFUSE
+    assert chain.snapshot(19, is_in_band=False).action == c.ADOPT
+    assert chain.applied == 22
+
+
+def test_a_snapshot_older_than_a_known_book_is_left_alone():
+    chain = live(10)
+
+    verdict = chain.snapshot(9, is_in_band=True)
+
+    assert verdict.is_double
+    assert chain.applied == 10
+
+
+def test_after_a_loss_a_snapshot_with_lower_ids_is_adopted():
+    chain = live(1000)
+    chain.lost()
+
+    assert chain.snapshot(5, is_in_band=False).action == c.ADOPT
+    assert chain.update(6, 7).action == c.APPLY
+
+
+def test_doubles_after_a_loss_do_not_keep_the_chain_from_going_on():
+    chain = live(10)
+    chain.update(11, 14)
+    chain.lost()
+
+    first = chain.update(9, 12)
+    second = chain.update(13, 14)
+    third = chain.update(15, 15)
+
+    assert [first.action, second.action, third.action] == [c.RESTART, c.HOLD, c.APPLY]
+    assert not first.is_double
+    assert third.applied == 15
+
+
+def test_a_snapshot_is_still_bridged_after_a_loss():
+    chain = live(10)
+    chain.lost()
+
+    assert chain.update(9, 12).applied == 12
+
+
+def test_a_crossed_book_is_not_mended_by_an_update():
+    chain = live(10)
+    chain.update(11, 11)
+    chain.crossed()
+
+    assert chain.update(12, 12).action == c.RESTART
+    assert chain.snapshot(10, is_in_band=False).action == c.REFUSE
+    assert chain.snapshot(11, is_in_band=False).action == c.ADOPT
+
+
+def test_a_crossed_book_is_not_mended_by_a_loss():
+    chain = live(10)
+    chain.crossed()
+    chain.lost()
+
+    assert chain.update(11, 11).action == c.RESTART
+
+
+def test_without_ids_a_snapshot_starts_and_a_loss_ends_the_book():
+    chain = Continuity()
+
+    assert chain.update(None, None).action == c.SKIP
+    assert chain.snapshot(None, is_in_band=True).action == c.ADOPT
+    assert chain.update(None, None).action == c.APPLY
+    assert chain.update(None, None).applied is None
+    assert chain.lost().action == c.DROP
+    assert chain.update(None, None).action == c.SKIP
+    assert chain.snapshot(None, is_in_band=True).is_live
+
+
+def test_a_snapshot_without_id_is_of_no_use_to_updates_with_ids():
+    chain = Continuity()
+    chain.update(5, 6)
+
+    assert chain.snapshot(None, is_in_band=True).action == c.REFUSE
+
+
+def test_impossible_ids_are_refused():
+    chain = Continuity()
+
+    with pytest.raises(ValueError, match="both ids or none"):
+        chain.update(5, None)
+    with pytest.raises(ValueError, match="run backwards: 5 to 4"):
+        chain.update(5, 4)
+    with pytest.raises(ValueError, match="id -7"):
+        chain.snapshot(-7, is_in_band=True)
+
+
+def test_the_state_has_a_name():
+    chain = Continuity()
+    names = [chain.state_name]
+    chain.update(5, 6)
+    names.append(chain.state_name)
+    assert chain.held_first == 5
+    assert chain.received == 6
+    chain.snapshot(6, is_in_band=False)
+    names.append(chain.state_name)
+    chain.lost()
+    names.append(chain.state_name)
+
+    assert names == ["unsynced", "aligning", "live", "broken"]

@@ -1,0 +1,210 @@
+"""The shapes of Gate spot's v4 results and REST answers, as they are sent."""
+
+from typing import Final, Literal
+
+import msgspec
+
+from recorder.errors import WireError
+from recorder.model import Chain, DepthUpdate, RawLevels
+from recorder.sources._gate import (
+    MILLISECOND_NS,
+    Id,
+    Known,
+    Milliseconds,
+    check_utf8,
+    decoded,
+    keys,
+    levels_of,
+)
+from recorder.sources._gate_v4 import Push
+
+
+class Trade(msgspec.Struct, gc=False):
+    """One trade; a frame holds one."""
+
+    id: Id
+    create_time_ms: str
+    side: Literal["buy", "sell"]
+    currency_pair: str
+    amount: str
+    price: str
+    range: str | None = None
+    id_market: Id | None = None
+
+    def range_ids(self) -> tuple[int | None, int | None]:
+        """Return first and last number of ``range``, which is ``"a-b"``.
+
+        Raises:
+            WireError: If it is not of that form.
+        """
+        if self.range is None:
+            return None, None
+        first, _, last = self.range.partition("-")
+        if not (
+            self.range.isascii()
+            and first.isdigit()
+            and last.isdigit()
+            and max(len(first), len(last)) <= _RANGE_DIGITS
+        ):
+            raise WireError(f"not a range of trades: {self.range!r}")
+        return int(first), int(last)
+
+
+class Depth(
+    msgspec.Struct,
+    gc=False,
+    rename={
+        "market": "s",
+        "first_update_id": "U",
+        "last_update_id": "u",
+        "bids": "b",
+        "asks": "a",
+        "is_full": "full",
+    },
+):
+    """An order book update; ``t`` is in milliseconds.
+
+    The sides stay raw: whether they hold levels is judged by the store, which
+    reads them in bulk.
+    """
+
+    t: Milliseconds
+    market: str
+    last_update_id: Id
+    bids: msgspec.Raw
+    asks: msgspec.Raw
+    first_update_id: Id | None = None
+    is_full: bool = False
+
+
+class DepthPush(msgspec.Struct, gc=False):
+    """A whole depth push, and nothing else."""
+
+    channel: Literal["spot.order_book_update"]
+    event: Literal["update"]
+    result: Depth
+    error: None = None
+
+
+class Kline(
+    msgspec.Struct,
+    gc=False,
+    rename={
+        "open": "o",
+        "high": "h",
+        "low": "l",
+        "close": "c",
+        "name": "n",
+        "turnover": "v",
+        "volume": "a",
+        "is_closed": "w",
+    },
+):
+    """A candlestick; ``t`` is a text of seconds, the name ``1m_BTC_USDT``."""
+
+    t: str
+    open: str
+    high: str
+    low: str
+    close: str
+    name: str
+    turnover: str | None = None
+    volume: str | None = None
+    is_closed: bool | None = None
+
+
+class Ticker(msgspec.Struct, gc=False):
+    """A summary of 24 hours."""
+
+    currency_pair: str
+    last: str | None = None
+    lowest_ask: str | None = None
+    highest_bid: str | None = None
+    change_percentage: str | None = None
+    base_volume: str | None = None
+    quote_volume: str | None = None
+    high_24h: str | None = None
+    low_24h: str | None = None
+
+
+class Bbo(
+    msgspec.Struct,
+    gc=False,
+    rename={
+        "update_id": "u",
+        "market": "s",
+        "bid_price": "b",
+        "bid_amount": "B",
+        "ask_price": "a",
+        "ask_amount": "A",
+    },
+):
+    """Best bid and offer; ``t`` is in milliseconds."""
+
+    t: Milliseconds
+    update_id: Id
+    market: str
+    bid_price: str
+    bid_amount: str
+    ask_price: str
+    ask_amount: str
+
+
+class _Snapshot(msgspec.Struct, gc=False):
+    id: Id
+    asks: msgspec.Raw
+    bids: msgspec.Raw
+    current: Milliseconds | None = None
+
+
+DEPTH_PUSH: Final = msgspec.json.Decoder(DepthPush)
+PUSHED_DEPTH: Final = msgspec.json.Decoder(Push[Depth])
+DEPTH: Final = msgspec.json.Decoder(Depth)
+PUSHED_TRADE: Final = msgspec.json.Decoder(Push[Trade])
+TRADE: Final = msgspec.json.Decoder(Trade)
+PUSHED_KLINE: Final = msgspec.json.Decoder(Push[Kline])
+KLINE: Final = msgspec.json.Decoder(Kline)
+PUSHED_TICKER: Final = msgspec.json.Decoder(Push[Ticker])
+TICKER: Final = msgspec.json.Decoder(Ticker)
+PUSHED_BBO: Final = msgspec.json.Decoder(Push[Bbo])
+BBO: Final = msgspec.json.Decoder(Bbo)
+_SNAPSHOT: Final = msgspec.json.Decoder(_Snapshot)
+_RANGE_DIGITS: Final = 18  # so that each number fits 64 bits
+
+KNOWN: Final[dict[str, Known]] = {
+    "spot.trades": keys(
+        "id create_time create_time_ms side currency_pair amount price range "
+        "id_market stock money trade_mode"
+    ),
+    "spot.tickers": keys(
+        "currency_pair last lowest_ask highest_bid change_percentage base_volume "
+        "quote_volume high_24h low_24h"
+    ),
+    "spot.book_ticker": keys("t u s b B a A"),
+    "spot.candlesticks": keys("t v c h l o n a w"),
+    "spot.order_book_update": keys("t full l e E s U u b a"),
+}
+"""Keys of a result that a document or a recording shows, used or not."""
+
+
+def snapshot_of(chain: Chain, body: bytes, depth_limit: int) -> DepthUpdate[RawLevels]:
+    """Return a REST book as a snapshot; in 2021 it told no time.
+
+    Raises:
+        WireError: If the body does not fit, also if it carries no id.
+    """
+    if not body.isascii():
+        check_utf8(body)
+    book = decoded(_SNAPSHOT, body)
+    return DepthUpdate(
+        market=chain.market,
+        stream=chain.stream,
+        ts_event=book.current * MILLISECOND_NS if book.current else None,
+        is_snapshot=True,
+        first_update_id=None,
+        last_update_id=book.id,
+        bids=levels_of(book.bids),
+        asks=levels_of(book.asks),
+        depth_limit=depth_limit,
+        origin="rest",
+    )

@@ -1,0 +1,175 @@
+from decimal import ROUND_DOWN, Decimal, localcontext
+
+import pytest
+from hypothesis import given, strategies as st
+
+from recorder.errors import ConfigError, WireError
+from recorder.source import (
+    Option,
+    Source,
+    StreamKind,
+    canonical_stream,
+    decimal_ns,
+    resolve_options,
+    table_of,
+)
+
+
+SOURCE = Source(
+    name="venue",
+    doc="A venue.",
+    ws_url="wss://venue.example/ws",
+    rest_url="https://venue.example",
+    streams=(
+        StreamKind(name="trades", doc="Trades."),
+        StreamKind(
+            name="depth",
+            doc="Depth.",
+            parameters=("30", "5"),
+            default="30",
+            aliases=(("30@0", "30"),),
+        ),
+        StreamKind(name="klines", doc="Klines.", parameters=("1m", "1h")),
+    ),
+    options=(
+        Option(name="settle", doc="Currency.", choices=("usdt", "btc"), default="usdt"),
+        Option(name="note", doc="Any text."),
+    ),
+    plan=lambda chains: [tuple(chains)],
+    dialogue=lambda chains, options: pytest.fail("not used"),
+    book_rule=lambda stream: None,
+)
+
+
+@pytest.mark.parametrize(
+    ("typed", "canonical"),
+    [
+        ("trades", "trades"),
+        ("depth", "depth:30"),
+        ("depth:30", "depth:30"),
+        ("depth:30@0", "depth:30"),
+        ("depth:5", "depth:5"),
+        ("klines:1h", "klines:1h"),
+    ],
+)
+def test_stream_gets_its_canonical_form(typed: str, canonical: str) -> None:
+    assert canonical_stream(SOURCE, typed) == canonical
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("quotes", "venue has no stream 'quotes'; it has trades, depth, klines"),
+        ("", "no stream ''"),
+        ("trades:", "takes no parameter"),
+        ("trades:1m", "takes no parameter"),
+        ("klines", "one of klines:1m, klines:1h"),
+        ("klines:2m", "no parameter '2m'; legal are 1m, 1h"),
+        ("depth:", "no parameter ''; legal are 30, 5"),
+        ("depth:5@0", "no parameter '5@0'"),
+    ],
+)
+def test_illegal_stream_is_refused_and_told_what_is_legal(
+    typed: str, words: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        canonical_stream(SOURCE, typed)
+
+    assert words in str(caught.value)
+
+
+def test_table_of_a_stream_is_its_name() -> None:
+    assert table_of("depth:30@0.01") == "depth"
+    assert table_of("trades") == "trades"
+
+
+def test_options_are_filled_with_defaults() -> None:
+    assert resolve_options(SOURCE, {}) == {"settle": "usdt"}
+    assert resolve_options(SOURCE, {"settle": "btc", "note": "x"}) == {
+        "settle": "btc",
+        "note": "x",
+    }
+
+
+@pytest.mark.parametrize(
+    ("given_options", "words"),
+    [
+        ({"sette": "btc"}, "no option 'sette'; it has settle, note"),
+        ({"settle": "eur"}, "cannot be 'eur'; choose from usdt, btc"),
+    ],
+)
+def test_illegal_option_is_refused_and_told_what_is_legal(
+    given_options: dict[str, str], words: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        resolve_options(SOURCE, given_options)
+
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "unit_ns", "ns"),
+    [
+        ("1619093543708.2642", 10**6, 1619093543708264200),
+        ("1682689046123.0", 10**6, 1682689046123000000),
+        ("1617646633.0716479", 10**9, 1617646633071647900),
+        ("1617646633", 10**9, 1617646633000000000),
+        ("1.6176466330716479e9", 10**9, 1617646633071647900),
+        ("16176466330716479E-7", 10**9, 1617646633071647900),
+        ("1e-12", 10**9, 0),
+        ("1.9999999999", 10**9, 1999999999),
+        ("1.99999999999999999999999999999999999e0", 10**9, 1999999999),
+        ("5.7", 1, 5),
+        ("9223372036.854775807", 10**9, 2**63 - 1),
+        ("0", 10**9, 0),
+    ],
+)
+def test_decimal_text_becomes_nanoseconds_without_losing_a_digit(
+    text: str, unit_ns: int, ns: int
+) -> None:
+    assert decimal_ns(text, unit_ns) == ns
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ".",
+        "-1",
+        "-0",
+        "+1",
+        "abc",
+        "nan",
+        "Infinity",
+        "1e999",
+        "1e99999999999",
+        "1_000",
+        " 1",
+        "1.2.3",
+        "1.-2",
+        "\u0661",
+        "1\u0662",
+        '"1"',
+        "9" * 5000,
+        "9223372036.854775808",
+        "0x10",
+    ],
+)
+def test_what_is_not_a_time_is_a_wire_error(text: str) -> None:
+    with pytest.raises(WireError, match="not a time"):
+        decimal_ns(text, 10**9)
+
+
+@given(
+    value=st.decimals(min_value=0, max_value=9_000_000_000, places=12),
+    is_scientific=st.booleans(),
+)
+def test_nanoseconds_agree_with_exact_decimal_arithmetic(
+    value: Decimal, is_scientific: bool
+) -> None:
+    text = f"{value:.30e}" if is_scientific else f"{value:f}"
+
+    with localcontext() as context:
+        context.prec = 60
+        exact = int((value * 10**9).to_integral_value(rounding=ROUND_DOWN))
+    assert decimal_ns(text, 10**9) == exact

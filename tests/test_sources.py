@@ -1,0 +1,225 @@
+"""What every feed owes, whichever venue it is of."""
+
+import json  # noqa: TID251 - tests judge the decoders, so they use another
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+import pytest
+
+from recorder import sources
+from recorder.errors import ConfigError, WireError
+from recorder.model import TABLE_OF, Chain
+from recorder.source import Source, canonical_stream, resolve_options, table_of
+
+
+MARKETS = ("BTC_USDT", "ETH_USDT", "\u5e01\u5b89_USDT", "../x", "a b&c=d")
+
+
+@pytest.fixture(params=sources.names())
+def source(request: pytest.FixtureRequest) -> Source:
+    return sources.load(request.param)
+
+
+def some_chains(source: Source) -> list[Chain]:
+    """Each stream, in its default and in its last form, for each market."""
+    streams: dict[str, None] = {}
+    for kind in source.streams:
+        forms = [kind.name] if kind.default or not kind.parameters else []
+        forms += [f"{kind.name}:{parameter}" for parameter in kind.parameters[-1:]]
+        streams |= dict.fromkeys(canonical_stream(source, form) for form in forms)
+    return [Chain(market, stream) for stream in streams for market in MARKETS]
+
+
+# The registry ------------------------------------------------------------
+
+
+def test_the_folder_is_the_registry() -> None:
+    folder = Path(sources.__file__).parent
+
+    modules = {path.stem for path in folder.glob("*.py")}
+
+    assert sources.names() == tuple(sorted(m for m in modules if not m.startswith("_")))
+    assert {"gate_spot", "gate_v3"} <= set(sources.names())
+
+
+@pytest.mark.parametrize("name", ["nope", "", "_gate", "__init__", "../gate_v3", "os"])
+def test_unknown_source_is_refused_and_told_which_there_are(name: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        sources.load(name)
+
+    assert all(known in str(caught.value) for known in sources.names())
+
+
+@pytest.mark.parametrize("name", sources.names())
+def test_loading_a_feed_imports_no_other(name: str) -> None:
+    script = (
+        "import sys; from recorder import sources; sources.names();"
+        f"sources.load({name!r});"
+        "print(*(m for m in sys.modules if m.startswith('recorder.sources.')))"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+
+    public = {m for m in done.stdout.split() if not m.split(".")[2].startswith("_")}
+    assert public == {f"recorder.sources.{name}"}
+
+
+# The feed as data --------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sources.names())
+def test_feed_is_named_as_its_module(name: str) -> None:
+    assert sources.load(name).name == name
+
+
+def test_addresses_are_encrypted_and_rest_has_no_final_slash(source: Source) -> None:
+    assert urlsplit(source.ws_url).scheme == "wss"
+    assert urlsplit(source.rest_url).scheme == "https"
+    assert not source.rest_url.endswith("/")
+
+
+def test_pings_come_well_before_a_socket_counts_as_dead(source: Source) -> None:
+    assert 0 < source.ping_seconds < 30
+    assert source.silence_seconds >= 2 * source.ping_seconds
+
+
+def test_streams_are_named_as_tables_and_described(source: Source) -> None:
+    names = [kind.name for kind in source.streams]
+    assert set(names) <= set(TABLE_OF.values())
+    assert len(set(names)) == len(names)
+    assert all(kind.doc.endswith(".") for kind in source.streams)
+
+
+def test_every_legal_stream_is_its_own_canonical_form(source: Source) -> None:
+    for kind in source.streams:
+        if kind.default is not None:
+            assert kind.default in kind.parameters
+        for parameter in kind.parameters:
+            stream = f"{kind.name}:{parameter}"
+            assert canonical_stream(source, stream) == stream
+        for alias, parameter in kind.aliases:
+            assert alias not in kind.parameters
+            assert parameter in kind.parameters
+
+
+def test_options_have_legal_defaults(source: Source) -> None:
+    assert resolve_options(source, resolve_options(source, {})) == resolve_options(
+        source, {}
+    )
+
+
+def test_depth_streams_alone_have_books(source: Source) -> None:
+    for chain in some_chains(source):
+        rule = source.book_rule(chain.stream)
+        if table_of(chain.stream) != "depth":
+            assert rule is None
+            continue
+        assert rule is not None
+        assert rule.depth_limit > 0
+        assert rule.snapshot in ("rest", "in_band")
+        if rule.snapshot == "rest":
+            assert rule.has_ids
+            assert source.snapshot is not None
+
+
+# Connections -------------------------------------------------------------
+
+
+def test_plan_gives_each_chain_to_exactly_one_connection(source: Source) -> None:
+    chains = some_chains(source)
+
+    groups = source.plan(chains)
+
+    planned = [chain for group in groups for chain in group]
+    assert sorted(planned) == sorted(chains)
+    assert all(groups)
+    assert source.plan(chains) == groups
+    assert source.plan([]) == []
+
+
+def test_plan_takes_a_chain_given_twice_once(source: Source) -> None:
+    chains = some_chains(source)
+
+    assert source.plan(chains + chains) == source.plan(chains)
+
+
+def test_each_connection_asks_for_its_chains_and_no_others(source: Source) -> None:
+    for group in source.plan(some_chains(source)):
+        requests = source.dialogue(group, resolve_options(source, {})).open(1)
+
+        asked = [chain for request in requests for chain in request.chains]
+        assert sorted(asked) == sorted(group)
+        assert all(json.loads(request.payload) for request in requests)
+
+
+def test_each_chain_can_be_started_afresh(source: Source) -> None:
+    for group in source.plan(some_chains(source)):
+        dialogue = source.dialogue(group, resolve_options(source, {}))
+        dialogue.open(1)
+        for chain in group:
+            requests = dialogue.resubscribe([chain], 2)
+
+            assert chain in {c for request in requests for c in request.chains}
+
+
+def test_a_ping_asks_for_nothing(source: Source) -> None:
+    dialogue = source.dialogue(source.plan(some_chains(source))[0], {})
+
+    assert "subscribe" not in dialogue.ping(1).decode()
+
+
+@pytest.mark.parametrize("payload", [b"", b"{", b"\xff", b"\x00" * 9, b"[" * 100_000])
+def test_garbage_is_a_wire_error(source: Source, payload: bytes) -> None:
+    dialogue = source.dialogue(source.plan(some_chains(source))[0], {})
+
+    with pytest.raises(WireError):
+        dialogue.receive(payload, 1)
+
+
+# HTTP --------------------------------------------------------------------
+
+
+def test_snapshot_requests_name_their_market(source: Source) -> None:
+    if source.snapshot is None:
+        pytest.skip("no snapshots by HTTP")
+    for chain in some_chains(source):
+        if table_of(chain.stream) == "depth":
+            request = source.snapshot.request(chain)
+
+            assert request.path.startswith("/")
+            assert chain.market in dict(request.query).values()
+
+
+def test_garbage_for_a_snapshot_is_a_wire_error(source: Source) -> None:
+    if source.snapshot is None:
+        pytest.skip("no snapshots by HTTP")
+    (chain, *_) = (c for c in some_chains(source) if table_of(c.stream) == "depth")
+    for body in (b"", b"<html>", b"[]", b"{}", b"\xff", b"[" * 100_000):
+        with pytest.raises(WireError):
+            source.snapshot.decode(chain, body)
+
+
+def test_market_list_is_asked_for_below_the_rest_address(source: Source) -> None:
+    assert source.market_list is not None
+
+    request = source.market_list.request(resolve_options(source, {}))
+
+    assert request.path.startswith("/")
+
+
+def test_garbage_for_a_market_list_is_a_wire_error(source: Source) -> None:
+    assert source.market_list is not None
+    for body in (b"", b"<html>", b'{"label":"X","message":"Y"}', b"[7]", b"[{}]"):
+        with pytest.raises(WireError):
+            source.market_list.decode(body)
+
+
+def test_feeds_are_plain_data(source: Source) -> None:
+    assert msgspec.structs.asdict(source)["name"] == source.name
+    with pytest.raises(AttributeError):
+        source.name = "other"  # type: ignore[misc]

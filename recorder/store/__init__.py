@@ -1,0 +1,1 @@
+"""The Arrow and Parquet shell: the only part that writes data files."""

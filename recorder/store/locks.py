@@ -1,0 +1,92 @@
+"""Locks of the operating system: they die with the process that holds them.
+
+A lock is a flock on a file. The file's name stays when the lock is let go,
+except where its holder removes it, so whoever gets a lock checks that the
+file it locked is still the one that has the name.
+"""
+
+import fcntl
+import os
+from pathlib import Path
+
+
+class Lock:
+    """A lock that is held, until `release` or the end of the process.
+
+    Attributes:
+        path: The lock file.
+    """
+
+    __slots__ = ("_handle", "path")
+
+    def __init__(self, path: Path, handle: int) -> None:
+        self.path = path
+        self._handle = handle
+
+    def write(self, content: bytes) -> None:
+        """Leave a note for those who find the file locked.
+
+        Raises:
+            OSError: If the disk refuses.
+        """
+        os.pwrite(self._handle, content, 0)
+        os.ftruncate(self._handle, len(content))
+
+    def release(self, *, remove: bool = False) -> None:
+        """Let go of the lock.
+
+        Args:
+            remove: Whether to remove the file first, while it is still held.
+
+        Raises:
+            OSError: If the file cannot be removed.
+        """
+        try:
+            if remove:
+                self.path.unlink(missing_ok=True)
+        finally:
+            os.close(self._handle)
+
+
+def try_lock(path: Path) -> Lock | None:
+    """Return the lock on a file, or None if somebody holds it.
+
+    Args:
+        path: The lock file; created if it is not there. Its folder exists.
+
+    Raises:
+        OSError: If the file cannot be created or opened.
+    """
+    try:
+        return _lock(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return None
+
+
+def wait_lock(path: Path) -> Lock:
+    """Return the lock on a file as soon as nobody else holds it.
+
+    Args:
+        path: The lock file; created if it is not there. Its folder exists.
+
+    Raises:
+        OSError: If the file cannot be created or opened.
+    """
+    return _lock(path, fcntl.LOCK_EX)
+
+
+def _lock(path: Path, how: int) -> Lock:
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(handle, how)
+            # Between opening and locking, the holder may have removed the
+            # file and another may have made a new one of that name.
+            if os.path.samestat(path.stat(), os.fstat(handle)):
+                return Lock(path, handle)
+        except FileNotFoundError:
+            pass
+        except OSError:
+            os.close(handle)
+            raise
+        os.close(handle)

@@ -1,0 +1,55 @@
+"""The column reference, ``schemas/README.md``, made from the definitions."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from recorder.store.tables import TABLES, Column, Table, schemas_folder
+
+
+_HEAD = """\
+# The stored tables
+
+Generated from `schemas/tables/<table>/v<N>.toml`; write there, not here,
+then run `python -c 'from recorder.store.reference import write_column_reference as w; w()'`.
+
+A table lies in `<store>/<table>/source=<source>/date=<YYYY-MM-DD>/*.parquet`.
+`source` (the feed) and `date` (the UTC date of `ts_recv`) are in the path;
+views have them as columns.
+
+All times are nanoseconds since 1970-01-01, without a zone, and always UTC.
+The column *clock* says whose clock a time was read from.
+All numbers are doubles and exactly what was sent:
+where a number has no exact double, its whole frame is in `frames` with the reason `inexact`.
+"""
+
+
+def write_column_reference() -> Path:
+    """Write ``schemas/README.md`` anew, and return its path."""
+    path = schemas_folder() / "README.md"
+    path.write_text(column_reference(TABLES.values()))
+    return path
+
+
+def column_reference(tables: Iterable[Table]) -> str:
+    """Return the reference of tables as Markdown."""
+    parts = [_HEAD]
+    for table in sorted(tables, key=lambda table: table.name):
+        parts += [
+            f"\n## {table.name}\n\nVersion {table.version}. {table.doc}\n\n",
+            "| column | type | null | unit | clock | meaning |\n",
+            "|---|---|---|---|---|---|\n",
+            *(_line(column) for column in table.columns),
+        ]
+    return "".join(parts)
+
+
+def _line(column: Column) -> str:
+    cells = (
+        f"`{column.name}`",
+        f"`{column.type}`",
+        "yes" if column.null else "no",
+        column.unit or "",
+        column.clock or "",
+        column.doc.replace("<", "\\<"),
+    )
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"

@@ -1,0 +1,306 @@
+"""The order book of one chain, plainly.
+
+A chain is one market of one stream of a source; `recorder.continuity` judges
+its messages. This module adds the levels, and the rule that a book whose
+best bid is at or above its best ask is not known until the next snapshot.
+
+How to feed it
+--------------
+
+Rows come in the order of ``ts_recv``, where updates precede the snapshot
+fetched for them: they are held until it comes, as the live recorder does.
+`Gap` rows are inputs too. A gap of rows means that something may be missing
+from its ``started_at`` on: the book is not known until a snapshot comes, or
+an update whose ids prove that nothing was missed. So a gap is never shown
+across, and one that turns out to be empty (``healed_by`` ``sequence``, or
+the gap of one of two jobs that record the same source) hides the book no
+longer than until the next update. Gaps of scope ``book`` say what the levels
+and ids show anyway, except on streams without ids.
+
+A book is known *at its messages*. Between two of them a gap may begin that
+only its own row tells of; for the book at an instant ask `book_at`, which
+knows the ledger.
+
+Streams without ids are a chain for each connection: a message of another
+connection cannot be told from a double of one that came before. Give the
+connection, and the book follows the one whose snapshot came last.
+
+``audit`` rows are there to be compared with the book and are not applied.
+
+No I/O, no arrays; `recorder.replay.kernel` does the same in bulk, and tests
+hold the two together.
+"""
+
+from bisect import bisect_left, insort
+from typing import Final
+
+from recorder.continuity import (
+    ADOPT,
+    APPLY,
+    HOLD,
+    RESTART,
+    Continuity,
+    Verdict,
+)
+from recorder.errors import BookError, NotSyncedError
+from recorder.model import DepthUpdate, Gap, Level, Levels
+
+
+HELD_MAX: Final = 100_000
+"""Updates held for a snapshot; a recorder asks for one within seconds.
+
+When they are more, those held are forgotten and holding begins anew.
+"""
+
+
+class _Side:
+    """Levels of one side: amounts by price, and the prices in order."""
+
+    __slots__ = ("amounts", "prices")
+
+    def __init__(self) -> None:
+        self.amounts: dict[float, float] = {}
+        self.prices: list[float] = []
+
+    def clear(self) -> None:
+        self.amounts.clear()
+        self.prices.clear()
+
+    def apply(self, levels: Levels) -> int:
+        """Set or remove levels; return how many removed prices were unknown."""
+        unknown_total = 0
+        for price, amount in levels:
+            if amount > 0:
+                if price not in self.amounts:
+                    insort(self.prices, price)
+                self.amounts[price] = amount
+            elif self.amounts.pop(price, None) is None:
+                unknown_total += 1
+            else:
+                del self.prices[bisect_left(self.prices, price)]
+        return unknown_total
+
+
+class OrderBook:
+    """The resting levels of one chain, known or not.
+
+    Args:
+        held_max: Most updates held while a snapshot is awaited.
+
+    Attributes:
+        unknown_deletes: Removals of a price that the book did not hold.
+        stale: Updates that were wholly received before.
+        foreign: Messages of a connection that the book does not follow.
+        crossings: How often the best bid was at or above the best ask.
+    """
+
+    __slots__ = (
+        "_asks",
+        "_bids",
+        "_chain",
+        "_conn",
+        "_continuity",
+        "_held",
+        "_held_max",
+        "crossings",
+        "foreign",
+        "stale",
+        "unknown_deletes",
+    )
+
+    def __init__(self, *, held_max: int = HELD_MAX) -> None:
+        self._continuity = Continuity()
+        self._bids = _Side()
+        self._asks = _Side()
+        self._held: list[DepthUpdate[Levels]] = []
+        self._held_max = held_max
+        self._chain: tuple[str, str] | None = None
+        self._conn: str | None = None
+        self.unknown_deletes = 0
+        self.stale = 0
+        self.foreign = 0
+        self.crossings = 0
+
+    def __repr__(self) -> str:
+        market, stream = self._chain or ("?", "?")
+        return f"<OrderBook {market} {stream} {self._continuity.state_name}>"
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the book may be shown."""
+        return self._continuity.is_live
+
+    @property
+    def last_update_id(self) -> int | None:
+        """Id of the last book change applied; None on streams without ids.
+
+        Raises:
+            NotSyncedError: If the book is not known.
+        """
+        self._require_known()
+        applied = self._continuity.applied
+        return None if applied < 0 else applied
+
+    @property
+    def best_bid(self) -> Level | None:
+        """Highest bid as (price, amount); None if there are no bids.
+
+        Raises:
+            NotSyncedError: If the book is not known.
+        """
+        self._require_known()
+        return self._best(self._bids, -1)
+
+    @property
+    def best_ask(self) -> Level | None:
+        """Lowest ask as (price, amount); None if there are no asks.
+
+        Raises:
+            NotSyncedError: If the book is not known.
+        """
+        self._require_known()
+        return self._best(self._asks, 0)
+
+    def bbo(self) -> tuple[Level | None, Level | None]:
+        """Return best bid and best ask; None for an empty side.
+
+        Raises:
+            NotSyncedError: If the book is not known.
+        """
+        return self.best_bid, self.best_ask
+
+    def top(self, levels: int) -> tuple[Levels, Levels]:
+        """Return bids and asks, best first.
+
+        Args:
+            levels: Most levels to return of each side.
+
+        Raises:
+            NotSyncedError: If the book is not known.
+        """
+        self._require_known()
+        bids = self._bids.prices[: -levels - 1 : -1]
+        asks = self._asks.prices[:levels]
+        return (
+            tuple((price, self._bids.amounts[price]) for price in bids),
+            tuple((price, self._asks.amounts[price]) for price in asks),
+        )
+
+    def apply(
+        self, event: DepthUpdate[Levels] | Gap, *, conn: str | None = None
+    ) -> Verdict | None:
+        """Take the next event of the chain.
+
+        Args:
+            event: A depth message, or a gap; gaps of other chains are
+                passed over.
+            conn: The connection it came over. Needed only where a stream
+                without ids is recorded over several.
+
+        Returns:
+            What was made of it; None if it says nothing about this book.
+
+        Raises:
+            BookError: If it is a message of another chain than those before.
+            ValueError: If its ids or a price are impossible.
+        """
+        if isinstance(event, Gap):
+            return self._apply_gap(event)
+        chain = (event.market, event.stream)
+        if self._chain is None:
+            self._chain = chain
+        elif self._chain != chain:
+            raise BookError(
+                f"this is the book of {' '.join(self._chain)}, not of {' '.join(chain)}"
+            )
+        _check_prices(event)
+        if event.origin == "audit":
+            return None
+        if event.last_update_id is None and self._is_foreign(event, conn):
+            self.foreign += 1
+            return None
+        if event.is_snapshot:
+            return self._apply_snapshot(event)
+        return self._apply_update(event)
+
+    def lost(self) -> Verdict:
+        """Note that messages may be missing from here on."""
+        self._held.clear()
+        return self._continuity.lost()
+
+    def _apply_gap(self, gap: Gap) -> Verdict | None:
+        market, stream = self._chain or (None, None)
+        if gap.market not in (None, market) or gap.stream not in (None, stream):
+            return None
+        if gap.scope == "book" and self._continuity.applied >= 0:
+            return None
+        return self.lost()
+
+    def _is_foreign(self, event: DepthUpdate[Levels], conn: str | None) -> bool:
+        if event.is_snapshot:
+            self._conn = conn
+        return conn != self._conn
+
+    def _apply_update(self, event: DepthUpdate[Levels]) -> Verdict:
+        if len(self._held) >= self._held_max:
+            self.lost()
+        verdict = self._continuity.update(event.first_update_id, event.last_update_id)
+        if verdict.action == APPLY:
+            self._held.clear()
+            self._change(event)
+            return self._checked(verdict)
+        if verdict.action == RESTART:
+            self._held.clear()
+        if verdict.action in (HOLD, RESTART):
+            self._held.append(event)
+        self.stale += verdict.is_double
+        return verdict
+
+    def _apply_snapshot(self, event: DepthUpdate[Levels]) -> Verdict:
+        verdict = self._continuity.snapshot(
+            event.last_update_id, is_in_band=event.origin == "live"
+        )
+        if verdict.action != ADOPT:
+            return verdict
+        self._bids.clear()
+        self._asks.clear()
+        self._bids.apply(event.bids)
+        self._asks.apply(event.asks)
+        for held in self._held:
+            # Where updates are held both have ids: others were refused.
+            if (held.last_update_id or 0) > (event.last_update_id or 0):
+                self._change(held)
+        self._held.clear()
+        return self._checked(verdict)
+
+    def _change(self, event: DepthUpdate[Levels]) -> None:
+        self.unknown_deletes += self._bids.apply(event.bids)
+        self.unknown_deletes += self._asks.apply(event.asks)
+
+    def _checked(self, verdict: Verdict) -> Verdict:
+        """Return the verdict, or another if the book is crossed."""
+        bids, asks = self._bids.prices, self._asks.prices
+        if not bids or not asks or bids[-1] < asks[0]:
+            return verdict
+        self.crossings += 1
+        return self._continuity.crossed()
+
+    @staticmethod
+    def _best(side: _Side, end: int) -> Level | None:
+        if not side.prices:
+            return None
+        price = side.prices[end]
+        return price, side.amounts[price]
+
+    def _require_known(self) -> None:
+        if not self.is_known:
+            raise NotSyncedError(
+                f"the book is not known at this instant ({self._continuity.state_name})"
+            )
+
+
+def _check_prices(event: DepthUpdate[Levels]) -> None:
+    for levels in (event.bids, event.asks):
+        for price, _ in levels:
+            if price != price:
+                raise ValueError("a level without a price")

@@ -1,0 +1,72 @@
+"""Functions compiled by numba, and the arrays that they take.
+
+The integer functions of `recorder.continuity` are made known to numba here:
+compiled code calls them as they are.
+"""
+
+from collections.abc import Callable
+from typing import Final, ParamSpec, TypeAlias, TypeVar
+from zlib import crc32
+
+import numba
+import numpy as np
+import numpy.typing as npt
+from numba.extending import register_jitable
+
+from recorder import continuity
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+S = TypeVar("S", bound=np.generic)
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+Ints: TypeAlias = npt.NDArray[np.int64]
+Codes: TypeAlias = npt.NDArray[np.int32]
+Bits: TypeAlias = npt.NDArray[np.uint64]
+Flags: TypeAlias = npt.NDArray[np.uint8]
+
+
+_SEQUENCE_CHECK: Final = (
+    continuity.classify_update,
+    continuity.classify_snapshot,
+    continuity.step_update,
+    continuity.step_snapshot,
+    continuity.step_lost,
+    continuity.step_crossed,
+)
+for _function in _SEQUENCE_CHECK:
+    register_jitable(_function)
+
+
+def fingerprint() -> int:
+    """Return a number that changes with the code of the sequence check.
+
+    Machine code is kept by its own source file. A function that calls the
+    sequence check must have this number in its closure, which is part of
+    what it is kept by: else an old check could live on in it.
+    """
+    text = repr(continuity.TRANSITIONS)
+    for function in _SEQUENCE_CHECK:
+        code = function.__code__
+        text += repr((code.co_code, code.co_consts, code.co_names))
+    return crc32(text.encode())
+
+
+def compiled(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile, and keep the machine code if there is a folder to keep it in."""
+    try:
+        dispatcher = numba.njit(nogil=True, cache=True)(function)
+    except RuntimeError:  # neither the package nor the home is writable
+        dispatcher = numba.njit(nogil=True)(function)
+    return dispatcher
+
+
+def read_only(array: npt.NDArray[S]) -> npt.NDArray[S]:
+    """Return a view that cannot be written to, as Arrow's arrays cannot.
+
+    Numba compiles a function once for each kind of array it meets.
+    """
+    view = array.view()
+    view.flags.writeable = False
+    return view

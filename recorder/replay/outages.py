@@ -1,0 +1,181 @@
+"""When rows of a chain may be missing, by the ledger.
+
+The ledger speaks of jobs, a book of one chain; two jobs may record the same
+chain. What a gap of one job means for a book depends on the stream:
+
+* With ids all rows make one chain, and a gap of a job matters only where no
+  other job covers it. At its start and at its end something may be missing:
+  the book is lost there, and a snapshot, or an update whose ids prove that
+  nothing was missed, brings it back. Rows *inside* a gap (a killed process
+  was writing until after its last heartbeat) are thus shown as far as their
+  ids reach; the instants between them are not.
+* Without ids nothing can be proved. Each connection is a chain of its own,
+  touched by the gaps of the job that ran it, and nothing is shown inside
+  one. Gaps of scope ``book`` count too: they can tell of messages that were
+  lost without anyone knowing whose.
+
+Where coverage ends and does not go on, the book is lost as well.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple, TypeAlias, cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recorder.model import Chain, Gap
+from recorder.replay.compiled import Ints
+from recorder.store.ledger import newest_revisions, plain_rows
+from recorder.store.listing import Listing
+
+
+FOREVER: Final = (1 << 63) - 1
+
+Interval: TypeAlias = tuple[int, int]
+"""First instant, and first instant after."""
+
+
+class Marks(NamedTuple):
+    """What a book must be told besides its rows.
+
+    Attributes:
+        lost: Instants at which rows may be missing, sorted, nanoseconds.
+        hidden: Intervals in which it must not be shown between messages.
+    """
+
+    lost: Ints
+    hidden: tuple[Interval, ...]
+
+    def hides(self, at_ns: int) -> bool:
+        """Return whether an instant lies in a hidden interval."""
+        return any(start <= at_ns < end for start, end in self.hidden)
+
+
+class Outages:
+    """The ledger of one chain of one source.
+
+    Args:
+        gaps: The newest revision of each gap that may touch it.
+        coverage: Intervals by job; open ones end at `FOREVER`.
+        jobs: Job of each run.
+
+    Attributes:
+        through_ns: Instant through which the ledger knows anything.
+    """
+
+    def __init__(
+        self,
+        gaps: Iterable[Gap],
+        coverage: Mapping[str, Iterable[Interval]],
+        jobs: Mapping[str, str],
+        through_ns: int = 0,
+    ) -> None:
+        self._gaps = tuple(gaps)
+        self._coverage = {job: merged(given) for job, given in coverage.items()}
+        self._jobs = jobs
+        self.through_ns = through_ns
+
+    def with_ids(self) -> Marks:
+        """Return the marks for a stream whose updates carry ids."""
+        hidden: list[Interval] = []
+        for gap in self._gaps:
+            if gap.scope != "rows":
+                continue
+            others = merged(
+                interval
+                for job, intervals in self._coverage.items()
+                if job != gap.job
+                for interval in intervals
+            )
+            hidden += without(_interval(gap), others)
+        everything = [i for intervals in self._coverage.values() for i in intervals]
+        return _marks(hidden, merged(everything), ())
+
+    def without_ids(self, conn: str) -> Marks:
+        """Return the marks for one connection of a stream without ids.
+
+        Args:
+            conn: ``<run>.<n>``. If the job of its run is not known, every
+                gap counts.
+        """
+        job = self._jobs.get(run_of(conn))
+        mine = [gap for gap in self._gaps if job in (None, gap.job)]
+        hidden = [_interval(gap) for gap in mine if gap.scope == "rows"]
+        covered = self._coverage.get(job, []) if job is not None else []
+        book = [gap.started_at for gap in mine if gap.scope == "book"]
+        return _marks(hidden, covered, book)
+
+
+def read_outages(listing: Listing, source: str, chain: Chain) -> Outages:
+    """Return what the ledger of a store says of a chain."""
+    jobs: dict[str, str] = {}
+    coverage: dict[str, list[Interval]] = defaultdict(list)
+    through_ns = 0
+    gap_rows = plain_rows(listing.read("gaps", source=source))
+    for row in gap_rows:
+        jobs[run_of(str(row["conn"]))] = str(row["job"])
+    gaps = [
+        gap
+        for gap in newest_revisions(gap_rows)
+        if gap.market in (None, chain.market) and gap.stream in (None, chain.stream)
+    ]
+    closed = listing.read("coverage", source=source, markets=[chain.market])
+    still_open = listing.open_coverage()
+    still_open = still_open.filter(pc.equal(still_open["source"], pa.scalar(source)))
+    for table, is_open in ((closed, False), (still_open, True)):
+        for row in plain_rows(table):
+            job = str(row["job"])
+            jobs[run_of(str(row["conn"]))] = job
+            if (row["market"], row["stream"]) == chain:
+                started_at, ended_at = cast(
+                    Interval, (row["started_at"], row["ended_at"])
+                )
+                through_ns = max(through_ns, ended_at)
+                coverage[job].append((started_at, FOREVER if is_open else ended_at))
+    return Outages(gaps, coverage, jobs, through_ns)
+
+
+def run_of(conn: str) -> str:
+    """Return the run of a connection: ``<run>.<n>`` without its end."""
+    return conn.rpartition(".")[0]
+
+
+def merged(intervals: Iterable[Interval]) -> list[Interval]:
+    """Return disjoint intervals, sorted, that cover the same instants."""
+    result: list[Interval] = []
+    for start, end in sorted(intervals):
+        if result and start <= result[-1][1]:
+            result[-1] = result[-1][0], max(result[-1][1], end)
+        else:
+            result.append((start, end))
+    return result
+
+
+def without(interval: Interval, others: Iterable[Interval]) -> list[Interval]:
+    """Return what is left of an interval outside others, which are merged."""
+    start, end = interval
+    left: list[Interval] = []
+    for other_start, other_end in others:
+        if start < min(other_start, end):
+            left.append((start, min(other_start, end)))
+        start = max(start, other_end)
+    if start < end:
+        left.append((start, end))
+    return left
+
+
+def _interval(gap: Gap) -> Interval:
+    return gap.started_at, FOREVER if gap.ended_at is None else gap.ended_at
+
+
+def _marks(
+    hidden: Iterable[Interval], covered: Iterable[Interval], also: Iterable[int]
+) -> Marks:
+    hidden = merged(hidden)
+    lost = {*also, *(end for _, end in covered)}
+    for interval in hidden:
+        lost.update(interval)
+    lost.discard(FOREVER)
+    return Marks(np.array(sorted(lost), np.int64), tuple(hidden))

@@ -1,0 +1,430 @@
+"""Is a book that is being recorded crossed? Seen within a flush, at little cost.
+
+A crossed book can be mended only by asking the venue for a snapshot while the
+capture runs. So the capture shows each depth batch to a `BookWatch`, which
+keeps the prices of every book (no amounts) in compiled code, following the
+very sequence check that the capture and the replay follow.
+
+It runs in the writer's thread, outside the interpreter's lock.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, cast
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from recorder.continuity import (
+    ADOPT,
+    APPLY,
+    DROP,
+    FRESH,
+    HOLD,
+    LIVE,
+    NO_ID,
+    RESTART,
+    step_crossed,
+    step_lost,
+    step_snapshot,
+    step_update,
+)
+from recorder.model import Chain, DepthUpdate, Levels, Origin
+from recorder.replay.compiled import compiled, fingerprint
+from recorder.store.batch import RowTuple, build
+from recorder.store.tables import TABLES
+
+
+PRICES_MAX: Final = 2048
+"""Prices a side that a watched book can hold; the far ones go first."""
+
+HELD_MAX: Final = 20_000
+"""Updates held for one chain; a chain that waits longer is not watched."""
+
+_FIRST_CHAINS: Final = 64
+
+NOTHING: Final = -1
+"""All rows were followed; nothing is left to do."""
+
+_CONN: Final = len(FRESH)
+"""The state array holds the fields of a chain, then its connection."""
+
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+class Crossing(NamedTuple):
+    """A book that a row left with its best bid at or above its best ask.
+
+    Attributes:
+        chain: Whose book.
+        ts_recv: Our clock at the row, nanoseconds.
+        last_update_id: Of the row; None on streams without ids.
+    """
+
+    chain: Chain
+    ts_recv: int
+    last_update_id: int | None
+
+
+class _Side(NamedTuple):
+    """One side of a batch: ``prices[offsets[r]:offsets[r + 1]]`` is row r."""
+
+    offsets: Ints
+    prices: Floats
+    amounts: Floats
+
+    def row(self, number: int) -> tuple[Floats, Floats]:
+        start, end = self.offsets[number], self.offsets[number + 1]
+        return self.prices[start:end], self.amounts[start:end]
+
+
+class _Held(NamedTuple):
+    last: int
+    bids: tuple[Floats, Floats]
+    asks: tuple[Floats, Floats]
+
+
+@compiled
+def _set_levels(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    book, count, prices, amounts, is_bid
+):
+    """Apply levels to one ascending side; return its new number of prices."""
+    for i in range(prices.size):
+        price = prices[i]
+        at = np.searchsorted(book[:count], price)
+        is_there = at < count and book[at] == price
+        if not amounts[i] > 0.0:
+            if is_there:
+                book[at : count - 1] = book[at + 1 : count].copy()
+                count -= 1
+        elif not is_there:
+            if count == book.size:
+                if at == (0 if is_bid else count):
+                    continue  # it is the farthest itself
+                if is_bid:
+                    book[: count - 1] = book[1:count].copy()
+                    at -= 1
+                count -= 1
+            book[at + 1 : count + 1] = book[at:count].copy()
+            book[at] = price
+            count += 1
+    return count
+
+
+@compiled
+def _is_crossed(bids, asks, counts, chain):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    bid_count, ask_count = counts[chain, 0], counts[chain, 1]
+    if bid_count == 0 or ask_count == 0:
+        return False
+    return bids[chain, bid_count - 1] >= asks[chain, 0]
+
+
+def _compile_follow(fingerprint: int) -> Callable[..., tuple[int, int, int]]:
+    """Compile the main loop; its cache is valid for this fingerprint only."""
+
+    @compiled
+    def follow(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+        start,
+        chains,
+        conns,
+        is_snapshot,
+        is_in_band,
+        firsts,
+        lasts,
+        bid_offsets,
+        bid_prices,
+        bid_amounts,
+        ask_offsets,
+        ask_prices,
+        ask_amounts,
+        states,
+        bids,
+        asks,
+        counts,
+        crossed,
+    ):
+        """Follow rows from ``start`` on until one needs held updates.
+
+        Returns:
+            (row, action, crossings): the row that Python must deal with and
+            the action it calls for, or the number of rows and ``NOTHING``;
+            and how many entries of ``crossed`` are filled. ``DROP`` means
+            that its chain's connection changed, and the row itself is still
+            to be followed. ``APPLY`` means that what was held is obsolete.
+        """
+        _ = fingerprint  # a closure's variables are part of the cache's key
+        found = 0
+        for r in range(start, chains.size):
+            chain = chains[r]
+            row = states[chain]
+            fields = (row[0], row[1], row[2], row[3], row[4])
+            was_live = row[0] == LIVE
+            if is_in_band[r] and row[_CONN] != conns[r]:
+                was_used = row[_CONN] != NO_ID
+                row[_CONN] = conns[r]
+                if was_used:
+                    fields, action, _kind = step_lost(fields)
+                    row[0], row[1], row[2], row[3], row[4] = fields
+                    return r, action, found
+            if is_snapshot[r]:
+                fields, action, _kind = step_snapshot(
+                    fields, lasts[r], int(is_in_band[r])
+                )
+            else:
+                fields, action, _kind = step_update(fields, firsts[r], lasts[r])
+            if action == APPLY:
+                lo, hi = bid_offsets[r], bid_offsets[r + 1]
+                counts[chain, 0] = _set_levels(
+                    bids[chain],
+                    counts[chain, 0],
+                    bid_prices[lo:hi],
+                    bid_amounts[lo:hi],
+                    1,
+                )
+                lo, hi = ask_offsets[r], ask_offsets[r + 1]
+                counts[chain, 1] = _set_levels(
+                    asks[chain],
+                    counts[chain, 1],
+                    ask_prices[lo:hi],
+                    ask_amounts[lo:hi],
+                    0,
+                )
+                if _is_crossed(bids, asks, counts, chain):
+                    crossed[found] = r
+                    found += 1
+                    fields, _action, _kind = step_crossed(fields)
+            row[0], row[1], row[2], row[3], row[4] = fields
+            if action in (ADOPT, HOLD, RESTART) or (action == APPLY and not was_live):
+                return r, action, found
+        return chains.size, NOTHING, found
+
+    return follow
+
+
+_follow: Final = _compile_follow(fingerprint())
+
+
+def warm_up() -> None:
+    """Compile, which takes seconds the first time on a machine."""
+    said: list[tuple[int | None, int, Origin]]
+    said = [(1, 2, "live"), (3, 4, "live"), (None, 1, "rest"), (5, 5, "live")]
+    rows: list[RowTuple] = [
+        (place, "run.0", place, 0, _some_event(first, last, origin), None)
+        for place, (first, last, origin) in enumerate(said)
+    ]
+    BookWatch().see(build(TABLES["depth"], rows).batch)
+
+
+def _some_event(first: int | None, last: int, origin: Origin) -> DepthUpdate[Levels]:
+    return DepthUpdate(
+        market="any",
+        stream="any",
+        ts_event=None,
+        is_snapshot=first is None,
+        first_update_id=first,
+        last_update_id=last,
+        bids=((1.0, 1.0),),
+        asks=((2.0, 1.0),),
+        origin=origin,
+    )
+
+
+class BookWatch:
+    """Follows the books of every chain that passes by.
+
+    One capture, one watch; not safe for several threads at once.
+    """
+
+    def __init__(self) -> None:
+        self._numbers: dict[Chain, int] = {}
+        self._conns: dict[str, int] = {}
+        self._held: dict[int, list[_Held]] = {}
+        self._states = _fresh_states(_FIRST_CHAINS)
+        self._bids = np.zeros((_FIRST_CHAINS, PRICES_MAX))
+        self._asks = np.zeros((_FIRST_CHAINS, PRICES_MAX))
+        self._counts = np.zeros((_FIRST_CHAINS, 2), dtype=np.int64)
+
+    def see(self, batch: pa.RecordBatch) -> list[Crossing]:
+        """Follow the rows of a ``depth`` batch, in their order.
+
+        Args:
+            batch: Rows of the table ``depth``, in order of receipt.
+
+        Returns:
+            The rows that left a known book crossed.
+        """
+        batch = _without_audits(batch)
+        if batch.num_rows == 0:
+            return []
+        chains, names = self._chain_numbers(batch)
+        firsts, lasts = _ids(batch, "first_update_id"), _ids(batch, "last_update_id")
+        bid, ask = _side(batch, "bids"), _side(batch, "asks")
+        crossed = np.zeros(batch.num_rows, dtype=np.int64)
+        rows: list[int] = []
+        start = 0
+        arguments = (
+            chains,
+            self._conn_numbers(batch),
+            _flags(batch, "is_snapshot"),
+            _is_live(batch),
+            firsts,
+            lasts,
+            *bid,
+            *ask,
+        )
+        while start < batch.num_rows:
+            row, action, found = _follow(
+                start,
+                *arguments,
+                self._states,
+                self._bids,
+                self._asks,
+                self._counts,
+                crossed,
+            )
+            rows += crossed[:found].tolist()
+            if action == NOTHING:
+                break
+            number = int(chains[row])
+            if action in (DROP, APPLY):
+                self._held.pop(number, None)
+                start = row if action == DROP else row + 1
+                continue
+            held = _Held(int(lasts[row]), bid.row(row), ask.row(row))
+            if action == ADOPT:
+                if self._adopt(number, held):
+                    rows.append(row)
+            else:
+                self._hold(number, held, is_restart=action == RESTART)
+            start = row + 1
+        times = batch.column("ts_recv").cast(pa.int64())
+        return [
+            Crossing(
+                names[int(chains[row])],
+                times[row].as_py(),
+                None if lasts[row] == NO_ID else int(lasts[row]),
+            )
+            for row in rows
+        ]
+
+    def _hold(self, number: int, held: _Held, *, is_restart: bool) -> None:
+        updates = self._held.setdefault(number, [])
+        if is_restart:
+            updates.clear()
+        if len(updates) < HELD_MAX:
+            updates.append(_copied(held))
+            return
+        updates.clear()
+        self._states[number] = _fresh_states(1)[0]
+
+    def _adopt(self, number: int, image: _Held) -> bool:
+        """Replace a book; return whether it is crossed after that."""
+        held = self._held.pop(number, [])
+        counts = self._counts[number]
+        counts[:] = 0
+        for update in (image, *(u for u in held if u.last > image.last)):
+            counts[0] = _set_levels(self._bids[number], counts[0], *update.bids, 1)
+            counts[1] = _set_levels(self._asks[number], counts[1], *update.asks, 0)
+        if not _is_crossed(self._bids, self._asks, self._counts, number):
+            return False
+        state, applied, received, held_first, joining, _ = self._states[number].tolist()
+        fields, _, _ = step_crossed((state, applied, received, held_first, joining))
+        self._states[number, :_CONN] = fields
+        return True
+
+    def _chain_numbers(self, batch: pa.RecordBatch) -> tuple[Ints, dict[int, Chain]]:
+        """Return each row's chain as a number, and what the numbers mean."""
+        markets, streams = _codes(batch, "market"), _codes(batch, "stream")
+        width = len(streams.names)
+        pairs, inverse = np.unique(
+            markets.codes * width + streams.codes, return_inverse=True
+        )
+        names: dict[int, Chain] = {}
+        numbers = np.empty(pairs.size, dtype=np.int64)
+        for i, pair in enumerate(pairs.tolist()):
+            chain = Chain(markets.names[pair // width], streams.names[pair % width])
+            numbers[i] = self._numbers.setdefault(chain, len(self._numbers))
+            names[int(numbers[i])] = chain
+        self._grow(len(self._numbers))
+        return numbers[inverse], names
+
+    def _conn_numbers(self, batch: pa.RecordBatch) -> Ints:
+        conns = _codes(batch, "conn")
+        known = [self._conns.setdefault(n, len(self._conns)) for n in conns.names]
+        return np.array(known, dtype=np.int64)[conns.codes]
+
+    def _grow(self, wanted: int) -> None:
+        have = len(self._states)
+        if wanted <= have:
+            return
+        more = max(wanted - have, have)
+        self._states = np.concatenate([self._states, _fresh_states(more)])
+        self._bids = np.concatenate([self._bids, np.zeros((more, PRICES_MAX))])
+        self._asks = np.concatenate([self._asks, np.zeros((more, PRICES_MAX))])
+        self._counts = np.concatenate(
+            [self._counts, np.zeros((more, 2), dtype=np.int64)]
+        )
+
+
+class _Codes(NamedTuple):
+    codes: Ints
+    names: list[str]
+
+
+def _codes(batch: pa.RecordBatch, column: str) -> _Codes:
+    """Return a text column as numbers and the texts that they stand for."""
+    encoded = batch.column(column)
+    if not isinstance(encoded, pa.DictionaryArray):
+        encoded = encoded.dictionary_encode()
+    codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    return _Codes(codes, [str(name) for name in encoded.dictionary.to_pylist()])
+
+
+def _fresh_states(count: int) -> Ints:
+    return np.tile(np.array([*FRESH, NO_ID], dtype=np.int64), (count, 1))
+
+
+def _copied(held: _Held) -> _Held:
+    """Return levels that outlive the batch they came in."""
+    (bid_prices, bid_amounts), (ask_prices, ask_amounts) = held.bids, held.asks
+    return _Held(
+        held.last,
+        (bid_prices.copy(), bid_amounts.copy()),
+        (ask_prices.copy(), ask_amounts.copy()),
+    )
+
+
+def _ids(batch: pa.RecordBatch, column: str) -> Ints:
+    numbers = batch.column(column).fill_null(NO_ID).to_numpy(zero_copy_only=False)
+    return numbers.astype(np.int64, copy=False)
+
+
+def _flags(batch: pa.RecordBatch, column: str) -> npt.NDArray[np.bool_]:
+    return np.asarray(batch.column(column).to_numpy(zero_copy_only=False), dtype=bool)
+
+
+def _without_audits(batch: pa.RecordBatch) -> pa.RecordBatch:
+    origins = _codes(batch, "origin")
+    if "audit" not in origins.names:
+        return batch
+    is_audit = np.array([name == "audit" for name in origins.names], dtype=bool)
+    return batch.filter(pa.array(~is_audit[origins.codes]))
+
+
+def _is_live(batch: pa.RecordBatch) -> npt.NDArray[np.bool_]:
+    """Return which rows came on a socket, among the updates."""
+    origins = _codes(batch, "origin")
+    is_live = np.array([name == "live" for name in origins.names], dtype=bool)
+    return is_live[origins.codes]
+
+
+def _side(batch: pa.RecordBatch, column: str) -> _Side:
+    levels = cast("pa.ListArray[Any]", batch.column(column))
+    values = cast(pa.StructArray, levels.values)
+    return _Side(
+        levels.offsets.to_numpy().astype(np.int64),
+        values.field("price").to_numpy(),
+        values.field("amount").to_numpy(),
+    )

@@ -1,0 +1,100 @@
+"""What the ledger means for a book, against a count of instants."""
+
+from itertools import pairwise
+
+from hypothesis import given, strategies as st
+
+from recorder.model import Gap
+from recorder.replay.outages import FOREVER, Outages, merged, without
+
+
+def gap(started_at, ended_at=None, job="job", scope="rows"):
+    return Gap(
+        gap_id=f"{started_at}",
+        market=None,
+        stream=None,
+        job=job,
+        scope=scope,
+        reason="connect_lost",
+        started_at=started_at,
+        ended_at=ended_at,
+    )
+
+
+INTERVALS = st.lists(
+    st.tuples(st.integers(0, 20), st.integers(1, 8)).map(lambda x: (x[0], x[0] + x[1])),
+    max_size=6,
+)
+
+
+def instants(intervals):
+    return {at for start, end in intervals for at in range(start, end)}
+
+
+@given(INTERVALS)
+def test_merged_intervals_are_the_same_instants_disjoint_and_in_order(intervals):
+    found = merged(intervals)
+
+    assert instants(found) == instants(intervals)
+    assert all(a[1] < b[0] for a, b in pairwise(found))
+
+
+@given(st.tuples(st.integers(0, 20), st.integers(0, 9)), INTERVALS)
+def test_what_is_left_of_an_interval_is_outside_the_others(where, others):
+    interval = where[0], where[0] + where[1]
+
+    left = without(interval, merged(others))
+
+    assert instants(left) == instants([interval]) - instants(others)
+    assert left == merged(left)
+
+
+def test_a_gap_marks_its_start_and_its_end_and_hides_between():
+    marks = Outages([gap(5, 8), gap(20)], {}, {}).with_ids()
+
+    assert marks.lost.tolist() == [5, 8, 20]
+    assert marks.hidden == ((5, 8), (20, FOREVER))
+    assert [at for at in range(25) if marks.hides(at)] == [5, 6, 7, *range(20, 25)]
+
+
+def test_gaps_of_the_book_alone_say_nothing_about_a_stream_with_ids():
+    marks = Outages([gap(5, 8, scope="book")], {}, {}).with_ids()
+
+    assert marks.lost.tolist() == []
+    assert marks.hidden == ()
+
+
+def test_coverage_that_ends_marks_its_end_and_midnight_does_not():
+    marks = Outages(
+        [], {"job": [(0, 10), (10, 20), (30, 40), (50, FOREVER)]}, {}
+    ).with_ids()
+
+    assert marks.lost.tolist() == [20, 40]
+
+
+def test_a_gap_counts_only_where_no_other_job_covers_it():
+    coverage = {"job": [(0, 5), (9, 30)], "other": [(4, 7)]}
+
+    marks = Outages([gap(5, 9), gap(12, 14)], coverage, {}).with_ids()
+
+    assert marks.hidden == ((7, 9), (12, 14))
+    assert marks.lost.tolist() == [7, 9, 12, 14, 30]
+
+
+def test_without_ids_a_connection_has_the_gaps_of_its_own_job():
+    outages = Outages(
+        [gap(5, 8), gap(6, 9, job="other"), gap(7, scope="book")],
+        {"job": [(0, 5), (8, FOREVER)], "other": [(0, 6)]},
+        {"run-a": "job", "run-b": "other"},
+    )
+
+    assert outages.without_ids("run-a.0").hidden == ((5, 8),)
+    assert outages.without_ids("run-a.0").lost.tolist() == [5, 7, 8]
+    assert outages.without_ids("run-b.3").hidden == ((6, 9),)
+    assert outages.without_ids("run-b.3").lost.tolist() == [6, 9]
+
+
+def test_without_ids_a_connection_of_an_unknown_job_has_all_gaps():
+    outages = Outages([gap(5, 8), gap(6, 9, job="other")], {}, {})
+
+    assert outages.without_ids("run-c.0").hidden == ((5, 9),)

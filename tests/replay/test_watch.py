@@ -1,0 +1,314 @@
+"""A watched book is crossed exactly when the plain order book says so."""
+
+from itertools import pairwise
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from recorder.model import Chain, DepthUpdate
+from recorder.replay import watch as module
+from recorder.replay.book import OrderBook
+from recorder.replay.watch import BookWatch, Crossing
+from recorder.store.batch import build
+from recorder.store.tables import TABLES
+
+
+DEPTH = TABLES["depth"]
+
+
+def event(first, last, bids=(), asks=(), *, market="BTC_USDT", origin="live"):
+    """An update; a snapshot if it has no first id."""
+    return DepthUpdate(
+        market=market,
+        stream="depth:100ms",
+        ts_event=None,
+        is_snapshot=first is None,
+        first_update_id=None if first == "bare" else first,
+        last_update_id=last,
+        bids=tuple((float(price), float(amount)) for price, amount in bids),
+        asks=tuple((float(price), float(amount)) for price, amount in asks),
+        origin=origin,
+    )
+
+
+def batch(*events, conn="run.0", start=1) -> pa.RecordBatch:
+    rows = [
+        (start + n, conn if e.origin == "live" else "run.rest", n, 0, e, None)
+        for n, e in enumerate(events)
+    ]
+    return build(DEPTH, rows).batch
+
+
+def crossing(ts_recv, last, market="BTC_USDT"):
+    return Crossing(Chain(market, "depth:100ms"), ts_recv, last)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compiled():
+    module.warm_up()
+
+
+# The whole of it, against the plain order book
+
+LEVELS = st.lists(
+    st.tuples(st.integers(1, 6), st.sampled_from((0, 0, 1, 2))), max_size=3
+)
+
+
+@st.composite
+def messages(draw):
+    """Messages of one chain: updates in order and not, snapshots, other conns."""
+    said, last = [], draw(st.integers(0, 3))
+    for _ in range(draw(st.integers(1, 40))):
+        kind = draw(st.sampled_from("uuuuuuugosrribeca"))
+        bids = [(p, a) for p, a in draw(LEVELS) if p <= 4]
+        asks = [(p, a) for p, a in draw(LEVELS) if p >= 3]
+        width = draw(st.integers(0, 2))
+        if kind in "ugo":
+            first = last + {"u": 1, "g": 3, "o": -1}[kind]
+            first = max(first, 0)
+            said.append(event(first, first + width, bids, asks))
+            last = max(last, first + width)
+        elif kind == "s":
+            said.append(event(max(last - 1, 0), last, bids, asks))
+        elif kind in "ri":
+            base = max(last + draw(st.integers(-3, 1)), 0)
+            origin = "rest" if kind == "r" else "live"
+            said.append(event(None, base, bids, asks, origin=origin))
+            last = max(last, base) if kind == "i" else last
+        elif kind == "b":
+            said.append(event("bare", None, bids, asks))
+        elif kind == "e":
+            said.append(event(None, None, bids, asks))
+        elif kind == "a":
+            said.append(event(None, last, bids, asks, origin="audit"))
+        else:
+            said.append("another connection")
+    return said
+
+
+def seen_plainly(rows):
+    """Return the crossings that the plain order book counts, row by row."""
+    books, conns, found = {}, {}, []
+    for ts_recv, conn, _, _, said, _ in rows:
+        book = books.setdefault(said.market, OrderBook())
+        if said.origin == "live":
+            if conns.get(said.market, conn) != conn:
+                book.lost()
+            conns[said.market] = conn
+        before = book.crossings
+        book.apply(said)
+        if book.crossings > before:
+            found.append(crossing(ts_recv, said.last_update_id, said.market))
+    return found
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    chains=st.lists(messages(), min_size=1, max_size=2),
+    cuts=st.lists(st.integers(0, 80), max_size=4),
+)
+def test_crossings_are_those_of_the_plain_order_book(chains, cuts):
+    rows, conns = [], [0, 0]
+    for place in range(max(map(len, chains))):
+        for number, said in enumerate(chains):
+            if place >= len(said):
+                continue
+            if said[place] == "another connection":
+                conns[number] += 1
+                continue
+            conn = f"run.{conns[number]}" if said[place].origin == "live" else "rest"
+            market = f"M{number}"
+            moved = DepthUpdate(**{**_fields(said[place]), "market": market})
+            rows.append((len(rows) + 1, conn, len(rows), 0, moved, None))
+    edges = sorted({0, len(rows), *(cut for cut in cuts if cut < len(rows))})
+    watch, found = BookWatch(), []
+
+    for start, end in pairwise(edges):
+        found += watch.see(build(DEPTH, rows[start:end]).batch)
+
+    assert found == seen_plainly(rows)
+
+
+def _fields(said):
+    return {name: getattr(said, name) for name in said.__struct_fields__}
+
+
+# Single cases
+
+
+def test_nothing_to_see_is_nothing_found():
+    watch = BookWatch()
+
+    assert watch.see(batch()) == []
+    assert watch.see(batch(event(None, 5, [(9, 1)], [(3, 1)], origin="audit"))) == []
+
+
+def test_an_update_that_crosses_a_known_book_is_found_once():
+    watch = BookWatch()
+    known = event(None, 10, [(1, 1)], [(3, 1)], origin="rest")
+
+    found = watch.see(
+        batch(known, event(11, 11, [(3, 1)]), event(12, 12, [(4, 1)]), start=70)
+    )
+
+    assert found == [crossing(71, 11)]
+
+
+def test_a_snapshot_that_is_crossed_itself_is_found():
+    watch = BookWatch()
+
+    assert watch.see(batch(event(None, 7, [(3, 1)], [(3, 1)]))) == [crossing(1, 7)]
+
+
+def test_a_held_update_that_crosses_is_found_at_the_snapshot():
+    watch = BookWatch()
+    held = event(5, 6, [(4, 1)])
+    image = event(None, 5, [(1, 1)], [(3, 1)], origin="rest")
+
+    assert watch.see(batch(held)) == []
+    assert watch.see(batch(image, start=9)) == [crossing(9, 5)]
+
+
+def test_a_stream_without_ids_is_watched_from_image_to_image():
+    watch = BookWatch()
+
+    found = watch.see(
+        batch(
+            event(None, None, [(1, 1)], [(3, 1)]),
+            event("bare", None, [(3, 1)]),
+            event("bare", None, [(4, 1)]),
+            event(None, None, [(1, 1)], [(3, 1)]),
+            event("bare", None, [], [(1, 1)]),
+        )
+    )
+
+    assert found == [crossing(2, None), crossing(5, None)]
+
+
+def test_a_book_of_another_connection_is_not_known():
+    watch = BookWatch()
+    watch.see(batch(event(None, 10, [(1, 1)], [(3, 1)])))
+
+    assert watch.see(batch(event(12, 12, [(3, 1)]), conn="run.1", start=5)) == []
+
+
+def test_updates_held_before_an_update_that_bridges_them_are_forgotten():
+    watch = BookWatch()
+    watch.see(
+        batch(
+            event(None, 10, [(1, 1)], [(5, 1)]),
+            event(15, 16, [(4, 1)]),
+            event(11, 18, [(2, 1)]),
+        )
+    )
+
+    found = watch.see(batch(event(None, None, [(1, 1)], [(3, 1)]), start=9))
+
+    assert found == []
+
+
+def test_any_number_of_chains_is_watched():
+    watch = BookWatch()
+    names = [f"M{number}" for number in range(200)]
+    images = [event(None, 1, [(1, 1)], [(3, 1)], market=name) for name in names]
+    for at in range(0, 200, 50):
+        watch.see(batch(*images[at : at + 50], start=1 + at))
+
+    crossed = [event(2, 2, [(3, 1)], market=name) for name in names[::7]]
+    found = watch.see(batch(*crossed, start=1_000))
+
+    assert found == [crossing(1_000 + n, 2, name) for n, name in enumerate(names[::7])]
+
+
+def test_updates_beyond_what_can_be_held_are_forgotten(monkeypatch):
+    monkeypatch.setattr(module, "HELD_MAX", 3)
+    watch = BookWatch()
+    held = [event(n, n, [(4, 1)]) for n in range(1, 6)]
+
+    watch.see(batch(*held))
+    found = watch.see(batch(event(None, 4, [(1, 1)], [(3, 1)], origin="rest"), start=9))
+
+    # What is held begins anew with update 5, which crosses the snapshot.
+    assert found == [crossing(9, 4)]
+    assert watch._held == {}
+
+
+def test_a_snapshot_too_old_for_what_is_still_held_is_refused(monkeypatch):
+    monkeypatch.setattr(module, "HELD_MAX", 3)
+    watch = BookWatch()
+    watch.see(batch(*(event(n, n, [(4, 1)]) for n in range(1, 6))))
+
+    old = event(None, 2, [(1, 1)], [(3, 1)], origin="rest")
+
+    assert watch.see(batch(old, start=9)) == []
+    assert [held.last for held in watch._held[0]] == [5]
+
+
+@pytest.fixture
+def narrow(monkeypatch):
+    """A watch that holds four prices a side."""
+    monkeypatch.setattr(module, "PRICES_MAX", 4)
+    return BookWatch()
+
+
+def test_of_too_many_prices_the_best_are_watched(narrow):
+    bids = [(price, 1) for price in (1, 2, 3, 4, 5, 6)]
+    asks = [(price, 1) for price in (16, 15, 14, 13, 12, 11)]
+    narrow.see(batch(event(None, 1, bids, asks)))
+    gone = [(price, 0) for price in (6, 5, 4)]
+
+    assert narrow.see(batch(event(2, 2, gone, [(7, 1)]), start=5)) == []
+    assert narrow.see(batch(event(3, 3, [], [(3, 1)]), start=9)) == [crossing(9, 3)]
+
+
+def test_a_price_farther_than_all_that_fit_takes_no_place(narrow):
+    narrow.see(
+        batch(
+            event(
+                None, 1, [(p, 1) for p in (6, 5, 4, 3)], [(p, 1) for p in (7, 8, 9, 10)]
+            ),
+            event(2, 2, [(1, 1)], [(20, 1)]),
+            event(3, 3, [(6, 0), (5, 0), (4, 0)], [(7, 0), (8, 0), (9, 0)]),
+        )
+    )
+
+    assert narrow.see(batch(event(4, 4, [], [(3, 1)]), start=5)) == [crossing(5, 4)]
+
+
+def test_a_nearer_price_takes_the_place_of_the_farthest(narrow):
+    narrow.see(
+        batch(
+            event(
+                None, 1, [(p, 1) for p in (1, 2, 3, 4)], [(p, 1) for p in (7, 8, 9, 10)]
+            ),
+            event(2, 2, [(5, 1)], [(6, 1)]),
+            event(3, 3, [(p, 0) for p in (2, 3, 4, 5)], [(p, 0) for p in (6, 7, 8, 9)]),
+        )
+    )
+
+    assert narrow._counts[0].tolist() == [0, 0]
+
+
+def test_columns_may_come_without_their_dictionaries():
+    plain = batch(event(None, 7, [(3, 1)], [(3, 1)]))
+    columns = [
+        column.dictionary_decode() if isinstance(column, pa.DictionaryArray) else column
+        for column in plain.columns
+    ]
+
+    found = BookWatch().see(
+        pa.RecordBatch.from_arrays(columns, names=plain.schema.names)
+    )
+
+    assert found == [crossing(1, 7)]
+
+
+def test_one_compilation_serves_all_batches():
+    watch = BookWatch()
+    watch.see(batch(event(None, None), event("bare", None)))
+    watch.see(batch(event(None, 1, [(1, 1)]), event(2, 2)))
+    watch.see(batch(event(None, 1, [(1, 1)], origin="rest")).slice(0, 1))
+
+    assert len(module._follow.signatures) == 1

@@ -1,0 +1,15 @@
+"""A local exchange that speaks the protocols the feeds read.
+
+It is written from the protocol documents alone and shares no decoding with
+the feeds, so that a mistake cannot be made twice and cancel out. Besides
+serving data it writes down the truth, for tests to compare with.
+
+Layers, each knowing only those above it:
+
+* `book`, `flow`, `candles`, `engine`: markets, pure and seeded;
+* `truth`, `faults`: what really happened, and what is to go wrong;
+* `wire_v3`, `wire_v4`, `window`: how it is said;
+* `connection`, `spot_v4`, `v3`, `rest`: to whom;
+* `server`: the exchange as a whole. `play` serves a recording instead,
+  `firehose` rendered frames as fast as they are read.
+"""

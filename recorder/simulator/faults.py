@@ -1,0 +1,397 @@
+"""Faults to order: what may go wrong, when, and how often.
+
+A fault is named and given as text, ``NAME[:KEY=VALUE,...]``::
+
+    drop:stream=depth,market=BTC_USDT,at=5
+    abort:every=20
+    malformed:probability=0.01
+
+Without ``probability`` or ``every`` a fault happens once, at the first
+opportunity from ``at`` seconds after the start on. This module decides
+whether a fault happens; those who perform it write it into the truth.
+"""
+
+import random
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from recorder.errors import ConfigError
+from recorder.simulator.numbers import SECOND_NS
+
+
+STREAMS = ("depth", "trades", "tickers", "klines", "bbo")
+_TIMING = ("probability", "at", "every", "count")
+_FRAME = (*_TIMING, "stream", "market")
+
+
+class FaultKind(msgspec.Struct, frozen=True, kw_only=True):
+    """A fault that can be ordered.
+
+    Attributes:
+        doc: One sentence for the help.
+        keys: Keys that it takes.
+        seconds: Meaning of its ``seconds`` and what it is if not given.
+        streams: Streams it can hit; empty if it does not hit frames.
+        per_second: True if its probability is for each second of each
+            connection, False if for each opportunity.
+        random: Its probability under ``random``; 0 leaves it out there.
+    """
+
+    doc: str
+    keys: tuple[str, ...]
+    seconds: float = 0.0
+    streams: tuple[str, ...] = ()
+    per_second: bool = False
+    random: float = 0.0
+
+
+_WITH_SECONDS = (*_TIMING, "seconds")
+_MARKET = (*_TIMING, "market")
+
+KINDS: dict[str, FaultKind] = {
+    "drop": FaultKind(
+        doc="v4: a pushed frame is not sent",
+        keys=_FRAME,
+        streams=STREAMS,
+        random=0.002,
+    ),
+    "duplicate": FaultKind(
+        doc="v4: a pushed frame is sent twice",
+        keys=_FRAME,
+        streams=STREAMS,
+        random=0.003,
+    ),
+    "delay": FaultKind(
+        doc="v4: a pushed frame comes SECONDS late, after newer ones",
+        keys=(*_FRAME, "seconds"),
+        seconds=0.3,
+        streams=STREAMS,
+        random=0.002,
+    ),
+    "malformed": FaultKind(
+        doc="v4: a pushed frame is not valid JSON",
+        keys=_FRAME,
+        streams=STREAMS,
+        random=0.001,
+    ),
+    "unflagged_full": FaultKind(
+        doc="v4: a depth frame is the whole window with U = u, ids before it lost",
+        keys=_MARKET,
+        random=0.001,
+    ),
+    "full": FaultKind(
+        doc="v4: a depth frame is the whole window, flagged full",
+        keys=_MARKET,
+        random=0.002,
+    ),
+    "crossed": FaultKind(
+        doc="v4: a depth frame carries one more bid, above the best ask",
+        keys=_MARKET,
+        random=0.001,
+    ),
+    "stall": FaultKind(
+        doc="v4: nothing is sent any more; dropped after SECONDS, 0 is never",
+        keys=_WITH_SECONDS,
+        per_second=True,
+        random=0.004,
+    ),
+    "abort": FaultKind(
+        doc="v4: the TCP connection is dropped",
+        keys=_TIMING,
+        per_second=True,
+        random=0.01,
+    ),
+    "upgrade": FaultKind(
+        doc="v4: spot.system tells all of an upgrade, closed SECONDS later",
+        keys=_WITH_SECONDS,
+        seconds=5.0,
+        per_second=True,
+        random=0.01,
+    ),
+    "slow_ack": FaultKind(
+        doc="v4: a request is answered SECONDS late",
+        keys=_WITH_SECONDS,
+        seconds=1.0,
+        random=0.05,
+    ),
+    "silent_ack": FaultKind(
+        doc="v4: a subscription is accepted, but nothing comes",
+        keys=_FRAME,
+        streams=STREAMS,
+    ),
+    "handshake_502": FaultKind(
+        doc="v4: the WebSocket handshake is answered with HTTP 502",
+        keys=_TIMING,
+        random=0.1,
+    ),
+    "http_429": FaultKind(
+        doc="REST: the answer is 429, too many requests",
+        keys=_MARKET,
+        random=0.05,
+    ),
+    "http_502": FaultKind(
+        doc="REST: the answer is 502",
+        keys=_MARKET,
+        random=0.05,
+    ),
+    "stale_snapshot": FaultKind(
+        doc="REST: the order book is up to SECONDS old",
+        keys=(*_MARKET, "seconds"),
+        seconds=3.0,
+        random=0.2,
+    ),
+    "v3_drop": FaultKind(
+        doc="v3: a push is not sent, which v3 cannot reveal",
+        keys=_FRAME,
+        streams=STREAMS,
+    ),
+    "v3_malformed": FaultKind(
+        doc="v3: a push is not valid JSON",
+        keys=_FRAME,
+        streams=STREAMS,
+        random=0.002,
+    ),
+    "v3_omit_clean": FaultKind(
+        doc="v3: a periodic re-clean does not come",
+        keys=_MARKET,
+        random=0.1,
+    ),
+    "v3_error": FaultKind(
+        doc="v3: a request is answered with error CODE, 3 or 5",
+        keys=(*_TIMING, "code"),
+        random=0.05,
+    ),
+    "v3_stall": FaultKind(
+        doc="v3: nothing is sent any more; dropped after SECONDS, 0 is never",
+        keys=_WITH_SECONDS,
+        per_second=True,
+        random=0.004,
+    ),
+    "v3_abort": FaultKind(
+        doc="v3: the TCP connection is dropped",
+        keys=_TIMING,
+        per_second=True,
+        random=0.01,
+    ),
+    "v3_handshake_502": FaultKind(
+        doc="v3: the WebSocket handshake is answered with HTTP 502",
+        keys=_TIMING,
+        random=0.1,
+    ),
+}
+"""Every fault by name."""
+
+RANDOM = "random"
+"""Stands for every fault whose `FaultKind.random` is above 0."""
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True):
+    """An order for a fault.
+
+    Attributes:
+        name: A name of `KINDS`, or ``random``.
+        probability: Chance at each opportunity (or second); under
+            ``random`` a factor on the chances of all faults.
+        at: Seconds after the start before which it does not happen.
+        every: Least seconds between two.
+        count: How often at most; None for any number.
+        stream: Only frames of this stream.
+        market: Only this market.
+        seconds: What the kind says; None for the kind's own default.
+        code: Error code.
+    """
+
+    name: str
+    probability: float = 1.0
+    at: float = 0.0
+    every: float = 0.0
+    count: int | None = 1
+    stream: str | None = None
+    market: str | None = None
+    seconds: float | None = None
+    code: int = 3
+
+
+def parse(text: str) -> Fault:
+    """Return the fault that a text orders.
+
+    Args:
+        text: ``NAME[:KEY=VALUE,...]``.
+
+    Raises:
+        ConfigError: If the name, a key or a value is not legal; the message
+            names what is.
+    """
+    name, _, rest = text.partition(":")
+    keys = _keys_of(name)
+    given: dict[str, str] = {}
+    for part in rest.split(",") if rest else ():
+        key, _, value = part.partition("=")
+        if key not in keys:
+            raise ConfigError(
+                f"fault {name!r} takes {', '.join(keys)}, not {key or part!r}"
+            )
+        given[key] = value
+    fields: dict[str, object] = {"name": name}
+    for key, value in given.items():
+        fields[key] = _value(name, key, value)
+    if "count" not in fields and ({"probability", "every"} & given.keys()):
+        fields["count"] = None
+    return msgspec.convert(fields, Fault)
+
+
+def _keys_of(name: str) -> tuple[str, ...]:
+    if name == RANDOM:
+        return ("probability", "at")
+    kind = KINDS.get(name)
+    if kind is None:
+        raise ConfigError(
+            f"there is no fault {name!r}; there are {', '.join([RANDOM, *KINDS])}"
+        )
+    return kind.keys
+
+
+def _value(name: str, key: str, text: str) -> object:
+    if key == "market":
+        return text
+    if key == "stream":
+        streams = KINDS[name].streams
+        if text not in streams:
+            raise ConfigError(
+                f"fault {name!r} hits streams {', '.join(streams)}, not {text!r}"
+            )
+        return text
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    highest = 1.0 if key == "probability" and name != RANDOM else 1e9
+    if not 0 <= number <= highest:
+        raise ConfigError(f"fault {name!r}: {key} cannot be {text!r}")
+    if key in {"count", "code"}:
+        if number != int(number) or (key == "code" and number not in {3, 5}):
+            raise ConfigError(f"fault {name!r}: {key} cannot be {text!r}")
+        return int(number)
+    return number
+
+
+def expand(fault: Fault) -> tuple[Fault, ...]:
+    """Return a fault itself, or all that ``random`` stands for."""
+    if fault.name != RANDOM:
+        return (fault,)
+    return tuple(
+        Fault(
+            name=name,
+            probability=min(1.0, kind.random * fault.probability),
+            at=fault.at,
+            count=None,
+        )
+        for name, kind in KINDS.items()
+        if kind.random
+    )
+
+
+class Strike(NamedTuple):
+    """A fault to perform now, with its ``seconds`` and ``code``."""
+
+    name: str
+    seconds: float
+    code: int
+
+
+class _Order:
+    """A fault and how often it has happened."""
+
+    __slots__ = ("count", "fault", "last_ns", "rng", "seconds")
+
+    def __init__(self, fault: Fault, rng: random.Random) -> None:
+        self.fault = fault
+        default = KINDS[fault.name].seconds
+        self.seconds = default if fault.seconds is None else fault.seconds
+        self.rng = rng
+        self.count = 0
+        self.last_ns: int | None = None
+
+    def is_due(self, now_ns: int, start_ns: int, chance: float) -> bool:
+        fault = self.fault
+        if fault.count is not None and self.count >= fault.count:
+            return False
+        if now_ns < start_ns + fault.at * SECOND_NS:
+            return False
+        if self.last_ns is not None and now_ns < self.last_ns + fault.every * SECOND_NS:
+            return False
+        if chance < 1 and self.rng.random() >= chance:
+            return False
+        self.count += 1
+        self.last_ns = now_ns
+        return True
+
+
+class FaultPlan:
+    """All faults ordered, and the dice for them."""
+
+    def __init__(self, faults: Iterable[Fault], *, seed: int, start_ns: int) -> None:
+        self._seed = seed
+        self._start_ns = start_ns
+        self._orders: dict[str, list[_Order]] = {}
+        self._made = 0
+        for fault in faults:
+            self.order(fault)
+
+    def order(self, fault: Fault) -> None:
+        """Add a fault; ``random`` adds many.
+
+        Raises:
+            ConfigError: If there is no fault of that name.
+        """
+        for one in expand(fault):
+            _keys_of(one.name)  # refuses an unknown name
+            rng = random.Random(f"{self._seed}:{one.name}:{self._made}")
+            self._made += 1
+            self._orders.setdefault(one.name, []).append(_Order(one, rng))
+
+    def has(self, name: str) -> bool:
+        """Return whether a fault was ever ordered."""
+        return name in self._orders
+
+    def longest(self, name: str) -> float:
+        """Return the most ``seconds`` ordered for a fault; 0 for none."""
+        orders = self._orders.get(name, ())
+        return max((order.seconds for order in orders), default=0.0)
+
+    def strike(
+        self,
+        name: str,
+        now_ns: int,
+        *,
+        stream: str | None = None,
+        market: str | None = None,
+        elapsed_seconds: float | None = None,
+    ) -> Strike | None:
+        """Decide whether a fault happens at this opportunity.
+
+        Args:
+            name: The fault.
+            now_ns: The present.
+            stream: Stream of the frame, if it is about one.
+            market: Market of the frame or request, if it is about one.
+            elapsed_seconds: For faults whose chance is by the second: how
+                much time this opportunity stands for.
+
+        Returns:
+            What is to be performed now, or None.
+        """
+        for order in self._orders.get(name, ()):
+            fault = order.fault
+            if fault.stream is not None and fault.stream != stream:
+                continue
+            if fault.market is not None and fault.market != market:
+                continue
+            chance = fault.probability
+            if elapsed_seconds is not None and chance < 1:
+                chance = 1 - (1 - chance) ** elapsed_seconds
+            if order.is_due(now_ns, self._start_ns, chance):
+                return Strike(name, order.seconds, fault.code)
+        return None

@@ -1,0 +1,267 @@
+"""The exchange as a whole: markets, feeds and REST on one local port.
+
+In tests::
+
+    async with Exchange(Settings(seed=7)) as exchange:
+        ...  # exchange.ws_url_spot, exchange.ws_url_v3, exchange.rest_url
+
+As a program: `run_forever`.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from types import TracebackType
+
+import msgspec
+from aiohttp import WSMsgType, web
+
+from recorder.clock import Clock, SystemClock
+from recorder.simulator.connection import Connection, Context
+from recorder.simulator.engine import Engine
+from recorder.simulator.faults import Fault, FaultPlan
+from recorder.simulator.markets import market_spec
+from recorder.simulator.numbers import SECOND_NS
+from recorder.simulator.rest import ROOT, RestApi
+from recorder.simulator.serving import HOST, listen
+from recorder.simulator.settings import Settings
+from recorder.simulator.snapshots import Snapshots
+from recorder.simulator.spot_v4 import SpotV4
+from recorder.simulator.truth import Truth
+from recorder.simulator.truth_files import TruthFiles
+from recorder.simulator.v3 import SpotV3
+
+
+PATHS = {"v4": ("/ws/v4/", "/ws/v4"), "v3": ("/v3/", "/v3")}
+_FLUSH_NS = SECOND_NS
+
+
+class Exchange:
+    """A local exchange; a context manager that serves while it is open.
+
+    Attributes:
+        settings: How it behaves.
+        truth: What really happened.
+        counters: ``faults``, ``overflows``, ``idle_closes``, ``steps``, and
+            connections accepted as ``v4`` and ``v3``.
+        engine: The markets; made when the exchange opens.
+    """
+
+    engine: Engine
+
+    def __init__(
+        self, settings: Settings | None = None, *, clock: Clock | None = None
+    ) -> None:
+        self.settings = settings or Settings()
+        self.counters: Counter[str] = Counter()
+        self.truth = Truth(keep=False)
+        self._clock = clock or SystemClock()
+        self._port = 0
+        self._is_paused = False
+        self._stack = AsyncExitStack()
+        self._files: TruthFiles | None = None
+        self._connections: dict[str, dict[Connection, None]] = {"v4": {}, "v3": {}}
+
+    @property
+    def port(self) -> int:
+        """The TCP port that it serves."""
+        return self._port
+
+    @property
+    def ws_url_spot(self) -> str:
+        """Address of the v4 spot WebSocket."""
+        return f"ws://{HOST}:{self._port}/ws/v4/"
+
+    @property
+    def ws_url_v3(self) -> str:
+        """Address of the v3 WebSocket."""
+        return f"ws://{HOST}:{self._port}/v3/"
+
+    @property
+    def ws_urls(self) -> dict[str, str]:
+        """Addresses of its WebSockets, by the name of the feed that reads them."""
+        return {"gate_spot": self.ws_url_spot, "gate_v3": self.ws_url_v3}
+
+    @property
+    def rest_url(self) -> str:
+        """Address of the REST calls, without a final slash."""
+        return f"http://{HOST}:{self._port}{ROOT}"
+
+    async def __aenter__(self) -> "Exchange":
+        """Make the markets and start to serve.
+
+        Raises:
+            ConfigError: If the port is taken or the truth cannot be written.
+        """
+        settings = self.settings
+        async with AsyncExitStack() as stack:
+            if settings.truth_dir is not None:
+                self._files = TruthFiles(settings.truth_dir)
+                stack.callback(self._files.close)
+            self._build()
+            await self._listen(stack)
+            tasks = await stack.enter_async_context(asyncio.TaskGroup())
+            stepping = tasks.create_task(self._run())
+            stack.callback(stepping.cancel)
+            stack.callback(self.drop_connections)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Drop all connections and stop."""
+        await self._stack.aclose()
+
+    def order(self, fault: Fault) -> None:
+        """Order a fault while the exchange runs; its ``at`` counts from the start."""
+        self._plan.order(fault)
+
+    def pause(self) -> None:
+        """Stop the markets; what is due is still sent, requests are answered."""
+        self._is_paused = True
+
+    def drop_connections(self, feed: str | None = None) -> None:
+        """Drop the TCP connections of a feed, ``v4`` or ``v3``, or of all."""
+        for name, connections in self._connections.items():
+            if feed in {None, name}:
+                for conn in list(connections):
+                    conn.abort()
+
+    def _build(self) -> None:
+        settings = self.settings
+        start_ns = self._clock.now_ns()
+        self.truth = Truth(
+            keep=settings.keep_truth,
+            log_frames=settings.log_frames,
+            sink=self._files,
+        )
+        self._plan = FaultPlan(settings.faults, seed=settings.seed, start_ns=start_ns)
+        self._context = Context(
+            clock=self._clock,
+            plan=self._plan,
+            truth=self.truth,
+            counters=self.counters,
+        )
+        self.engine = Engine(
+            [market_spec(name) for name in settings.all_markets()],
+            seed=settings.seed,
+            rates=settings.rates(),
+            start_ns=start_ns,
+            warmup_events=settings.warmup_events,
+        )
+        for market in self.engine.markets.values():
+            self.truth.watch(market)
+        self._spot = SpotV4(self.engine, settings, self._context)
+        self._v3 = SpotV3(self.engine, settings, self._context)
+        self._snapshots = Snapshots(self.engine, settings, self._context)
+        self._snapshots.on_taken = self._spot.snapshot_given
+
+    async def _listen(self, stack: AsyncExitStack) -> None:
+        app = web.Application()
+        rest = RestApi(self.engine, self.settings, self._context, self._snapshots)
+        app.add_routes(rest.routes())
+        for path in PATHS["v4"]:
+            app.router.add_get(path, self._serve_v4)
+        for path in PATHS["v3"]:
+            app.router.add_get(path, self._serve_v3)
+        self._port = await listen(app, self.settings.port, stack)
+
+    async def _run(self) -> None:
+        """Advance the markets and send what is due, for ever."""
+        step = self.settings.step_seconds
+        last_ns = self._clock.now_ns()
+        flushed_ns = last_ns
+        while True:
+            await asyncio.sleep(step)
+            now_ns = self._clock.now_ns()
+            trades = [] if self._is_paused else self.engine.advance(now_ns)
+            self._snapshots.publish(now_ns)
+            self._spot.publish(now_ns, trades)
+            self._v3.publish(now_ns, trades)
+            elapsed = (now_ns - last_ns) / SECOND_NS
+            self._spot.strike_time(now_ns, elapsed)
+            self._v3.strike_time(now_ns, elapsed)
+            self.counters["steps"] += 1
+            last_ns = now_ns
+            if self._files is not None and now_ns - flushed_ns >= _FLUSH_NS:
+                flushed_ns = now_ns
+                self._files.flush()
+
+    async def _serve_v4(self, request: web.Request) -> web.StreamResponse:
+        return await self._serve(request, "v4", self._spot, "handshake_502")
+
+    async def _serve_v3(self, request: web.Request) -> web.StreamResponse:
+        return await self._serve(request, "v3", self._v3, "v3_handshake_502")
+
+    async def _serve(
+        self, request: web.Request, name: str, feed: SpotV4 | SpotV3, fault: str
+    ) -> web.StreamResponse:
+        if self._plan.strike(fault, self._clock.now_ns()):
+            self._context.performed(fault, name)
+            return web.Response(status=502, text="Bad Gateway")
+        # The venue negotiates no compression; its TCP ends are not graceful.
+        socket = web.WebSocketResponse(compress=False, autoping=False, timeout=1.0)
+        await socket.prepare(request)
+        transport = request.transport
+        if transport is None:  # pragma: no cover - the client is gone already
+            return socket
+        self.counters[name] += 1
+        conn = Connection(
+            self.counters[name],
+            name,
+            socket,
+            transport,
+            self._context,
+            self.settings.queue_frames,
+        )
+        self._connections[name][conn] = None
+        feed.opened(conn)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                writing = tasks.create_task(conn.write())
+                await self._read(socket, conn, feed)
+                writing.cancel()
+        finally:
+            conn.is_open = False
+            feed.closed(conn)
+            del self._connections[name][conn]
+        return socket
+
+    async def _read(
+        self, socket: web.WebSocketResponse, conn: Connection, feed: SpotV4 | SpotV3
+    ) -> None:
+        async for message in socket:
+            conn.heard()
+            if message.type is WSMsgType.PING and not conn.is_stalled:
+                await socket.pong(message.data)
+            elif message.type is WSMsgType.TEXT and isinstance(feed, SpotV4):
+                await feed.receive(conn, message.data)
+            elif message.type is WSMsgType.TEXT:
+                feed.receive(conn, message.data)
+
+
+async def run_forever(
+    settings: Settings, on_ready: Callable[[Exchange], None] | None = None
+) -> None:
+    """Serve until cancelled.
+
+    The truth is not held in memory, whatever the settings say, for that
+    would grow for ever; give a `truth_dir` to keep it.
+
+    Args:
+        settings: How the exchange behaves.
+        on_ready: Called once connections are accepted.
+
+    Raises:
+        ConfigError: If the port is taken or the truth cannot be written.
+    """
+    lean = msgspec.structs.replace(settings, keep_truth=False)
+    async with Exchange(lean) as exchange:
+        if on_ready is not None:
+            on_ready(exchange)
+        await asyncio.Event().wait()

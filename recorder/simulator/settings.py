@@ -1,0 +1,127 @@
+"""All knobs of the exchange, each with a default and its reason."""
+
+from pathlib import Path
+
+import msgspec
+
+from recorder.errors import ConfigError
+from recorder.simulator.faults import Fault
+from recorder.simulator.markets import generated_names, market_spec
+
+
+WIRE_ERAS = ("2021", "2026")
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """How the exchange behaves.
+
+    Attributes:
+        port: TCP port on 127.0.0.1; 0 takes any that is free.
+        seed: Decides markets, orders and faults.
+        markets: Names of the markets.
+        generated_markets: So many made-up markets more.
+        quiet_markets: Markets among them that have a book and some trades
+            of the past, but in which nothing happens.
+        rate: Order events a second in every other market.
+        warmup_events: Order events of each market before the start, so that
+            there are trades and klines to look back on.
+        step_seconds: How often orders that are due are executed and sent.
+        truth_dir: Folder for the truth as JSON lines; None for none.
+        keep_truth: Hold the truth in memory, which grows all the time.
+        log_frames: Also record each pushed frame in the truth.
+        faults: Faults to order.
+        queue_frames: Frames waiting for a connection; a reader that falls
+            behind by more is dropped.
+        wire_era: Wire formats of ``2021`` or of ``2026`` (v4 and REST).
+        initial_image: v4: the first depth frame after subscribing is the
+            whole window, not flagged.
+        null_keys: v4: ``id`` and ``error`` are sent as null, not left out.
+        omit_time: v4: pushes carry no ``time``.
+        zero_ack_time_ms: v4: answers say ``time_ms: 0``.
+        idle_unsubscribed_seconds: v4: such a connection is dropped if
+            nothing goes either way.
+        idle_subscribed_seconds: v4: the same with subscriptions.
+        ticker_seconds: v4: how often a ticker is pushed.
+        kline_seconds: v4: how often a changed kline is pushed.
+        bbo_seconds: v4: how often a changed best level is pushed.
+        snapshot_age_seconds: REST: order books are this old at most, and
+            always somewhere between fresh and that.
+        rest_limit: REST: requests in a window, by endpoint.
+        rest_window_seconds: REST: length of that window.
+        v3_depth_seconds: v3: how often changed windows are pushed.
+        v3_first_clean_seconds: v3: longest wait for the first clean frame.
+        v3_clean_seconds: v3: shortest and longest time between re-cleans.
+        v3_batch_seconds: v3: how often trades, tickers and klines are pushed.
+        v3_late: v3: formats of 2022: ``v``, ``current``, ``update`` and the
+            closed flag of klines.
+        v3_any_limit: v3: depth limits that are not documented are accepted.
+    """
+
+    port: int = 0
+    seed: int = 1
+    markets: tuple[str, ...] = ("BTC_USDT", "ETH_USDT", "GT_USDT")
+    generated_markets: int = 0
+    quiet_markets: tuple[str, ...] = ()
+    rate: float = 20.0  # about eight trades a second in each market
+    warmup_events: int = 600  # about 250 trades: more than v3 pushes at first
+    step_seconds: float = 0.01  # the fastest stream of v4
+    truth_dir: Path | None = None
+    keep_truth: bool = True
+    log_frames: bool = False
+    faults: tuple[Fault, ...] = ()
+    queue_frames: int = 5_000
+    wire_era: str = "2026"
+    initial_image: bool = False
+    null_keys: bool = False
+    omit_time: bool = False
+    zero_ack_time_ms: bool = False
+    idle_unsubscribed_seconds: float = 30.0  # as measured
+    idle_subscribed_seconds: float = 60.0  # as measured
+    ticker_seconds: float = 1.0
+    kline_seconds: float = 2.0
+    bbo_seconds: float = 0.01
+    snapshot_age_seconds: float = 0.0
+    rest_limit: int = 200
+    rest_window_seconds: float = 10.0
+    v3_depth_seconds: float = 0.5
+    v3_first_clean_seconds: float = 0.2
+    v3_clean_seconds: tuple[float, float] = (60.0, 80.0)
+    v3_batch_seconds: float = 1.0
+    v3_late: bool = False
+    v3_any_limit: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work.
+
+        Raises:
+            ConfigError: With a sentence that says what is wrong.
+        """
+        if self.wire_era not in WIRE_ERAS:
+            raise ConfigError(
+                f"the wire era is one of {', '.join(WIRE_ERAS)}, not {self.wire_era!r}"
+            )
+        names = self.all_markets()
+        if not names or len(set(names)) != len(names):
+            raise ConfigError("the simulator needs at least one market, each once")
+        for name in names:
+            market_spec(name)
+        strangers = set(self.quiet_markets) - set(names)
+        if strangers:
+            raise ConfigError(
+                f"quiet markets {', '.join(sorted(strangers))} are not among the markets"
+            )
+        if self.rate < 0:
+            raise ConfigError("the rate of orders cannot be negative")
+        if self.step_seconds <= 0:
+            raise ConfigError("the time between two steps must be above zero")
+
+    def all_markets(self) -> tuple[str, ...]:
+        """Return the names of all markets, generated ones last."""
+        return self.markets + generated_names(self.generated_markets)
+
+    def rates(self) -> dict[str, float]:
+        """Return the order events a second, by market."""
+        quiet = set(self.quiet_markets)
+        return {
+            name: 0.0 if name in quiet else self.rate for name in self.all_markets()
+        }

@@ -1,0 +1,212 @@
+"""The v3 WebSocket: requests in order, each answered by its id.
+
+A second subscription of a kind replaces the first. What a subscription
+brings is pushed by `v3_push`, always after the answer.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from recorder.simulator import wire_v3
+from recorder.simulator.candles import INTERVALS
+from recorder.simulator.connection import Connection, Context
+from recorder.simulator.engine import Engine, Market, Trade
+from recorder.simulator.numbers import SECOND_NS
+from recorder.simulator.settings import Settings
+from recorder.simulator.v3_push import DepthOrder, V3Session
+from recorder.simulator.window import TopLevels, price_step
+from recorder.simulator.wire_v3 import INVALID_ARGUMENT, METHOD_NOT_FOUND
+
+
+DEPTH_LIMITS = (1, 5, 10, 20, 30)
+DEPTH_INTERVALS = ("0", *("0." + "1".rjust(n, "0") for n in range(8, 0, -1)))
+QUERY_LIMIT = 1_000
+KINDS = ("ticker", "trades", "depth", "kline")
+
+Params = list[object]
+T = TypeVar("T")
+
+
+class _InvalidError(Exception):
+    """The parameters of a request are not legal: error 1."""
+
+
+class SpotV3:
+    """The v3 feed of the exchange."""
+
+    def __init__(self, engine: Engine, settings: Settings, context: Context) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._context = context
+        self._rng = random.Random(f"{settings.seed}:v3")
+        self._wire = wire_v3.V3Wire(is_late=settings.v3_late)
+        self._sessions: dict[Connection, V3Session] = {}
+        self._queries: dict[str, Callable[[Params], object]] = {
+            "server.ping": lambda _: "pong",
+            "server.time": lambda _: context.clock.now_ns() // SECOND_NS,
+            "ticker.query": self._query_ticker,
+            "trades.query": self._query_trades,
+            "depth.query": self._query_depth,
+            "kline.query": self._query_klines,
+        }
+        # Each checks the parameters and returns what to do after the answer.
+        self._changes: dict[str, Callable[[V3Session, Params], Callable[[], None]]] = {
+            "ticker.subscribe": self._subscribe_tickers,
+            "trades.subscribe": self._subscribe_trades,
+            "depth.subscribe": self._subscribe_depth,
+            "kline.subscribe": self._subscribe_kline,
+        }
+
+    def opened(self, conn: Connection) -> None:
+        """Welcome a connection; the venue says nothing."""
+        self._sessions[conn] = V3Session(
+            conn, self._wire, self._settings, self._context, self._rng
+        )
+
+    def closed(self, conn: Connection) -> None:
+        """Forget a connection."""
+        del self._sessions[conn]
+
+    def receive(self, conn: Connection, text: str) -> None:
+        """Answer what a client sent."""
+        request = wire_v3.decode_request(text)
+        if request is None:
+            conn.reply(wire_v3.failure(None, INVALID_ARGUMENT))
+            return
+        context = self._context
+        strike = context.plan.strike("v3_error", context.clock.now_ns())
+        if strike:
+            context.performed("v3_error", "v3", conn=conn.number)
+            conn.reply(wire_v3.failure(request.id, strike.code))
+            return
+        session = self._sessions[conn]
+        method = request.method
+        kind, _, verb = method.partition(".")
+        try:
+            if method in self._queries:
+                result = self._queries[method](request.params)
+                conn.reply(wire_v3.success(request.id, result))
+            elif method in self._changes:
+                follow = self._changes[method](session, request.params)
+                conn.reply(wire_v3.success(request.id))
+                follow()
+            elif kind in KINDS and verb == "unsubscribe":
+                session.unsubscribe(kind)
+                conn.reply(wire_v3.success(request.id))
+            else:
+                conn.reply(wire_v3.failure(request.id, METHOD_NOT_FOUND))
+        except _InvalidError:
+            conn.reply(wire_v3.failure(request.id, INVALID_ARGUMENT))
+
+    def publish(self, now_ns: int, trades: Sequence[Trade]) -> None:
+        """Send what is due.
+
+        Args:
+            now_ns: The present; the engine has been advanced to it.
+            trades: What was traded since the last call, in order.
+        """
+        for session in self._sessions.values():
+            session.publish(now_ns, trades)
+
+    def strike_time(self, now_ns: int, elapsed_seconds: float) -> None:
+        """Perform faults that come with time."""
+        for conn in self._sessions:
+            conn.strike_time(now_ns, elapsed_seconds)
+
+    def _subscribe_tickers(
+        self, session: V3Session, params: Params
+    ) -> Callable[[], None]:
+        markets = self._markets(params)
+        return lambda: session.subscribe_tickers(markets)
+
+    def _subscribe_trades(
+        self, session: V3Session, params: Params
+    ) -> Callable[[], None]:
+        markets = self._markets(params)
+        return lambda: session.subscribe_trades(markets)
+
+    def _subscribe_depth(
+        self, session: V3Session, params: Params
+    ) -> Callable[[], None]:
+        is_single = bool(params) and isinstance(params[0], str)
+        orders = [self._depth_order(p) for p in ([params] if is_single else params)]
+        if not orders:
+            raise _InvalidError
+        return lambda: session.subscribe_depth(orders)
+
+    def _subscribe_kline(
+        self, session: V3Session, params: Params
+    ) -> Callable[[], None]:
+        name, interval_s = _convert(params, tuple[str, int])
+        market = self._market(name)
+        if interval_s not in INTERVALS.values():
+            raise _InvalidError
+        return lambda: session.subscribe_kline(market, interval_s)
+
+    def _query_ticker(self, params: Params) -> object:
+        name, period_s = _convert(params, tuple[str, int])
+        market = self._market(name)
+        if period_s <= 0:
+            raise _InvalidError
+        return wire_v3.ticker_row(market, period_s, self._context.clock.now_ns())
+
+    def _query_trades(self, params: Params) -> object:
+        name, limit, last_id = _convert(params, tuple[str, int, int])
+        market = self._market(name)
+        if not 0 < limit <= QUERY_LIMIT:
+            raise _InvalidError
+        newest_first = [t for t in reversed(market.trades) if t.trade_id >= last_id]
+        return [wire_v3.trade_row(trade) for trade in newest_first[:limit]]
+
+    def _query_depth(self, params: Params) -> object:
+        order = self._depth_order(params)
+        market = order.market
+        window = TopLevels.of(market.book, order.limit, order.step)
+        return {
+            "asks": market.level_texts(list(window.asks.items())),
+            "bids": market.level_texts(list(window.bids.items())),
+        }
+
+    def _query_klines(self, params: Params) -> object:
+        name, start, end, interval_s = _convert(params, tuple[str, int, int, int])
+        market = self._market(name)
+        if start <= 0 or interval_s not in INTERVALS.values():
+            raise _InvalidError
+        now_ns = self._context.clock.now_ns()
+        return [
+            self._wire.kline_row(market, row, interval_s, now_ns)
+            for row in market.candles.rows(interval_s)
+            if start <= row.open_at <= end
+        ]
+
+    def _depth_order(self, params: object) -> DepthOrder:
+        name, limit, interval = _convert(params, tuple[str, int, str])
+        market = self._market(name)
+        step = price_step(interval, market.spec.price_decimals)
+        is_limit_legal = limit in DEPTH_LIMITS or (
+            self._settings.v3_any_limit and limit > 0
+        )
+        if step is None or interval not in DEPTH_INTERVALS or not is_limit_legal:
+            raise _InvalidError
+        return DepthOrder(market, limit, step)
+
+    def _markets(self, params: Params) -> list[Market]:
+        if not params:
+            raise _InvalidError
+        return [self._market(_convert(name, str)) for name in params]
+
+    def _market(self, name: str) -> Market:
+        market = self._engine.markets.get(name)
+        if market is None:
+            raise _InvalidError
+        return market
+
+
+def _convert(value: object, kind: type[T]) -> T:
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise _InvalidError from error

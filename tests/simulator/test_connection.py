@@ -1,0 +1,96 @@
+import asyncio
+from collections.abc import Callable
+
+from aiohttp import WSMsgType
+
+from recorder.simulator.server import Exchange
+from recorder.simulator.settings import Settings
+
+
+BOOK = "spot.order_book_update"
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    while not holds():  # noqa: ASYNC110 - nobody sets an event for it
+        await asyncio.sleep(0.01)
+
+
+async def flood(exchange: Exchange, frames: int) -> None:
+    """Send so many frames of 10 kB to the only client, a few at a time."""
+    (conn,) = exchange._connections["v4"]
+    for _ in range(0, frames, 50):
+        for _ in range(50):
+            conn.reply(b'"' + b"x" * 10_000 + b'"')
+        await asyncio.sleep(0.001)
+        if not conn.is_open:
+            return
+
+
+async def test_a_client_that_does_not_read_is_dropped_and_counted(connect):
+    async with Exchange(Settings(rate=0.0, queue_frames=300)) as exchange:
+        client = await connect(exchange.ws_url_spot)
+        await client.subscribe(BOOK, "BTC_USDT", "20ms")
+        client.socket._conn.transport.pause_reading()
+        await flood(exchange, 10_000)
+        client.socket._conn.transport.resume_reading()
+
+        received = 0
+        while (await client.socket.receive(timeout=15)).type is WSMsgType.TEXT:
+            received += 1
+        assert received < 10_000
+        assert client.socket.close_code == 1006
+        assert exchange.counters["overflows"] == 1
+
+
+async def test_a_client_that_reads_is_sent_everything(connect):
+    async with Exchange(Settings(rate=0.0, queue_frames=300)) as exchange:
+        client = await connect(exchange.ws_url_spot)
+        await client.subscribe(BOOK, "BTC_USDT", "20ms")
+        flooding = asyncio.create_task(flood(exchange, 2_000))
+        for _ in range(2_000):
+            assert len(await client.socket.receive_str(timeout=15)) == 10_002
+        await flooding
+
+        assert exchange.counters["overflows"] == 0
+
+
+async def test_frames_are_logged_on_request_in_the_order_they_were_sent(connect):
+    settings = Settings(rate=200.0, markets=("BTC_USDT",), log_frames=True)
+    async with Exchange(settings) as exchange:
+        client = await connect(exchange.ws_url_spot)
+        await client.subscribe("spot.trades", "BTC_USDT")
+        await client.subscribe(BOOK, "BTC_USDT", "20ms")
+        await client.pushed(8, "spot.trades", BOOK)
+        logged = exchange.truth.frames[: len(client.frames)]
+
+        assert [f.n for f in logged] == list(range(len(logged)))
+        assert {(f.feed, f.conn) for f in logged} == {("v4", 1)}
+        for frame, row in zip(client.frames, logged, strict=True):
+            if frame["event"] == "subscribe":
+                assert row.stream == "control"
+            elif frame["channel"] == BOOK:
+                assert row.stream == "depth"
+                assert (row.first_update_id, row.last_update_id) == (
+                    frame["result"]["U"],
+                    frame["result"]["u"],
+                )
+            else:
+                assert (row.stream, row.market) == ("trades", "BTC_USDT")
+                assert row.trade_ids == (frame["result"]["id"],)
+
+
+async def test_a_client_that_leaves_is_forgotten(connect):
+    settings = Settings(rate=300.0)
+    async with Exchange(settings) as exchange:
+        client = await connect(exchange.ws_url_spot)
+        await client.subscribe(BOOK, "BTC_USDT", "20ms")
+        other = await connect(exchange.ws_url_v3)
+        await other.ask("trades.subscribe", "BTC_USDT")
+        await client.socket.close()
+        other.socket._response.close()
+        async with asyncio.timeout(3):
+            await until(lambda: not any(exchange._connections.values()))
+
+        market = exchange.engine.markets["BTC_USDT"]
+        # Only the truth still watches the market.
+        assert len(market.observers) == 1

@@ -1,0 +1,33 @@
+import pytest
+
+from recorder.errors import ConfigError
+from recorder.simulator.settings import Settings
+
+
+def test_generated_markets_come_after_the_named_ones():
+    settings = Settings(markets=("A_B",), generated_markets=2)
+
+    assert settings.all_markets() == ("A_B", "SIM0001_USDT", "SIM0002_USDT")
+
+
+def test_quiet_markets_have_no_rate():
+    settings = Settings(markets=("A_B", "C_D"), quiet_markets=("C_D",), rate=5)
+
+    assert settings.rates() == {"A_B": 5, "C_D": 0}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"wire_era": "2019"}, "one of 2021, 2026, not '2019'"),
+        ({"markets": ()}, "at least one market"),
+        ({"markets": ("A_B", "A_B")}, "each once"),
+        ({"markets": ("AB",)}, "BASE_QUOTE"),
+        ({"quiet_markets": ("Z_Z",)}, "quiet markets Z_Z"),
+        ({"rate": -1.0}, "cannot be negative"),
+        ({"step_seconds": 0.0}, "above zero"),
+    ],
+)
+def test_what_cannot_work_is_refused(given: dict[str, object], message: str):
+    with pytest.raises(ConfigError, match=message):
+        Settings(**given)

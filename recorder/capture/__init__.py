@@ -1,0 +1,1 @@
+"""The network shell: connections, REST calls, and what runs them."""

@@ -1,0 +1,432 @@
+"""The order books of a run, as far as recording needs them: are they known?
+
+No levels are kept here. For each depth chain the sequence check of
+`recorder.continuity` is run, rows that came before are left out, breaks go
+to the ledger, and snapshots are asked for until the chain is live.
+
+A snapshot had by HTTP may be a cached one. While updates are held, the ids
+prove that it reaches back to them. With nothing held only the venue's clock
+can prove that it is younger than the subscription; where that is not sent,
+the snapshot waits (`DepthChain.pending`) and the next update decides. It is
+stored with the time at which it was received, once it is proven: the book
+was what it says from that time on.
+"""
+
+import heapq
+from collections.abc import Callable, Iterable
+from typing import Final, Protocol
+
+import msgspec
+
+from recorder.capture.depth_chain import (
+    RETRY_MAX_NS,
+    RETRY_NS,
+    DepthChain,
+    Pending,
+)
+from recorder.continuity import ADOPT, BROKEN, LIVE, NO_ID, STATE_NAMES, Verdict
+from recorder.model import Chain, DepthUpdate, Gap, LedgerRow, RawLevels
+from recorder.source import BookRule
+from recorder.store.ledger import Ledger
+from recorder.telemetry import BookKnown, RowDoubled, SnapshotUseless, emit
+
+
+FIRST_ASK_NS: Final = 100_000_000
+"""After the first held update, before the snapshot is asked for."""
+
+QUIET_ASK_NS: Final = 1_500_000_000
+"""After an acceptance without any update, before a snapshot is asked for."""
+
+IMAGE_NS: Final = 10_000_000_000
+"""How long a first image on the socket may take before it is asked for again."""
+
+STALE_RUN: Final = 20
+"""Consecutive stale updates, each continuing the one before, that mean the
+venue counts anew."""
+
+
+class Put(Protocol):
+    """Takes a row for the store."""
+
+    def __call__(
+        self,
+        ts_recv: int,
+        conn: str,
+        seq: int,
+        idx: int,
+        event: DepthUpdate[RawLevels],
+        payload: bytes,
+    ) -> None:
+        """Append the row."""
+        ...  # pragma: no cover - protocol
+
+
+class Books:
+    """All depth chains of a run.
+
+    Args:
+        chains: The depth chains with their rules.
+        ledger: Told of every break.
+        put: Takes rows to store.
+        note: Takes ledger rows to store.
+    """
+
+    def __init__(
+        self,
+        chains: Iterable[tuple[Chain, BookRule]],
+        ledger: Ledger,
+        put: Put,
+        note: Callable[[list[LedgerRow]], None],
+    ) -> None:
+        # Looked up by plain tuples: to make a `Chain` takes longer than the rest.
+        self._books: dict[tuple[str, str], DepthChain] = {
+            chain: DepthChain(chain, rule) for chain, rule in chains
+        }
+        self._ledger = ledger
+        self._put = put
+        self._note = note
+        self._due: list[tuple[int, int, Chain]] = []
+        self._due_total = 0
+        self._restart: list[Chain] = []
+
+    def __contains__(self, chain: Chain) -> bool:
+        return chain in self._books
+
+    @property
+    def known_total(self) -> int:
+        """Books that are known now."""
+        return sum(book.continuity.is_live for book in self._books.values())
+
+    @property
+    def total(self) -> int:
+        """Books that are to be kept."""
+        return len(self._books)
+
+    def states(self) -> dict[Chain, str]:
+        """Return the state of every chain, in words."""
+        return {
+            book.chain: STATE_NAMES[book.continuity.state]
+            for book in self._books.values()
+        }
+
+    def accepted(self, chain: Chain, at: int, ts_event: int | None) -> None:
+        """Note that the venue accepted the chain: its updates will come."""
+        book = self._books[chain]
+        book.accepted_event = ts_event
+        book.last_at = at
+        if book.continuity.is_live:
+            return
+        self._note(
+            self._ledger.book_lost(
+                chain, "resync", at, detail="the first snapshot is awaited"
+            )
+        )
+        if book.rule.snapshot == "rest":
+            self._ask(book, at + QUIET_ASK_NS)
+        else:
+            book.asked_until = at + IMAGE_NS
+
+    def lost(self, chain: Chain) -> int | None:
+        """Note that the connection went away; return the last id received."""
+        book = self._books[chain]
+        received = book.continuity.received
+        book.continuity.lost()
+        book.epoch += 1
+        book.pending = None
+        book.is_asked = False
+        book.asked_until = 0
+        return None if received == NO_ID else received
+
+    def event(
+        self,
+        ts_recv: int,
+        conn: str,
+        seq: int,
+        idx: int,
+        event: DepthUpdate[RawLevels],
+        payload: bytes,
+    ) -> bool:
+        """Take a depth message; return False if nobody asked for its chain."""
+        book = self._books.get((event.market, event.stream))
+        if book is None:
+            return False
+        if event.is_snapshot:
+            self._image(book, ts_recv, conn, seq, idx, event, payload)
+            return True
+        first, last = event.first_update_id, event.last_update_id
+        continuity = book.continuity
+        if not continuity.follows(first, last):
+            if book.pending is not None and first is not None:
+                self._decide_pending(book, first)
+            before = continuity.received
+            verdict = continuity.update(first, last)
+            if verdict.is_double and not self._fills_gap(book, first, last):
+                self._doubled(book, ts_recv, first, last)
+                return True
+            book.stale_run = 0
+            self._judge(book, verdict, ts_recv, before, first)
+        book.last_at = ts_recv
+        self._put(ts_recv, conn, seq, idx, event, payload)
+        return True
+
+    def _judge(
+        self,
+        book: DepthChain,
+        verdict: Verdict,
+        ts_recv: int,
+        before: int,
+        first: int | None,
+    ) -> None:
+        """Tell the ledger what an update that is not routine means."""
+        if verdict.is_row_gap:
+            rows = self._ledger.missed(
+                book.chain,
+                "sequence_gap",
+                book.last_at + 1,
+                ts_recv,
+                after_update_id=before,
+                before_update_id=first,
+            )
+            self._note(rows)
+            if first is not None:
+                gap = next(row for row in rows if isinstance(row, Gap))
+                book.miss(gap, before + 1, first - 1)
+        if verdict.was_live and not verdict.is_live:
+            self._note(
+                self._ledger.book_lost(
+                    book.chain,
+                    "resync",
+                    book.last_at + 1 if verdict.is_row_gap else ts_recv,
+                )
+            )
+        if verdict.is_live and not verdict.was_live:
+            self._note(self._ledger.healed(book.chain, "sequence"))
+            self._known(book, ts_recv)  # the levels are those of before
+        elif not verdict.is_live and book.rule.snapshot == "rest":
+            self._ask(book, ts_recv + FIRST_ASK_NS)
+
+    def _fills_gap(self, book: DepthChain, first: int | None, last: int | None) -> bool:
+        """Return whether an update comes late, out of a gap: it is no double.
+
+        The book does not need it any more, the data does.
+        """
+        if first is None or last is None:
+            return False
+        gap = book.fill(first, last)
+        if gap is None:
+            return False
+        if gap not in book.missing:
+            healed = msgspec.structs.replace(gap, healed_by="late")
+            self._note([healed])
+        return True
+
+    def _doubled(
+        self, book: DepthChain, ts_recv: int, first: int | None, last: int | None
+    ) -> None:
+        """Count a double; many in a row mean that the venue counts anew."""
+        emit(RowDoubled(market=book.chain.market, stream=book.chain.stream))
+        if first is None or last is None:
+            return
+        book.stale_run = book.stale_run + 1 if first == book.stale_last + 1 else 1
+        book.stale_last = last
+        if book.stale_run < STALE_RUN:
+            return
+        book.stale_run = 0
+        self._note(
+            self._ledger.missed(
+                book.chain,
+                "sequence_gap",
+                book.last_at + 1,
+                ts_recv + 1,
+                after_update_id=book.continuity.received,
+                detail="the venue's update ids started over at lower numbers",
+            )
+        )
+        self._note(self._ledger.book_lost(book.chain, "resync", book.last_at + 1))
+        book.continuity.lost()
+        book.epoch += 1
+        self._start_over(book, ts_recv)
+
+    def _image(
+        self,
+        book: DepthChain,
+        ts_recv: int,
+        conn: str,
+        seq: int,
+        idx: int,
+        event: DepthUpdate[RawLevels],
+        payload: bytes,
+    ) -> None:
+        """Take a snapshot that came on the socket."""
+        base = event.last_update_id
+        if base is not None and base == book.continuity.received:
+            emit(RowDoubled(market=book.chain.market, stream=book.chain.stream))
+            return
+        book.pending = None
+        verdict = book.continuity.snapshot(base, is_in_band=True)
+        book.last_at = ts_recv
+        self._put(ts_recv, conn, seq, idx, event, payload)
+        if verdict.action == ADOPT:
+            book.asked_until = 0
+            book.known_since = ts_recv
+        if verdict.is_live and not verdict.was_live:
+            self._known(book, ts_recv)
+
+    def snapshot(
+        self,
+        chain: Chain,
+        epoch: int,
+        ts_recv: int,
+        conn: str,
+        seq: int,
+        event: DepthUpdate[RawLevels],
+        payload: bytes,
+    ) -> None:
+        """Take a snapshot that was asked for in the given epoch."""
+        book = self._books[chain]
+        if epoch != book.epoch:
+            return
+        book.is_asked = False
+        continuity = book.continuity
+        if continuity.is_live:
+            return
+        pending = Pending(ts_recv, conn, seq, event, payload)
+        if continuity.received == NO_ID:
+            if _is_younger(event.ts_event, book.accepted_event):
+                self._adopt(book, pending)
+                return
+            book.pending = pending
+            if event.ts_event is not None:
+                self._retry(book, ts_recv)
+            return
+        base = event.last_update_id
+        if base is not None and base + 1 < continuity.held_first:
+            emit(
+                SnapshotUseless(
+                    market=chain.market, base=base, held_first=continuity.held_first
+                )
+            )
+            self._retry(book, ts_recv)
+            return
+        self._adopt(book, pending)
+
+    def snapshot_failed(self, chain: Chain, epoch: int, now: int) -> None:
+        """Note that a snapshot could not be had; it will be asked for again."""
+        book = self._books[chain]
+        if epoch == book.epoch:
+            book.is_asked = False
+            self._retry(book, now)
+
+    def crossed(self, chain: Chain, ts_recv: int, update_id: int | None) -> None:
+        """Note that the book was crossed by the row received at ``ts_recv``."""
+        book = self._books[chain]
+        if ts_recv < book.known_since or book.continuity.state not in (LIVE, BROKEN):
+            return
+        was_live = book.continuity.is_live
+        book.continuity.crossed()
+        if not was_live:
+            return  # it is to come back by a snapshot only
+        self._note(
+            self._ledger.book_lost(
+                chain, "crossed", ts_recv, detail=f"after update {update_id}"
+            )
+        )
+        self._start_over(book, ts_recv)
+
+    def spoiled(self, chain: Chain, ts_recv: int, error: str) -> None:
+        """Note that a row was received but could not be stored."""
+        book = self._books[chain]
+        self._note(
+            self._ledger.missed(
+                chain, "undecodable", ts_recv, ts_recv + 1, detail=error
+            )
+        )
+        book.continuity.crossed()
+        self._note(self._ledger.book_lost(chain, "resync", ts_recv))
+        self._start_over(book, ts_recv)
+
+    def unsure(self, chain: Chain, at: int, reason: str) -> None:
+        """Note that messages were lost; only ids could tell whether of this."""
+        book = self._books[chain]
+        if book.rule.has_ids or not book.continuity.is_live:
+            return
+        book.continuity.lost()
+        self._note(self._ledger.book_lost(chain, "resync", at, detail=reason))
+        self._start_over(book, at)
+
+    def next_due(self, now: int) -> tuple[Chain, int] | None:
+        """Return a chain to ask a snapshot for now, with its epoch."""
+        while self._due and self._due[0][0] <= now:
+            _, _, chain = heapq.heappop(self._due)
+            book = self._books[chain]
+            if book.asked_until > 0 and not book.is_asked:
+                book.asked_until = 0
+                if not book.continuity.is_live:
+                    book.is_asked = True
+                    return chain, book.epoch
+        return None
+
+    def take_restarts(self, now: int) -> list[Chain]:
+        """Return chains whose image on the socket must be asked for afresh."""
+        for book in self._books.values():
+            if book.rule.snapshot == "in_band" and 0 < book.asked_until <= now:
+                book.asked_until = now + IMAGE_NS
+                self._restart.append(book.chain)
+        restart, self._restart = self._restart, []
+        # Some images came meanwhile, or their connection went away.
+        return [chain for chain in restart if self._books[chain].asked_until > 0]
+
+    def _start_over(self, book: DepthChain, at: int) -> None:
+        if book.rule.snapshot == "rest":
+            self._ask(book, at + FIRST_ASK_NS)
+        else:
+            book.asked_until = at + IMAGE_NS
+            self._restart.append(book.chain)
+
+    def _decide_pending(self, book: DepthChain, first: int) -> None:
+        """Adopt the waiting snapshot if an update reaches back to it."""
+        pending, book.pending = book.pending, None
+        if pending is None:
+            return
+        base = pending.event.last_update_id
+        if base is not None and first > base + 1:
+            emit(SnapshotUseless(market=book.chain.market, base=base, held_first=first))
+            return
+        self._adopt(book, pending)
+
+    def _adopt(self, book: DepthChain, pending: Pending) -> None:
+        event = pending.event
+        book.pending = None
+        book.continuity.snapshot(event.last_update_id, is_in_band=False)
+        book.known_since = pending.ts_recv
+        self._put(pending.ts_recv, pending.conn, pending.seq, 0, event, pending.payload)
+        self._known(book, pending.ts_recv)
+
+    def _known(self, book: DepthChain, at: int) -> None:
+        book.retry_ns = RETRY_NS
+        self._note(self._ledger.book_known(book.chain, at))
+        applied = book.continuity.applied
+        emit(
+            BookKnown(
+                market=book.chain.market,
+                stream=book.chain.stream,
+                last_update_id=None if applied == NO_ID else applied,
+            )
+        )
+
+    def _ask(self, book: DepthChain, at: int) -> None:
+        """Schedule a snapshot, unless one is on its way or due sooner."""
+        if book.is_asked or 0 < book.asked_until <= at:
+            return
+        book.asked_until = at
+        self._due_total += 1
+        heapq.heappush(self._due, (at, self._due_total, book.chain))
+
+    def _retry(self, book: DepthChain, now: int) -> None:
+        self._ask(book, now + book.retry_ns)
+        book.retry_ns = min(book.retry_ns * 3 // 2, RETRY_MAX_NS)
+
+
+def _is_younger(snapshot: int | None, acceptance: int | None) -> bool:
+    """Whether the venue's clock proves a snapshot younger than a subscription."""
+    return snapshot is not None and acceptance is not None and snapshot >= acceptance

@@ -1,0 +1,339 @@
+"""One WebSocket, kept open: connect, read, ping, watch, reconnect.
+
+What to do about a failure is decided in one place, `reaction`. The socket is
+read as fast as it can be, and nothing slow is awaited between two reads.
+"""
+
+import asyncio
+import enum
+import random
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from types import SimpleNamespace
+from typing import Final, NamedTuple
+
+import aiohttp
+
+from recorder.capture.link import Link, Opcode
+from recorder.capture.rest import without_secrets
+from recorder.capture.session import Session
+from recorder.clock import Clock
+from recorder.errors import TransportError
+from recorder.model import Chain
+from recorder.telemetry import (
+    ConnectionClosed,
+    ConnectionEnded,
+    ConnectionFailed,
+    ConnectionOpened,
+    emit,
+)
+
+
+FRAME_MAX_BYTES: Final = 16 * 1024 * 1024
+"""The largest message accepted; a full book of 1,000 levels is about 60 kB."""
+
+STOPPED: Final = "the recorder stopped"
+"""Why a connection ended that we ended ourselves."""
+
+CONNECT_SECONDS: Final = 15.0
+CLOSE_SECONDS: Final = 2.0
+BACKOFF_FIRST_SECONDS: Final = 0.5
+BACKOFF_MAX_SECONDS: Final = 30.0
+
+STEADY_SECONDS: Final = 10.0
+"""A connection that lived so long and said something begins the back-off anew."""
+
+
+class Reaction(enum.Enum):
+    """What to do about a failure of a connection."""
+
+    RETRY = "retry"
+    STOP = "stop"
+
+
+class RefusedError(TransportError):
+    """The other end will not talk to us, and asking again will not help."""
+
+
+def reaction(exc: Exception, *, was_connected: bool) -> Reaction:
+    """Decide whether a failure is worth another attempt.
+
+    Args:
+        exc: What opening or reading the connection raised.
+        was_connected: Whether this run was ever connected to that address.
+
+    Returns:
+        ``STOP`` for what only the operator can mend, and only before the
+        first success: a wrong certificate, a refusal by HTTP 4xx, an address
+        that is none. Everything else is ``RETRY``.
+    """
+    if was_connected:
+        return Reaction.RETRY
+    if isinstance(
+        exc, aiohttp.ClientConnectorCertificateError | aiohttp.InvalidURL | UnicodeError
+    ):
+        return Reaction.STOP
+    if isinstance(exc, aiohttp.WSServerHandshakeError):
+        is_final = 300 <= exc.status < 500 and exc.status not in (408, 425, 429)
+        return Reaction.STOP if is_final else Reaction.RETRY
+    return Reaction.RETRY
+
+
+def describe(exc: Exception, url: str) -> str:
+    """Return one sentence about a failure, for people."""
+    if isinstance(exc, aiohttp.ClientConnectorCertificateError):
+        return (
+            f"{url} shows a certificate that is not valid for it "
+            f"({exc.certificate_error}); check --ws-url, or what intercepts it"
+        )
+    if isinstance(exc, aiohttp.WSServerHandshakeError):
+        return (
+            f"{url} answered the WebSocket request with HTTP {exc.status}; "
+            "check --ws-url"
+        )
+    if isinstance(exc, aiohttp.InvalidURL | UnicodeError):
+        return f"{url} is not an address; --ws-url wants ws://... or wss://..."
+    if isinstance(exc, aiohttp.ClientConnectorError):
+        return f"cannot connect to {url}: {exc.os_error.strerror or exc.os_error}"
+    if isinstance(exc, TimeoutError):
+        return f"{url} did not answer within {CONNECT_SECONDS:g} s"
+    return f"{url}: {str(exc) or type(exc).__name__}"
+
+
+def backoff_seconds(attempt: int, draw: Callable[[], float] = random.random) -> float:
+    """Return how long to wait before an attempt: capped, with full jitter.
+
+    Args:
+        attempt: Failures so far, from 0.
+        draw: Gives a number in [0, 1).
+    """
+    cap = min(BACKOFF_MAX_SECONDS, BACKOFF_FIRST_SECONDS * 2.0 ** min(attempt, 16))
+    return draw() * cap
+
+
+def redirects_refused() -> aiohttp.TraceConfig:
+    """Return what a client session needs so that no redirect is followed.
+
+    A venue's host is the one that was asked; but the handshake of a WebSocket
+    would follow a redirect anywhere, and has no switch for it.
+    """
+    trace = aiohttp.TraceConfig()
+    trace.on_request_redirect.append(_refuse_redirect)
+    return trace
+
+
+async def _refuse_redirect(
+    _http: aiohttp.ClientSession,
+    _context: SimpleNamespace,
+    said: aiohttp.TraceRequestRedirectParams,
+) -> None:
+    answer = said.response
+    answer.close()
+    raise aiohttp.WSServerHandshakeError(
+        answer.request_info, answer.history, status=answer.status, message="redirect"
+    )
+
+
+class _End(NamedTuple):
+    """How a connection ended: the code that was received, if any, and why."""
+
+    code: int | None
+    reason: str
+
+
+class Connection:
+    """Keeps one connection of a session open until it is cancelled.
+
+    Args:
+        http: Open client session, made with `redirects_refused`.
+        url: Where to.
+        session: Told of everything that happens.
+        chains: What goes over this connection.
+        clock: Gives receive times.
+        name: Gives the name of the next connection that opens.
+    """
+
+    def __init__(
+        self,
+        http: aiohttp.ClientSession,
+        url: str,
+        session: Session,
+        chains: Sequence[Chain],
+        *,
+        clock: Clock,
+        name: Callable[[], str],
+    ) -> None:
+        self._http = http
+        self._url = url
+        self._shown_url = without_secrets(url)
+        self._session = session
+        self._chains = tuple(chains)
+        self._clock = clock
+        self._name = name
+        self.is_open = False
+        self.was_connected = False
+        self.last_failure: str | None = None
+
+    async def run(self) -> None:
+        """Connect, and again whenever the connection is gone.
+
+        Returns when every chain of the connection has been refused.
+
+        Raises:
+            RefusedError: If no further attempt can help.
+        """
+        attempt = 0
+        while not self._is_pointless():
+            try:
+                was_steady = await self._once()
+            # A host that no DNS name can be made of is a UnicodeError.
+            except (aiohttp.ClientError, OSError, TimeoutError, UnicodeError) as exc:
+                self.last_failure = describe(exc, self._shown_url)
+                if reaction(exc, was_connected=self.was_connected) is Reaction.STOP:
+                    raise RefusedError(self.last_failure) from exc
+                attempt += 1
+            else:
+                attempt = 0 if was_steady else attempt + 1
+            if self._is_pointless():
+                return
+            wait = backoff_seconds(attempt)
+            emit(
+                ConnectionFailed(
+                    url=self._shown_url,
+                    why=self.last_failure or "the connection was closed",
+                    retry_in_seconds=round(wait, 3),
+                )
+            )
+            await asyncio.sleep(wait)
+
+    def _is_pointless(self) -> bool:
+        return all(chain in self._session.refused for chain in self._chains)
+
+    async def _once(self) -> bool:
+        """Open one connection and serve it to its end.
+
+        Returns:
+            Whether it was good for a while: worth coming back to soon.
+        """
+        async with asyncio.timeout(CONNECT_SECONDS):
+            socket = await self._http.ws_connect(
+                self._url,
+                decode_text=False,
+                compress=0,
+                max_msg_size=FRAME_MAX_BYTES,
+                autoping=True,
+                timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS),
+            )
+        loop = asyncio.get_running_loop()
+        since, opened_at = loop.time(), self._clock.now_ns()
+        url = self._shown_url
+        link = self._session.opened(self._name(), url, self._chains, opened_at)
+        emit(ConnectionOpened(conn=link.conn, url=url))
+        self.is_open = self.was_connected = True
+        end = _End(aiohttp.WSCloseCode.OK, STOPPED)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                talking = tasks.create_task(self._talk(link, socket))
+                watching = tasks.create_task(self._watch(link, socket))
+                end = await self._read(link, socket)
+                talking.cancel()
+                watching.cancel()
+        except* (aiohttp.ClientError, OSError) as group:
+            error = group.exceptions[0]
+            end = _End(None, str(error) or type(error).__name__)
+        finally:
+            self.is_open = False
+            await _close(socket)
+            self._closed(link, end)
+        return link.seq > 0 and loop.time() - since >= STEADY_SECONDS
+
+    def _closed(self, link: Link, end: _End) -> None:
+        """Tell of the end of a connection."""
+        reason = link.why_dead or end.reason
+        self.last_failure = reason
+        self._session.closed(link, self._clock.now_ns(), end.code, reason)
+        kind = ConnectionEnded if end.reason is STOPPED else ConnectionClosed
+        emit(kind(conn=link.conn, code=end.code, reason=reason, frames=link.seq))
+
+    async def _read(
+        self, link: Link, socket: aiohttp.ClientWebSocketResponse[bool]
+    ) -> _End:
+        """Hand every message to the session; return why there are no more."""
+        receive = socket.receive
+        now_ns = self._clock.now_ns
+        frame = self._session.frame
+        text, binary = aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY
+        while True:
+            message = await receive()
+            ts_recv = now_ns()
+            kind = message.type
+            if kind is text or kind is binary:
+                opcode: Opcode = "binary" if kind is binary else "text"
+                frame(link, ts_recv, message.data, opcode=opcode)
+            elif kind is aiohttp.WSMsgType.CLOSE:
+                words = message.extra or f"closed by the peer with code {message.data}"
+                return _End(message.data, words)
+            elif kind is aiohttp.WSMsgType.ERROR:
+                return _End(None, f"broken WebSocket frame: {message.data}")
+            else:
+                return _End(None, "the peer vanished without closing")
+
+    async def _talk(
+        self, link: Link, socket: aiohttp.ClientWebSocketResponse[bool]
+    ) -> None:
+        """Send what the session wants sent, no faster than the venue allows."""
+        pause = 1.0 / self._session.source.requests_per_second
+        while True:
+            while link.outbox:
+                request = link.outbox.popleft()
+                self._session.sent(link, request, self._clock.now_ns())
+                if not await _send(socket, request.payload):
+                    return
+                await asyncio.sleep(pause)
+            await asyncio.sleep(0.02)
+
+    async def _watch(
+        self, link: Link, socket: aiohttp.ClientWebSocketResponse[bool]
+    ) -> None:
+        """Ping, and close a socket that is silent or given up."""
+        source = self._session.source
+        loop = asyncio.get_running_loop()
+        heard, heard_at = link.seq, loop.time()
+        next_ping = heard_at + source.ping_seconds
+        while True:
+            await asyncio.sleep(min(0.25, source.ping_seconds))
+            # A clock that never steps: the wall clock would mistake a step for
+            # silence, or silence for none.
+            now = loop.time()
+            if link.seq != heard:
+                heard, heard_at = link.seq, now
+            elif now - heard_at > source.silence_seconds and not link.is_dead:
+                link.is_dead = True
+                link.why_dead = f"no frame for {now - heard_at:.0f} s"
+            if link.is_dead:
+                await socket.close(code=aiohttp.WSCloseCode.GOING_AWAY)
+                return
+            if now >= next_ping:
+                next_ping = now + source.ping_seconds
+                if not await _send(socket, link.dialogue.ping(self._clock.now_ns())):
+                    return
+
+
+async def _close(socket: aiohttp.ClientWebSocketResponse[bool]) -> None:
+    """Close politely, but not for long."""
+    # What the peer made of it changes nothing: it was told, and we go.
+    with suppress(TimeoutError):
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await socket.close()
+
+
+async def _send(socket: aiohttp.ClientWebSocketResponse[bool], payload: bytes) -> bool:
+    """Send a frame; return whether the socket took it.
+
+    One that does not has ended: its reader hears of that, after what still came.
+    """
+    try:
+        await socket.send_frame(payload, aiohttp.WSMsgType.TEXT)
+    except (aiohttp.ClientError, ConnectionError):
+        return False
+    return True

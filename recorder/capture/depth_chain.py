@@ -1,0 +1,101 @@
+"""What is known of one depth chain while it is being recorded."""
+
+from typing import Final
+
+from recorder.continuity import NO_ID, Continuity
+from recorder.model import Chain, DepthUpdate, Gap, RawLevels
+from recorder.source import BookRule
+
+
+RETRY_NS: Final = 1_000_000_000
+"""After a useless snapshot; grows by half each time, see `RETRY_MAX_NS`."""
+
+RETRY_MAX_NS: Final = 10_000_000_000
+
+GAPS_REMEMBERED: Final = 16
+"""Gaps of a chain that an update may still come late to fill."""
+
+
+class Pending:
+    """A snapshot that waits for proof, with its place in the data."""
+
+    __slots__ = ("conn", "event", "payload", "seq", "ts_recv")
+
+    def __init__(
+        self,
+        ts_recv: int,
+        conn: str,
+        seq: int,
+        event: DepthUpdate[RawLevels],
+        payload: bytes,
+    ) -> None:
+        self.ts_recv = ts_recv
+        self.conn = conn
+        self.seq = seq
+        self.event = event
+        self.payload = payload
+
+
+class DepthChain:
+    """What is known of one depth chain.
+
+    Attributes:
+        missing: Ranges of book changes that are missing, by gap.
+        known_since: When the snapshot was received that the levels stem from.
+    """
+
+    __slots__ = (
+        "accepted_event",
+        "asked_until",
+        "chain",
+        "continuity",
+        "epoch",
+        "is_asked",
+        "known_since",
+        "last_at",
+        "missing",
+        "pending",
+        "retry_ns",
+        "rule",
+        "stale_last",
+        "stale_run",
+    )
+
+    def __init__(self, chain: Chain, rule: BookRule) -> None:
+        self.chain = chain
+        self.rule = rule
+        self.continuity = Continuity()
+        self.epoch = 0
+        self.missing: dict[Gap, list[tuple[int, int]]] = {}
+        self.last_at = 0
+        self.known_since = 0
+        self.accepted_event: int | None = None
+        self.pending: Pending | None = None
+        self.is_asked = False
+        self.asked_until = 0
+        self.retry_ns = RETRY_NS
+        self.stale_last = NO_ID
+        self.stale_run = 0
+
+    def miss(self, gap: Gap, first: int, last: int) -> None:
+        """Note that book changes are missing, of which some may come late."""
+        self.missing[gap] = [(first, last)]
+        if len(self.missing) > GAPS_REMEMBERED:
+            del self.missing[next(iter(self.missing))]
+
+    def fill(self, first: int, last: int) -> Gap | None:
+        """Note that book changes came, and return the gap they were missing in.
+
+        Returns:
+            The gap, no more among `missing` if that was all of it; None if
+            they were not missing.
+        """
+        for gap, ranges in self.missing.items():
+            for number, (low, high) in enumerate(ranges):
+                if low <= first <= last <= high:
+                    rest = [(low, first - 1), (last + 1, high)]
+                    ranges[number : number + 1] = [r for r in rest if r[0] <= r[1]]
+                    if not ranges:
+                        del self.missing[gap]
+                    return gap
+        return None

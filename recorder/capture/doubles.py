@@ -1,0 +1,95 @@
+"""Which rows were stored before: one event is one row, over reconnects too.
+
+Depth updates are told apart by their ids, in `recorder.continuity`. Here:
+trades by id, klines by content, status events by content.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Final
+
+from recorder.model import Kline, StatusEvent, Trade
+
+
+REMEMBERED_TRADES: Final = 256
+"""Trade ids remembered for each market: more than a venue pushes as history."""
+
+REMEMBERED_STATUS: Final = 1024
+"""Status events remembered: a venue repeats the latest, not old ones."""
+
+
+class _Recent:
+    """The last so many keys, in the order in which they came."""
+
+    __slots__ = ("_keys", "_order")
+
+    def __init__(self, limit: int) -> None:
+        self._order: deque[object] = deque(maxlen=limit)
+        self._keys: set[object] = set()
+
+    def add(self, key: object) -> bool:
+        """Remember a key; return whether it is new."""
+        if key in self._keys:
+            return False
+        if len(self._order) == self._order.maxlen:
+            self._keys.discard(self._order[0])
+        self._order.append(key)
+        self._keys.add(key)
+        return True
+
+
+class Doubles:
+    """Remembers what was stored, within bounds, and recognizes it again."""
+
+    def __init__(self) -> None:
+        self._trades: dict[str, _Recent] = {}
+        self._klines: dict[tuple[str, str], tuple[str, Kline[str]]] = {}
+        self._status = _Recent(REMEMBERED_STATUS)
+
+    def seed_trades(self, market: str, trade_ids: Iterable[int]) -> None:
+        """Remember ids that an earlier run of the job stored."""
+        recent = self._recent(market)
+        for trade_id in trade_ids:
+            recent.add(trade_id)
+
+    def is_new_trade(self, trade: Trade[str]) -> bool:
+        """Return whether this trade was not stored yet; remember it."""
+        if trade.trade_id is None:
+            return True
+        return self._recent(trade.market).add(trade.trade_id)
+
+    def is_new_kline(self, kline: Kline[str], conn: str) -> bool:
+        """Return whether this kline is not what another connection sent last.
+
+        A connection that repeats itself is believed: its rows are kept.
+        """
+        key = (kline.market, kline.interval)
+        before = self._klines.get(key)
+        self._klines[key] = (conn, kline)
+        if before is None or before[0] == conn:
+            return True
+        return _content(before[1]) != _content(kline)
+
+    def is_new_status(self, event: StatusEvent) -> bool:
+        """Return whether this status event was not stored yet; remember it."""
+        return self._status.add(event.payload)
+
+    def _recent(self, market: str) -> _Recent:
+        recent = self._trades.get(market)
+        if recent is None:
+            recent = self._trades[market] = _Recent(REMEMBERED_TRADES)
+        return recent
+
+
+def _content(kline: Kline[str]) -> tuple[object, ...]:
+    """What makes two pushes of a kline the same, but for the time of the push."""
+    return (
+        kline.open_at,
+        kline.open,
+        kline.high,
+        kline.low,
+        kline.close,
+        kline.volume,
+        kline.turnover,
+        kline.is_closed,
+    )

@@ -1,0 +1,265 @@
+"""What frames say, made into rows: one handler for each kind of item.
+
+Rows that nobody asked for and kinds that nobody knows are no rows: their
+frames are to be kept verbatim, and why is what `Intake.take` returns.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final, TypeAlias
+
+from recorder.capture.books import Books
+from recorder.capture.doubles import Doubles
+from recorder.capture.link import Link
+from recorder.capture.rows import Rows
+from recorder.capture.trade_ids import TradeCheck
+from recorder.errors import WireError
+from recorder.model import (
+    TABLE_OF,
+    Bbo,
+    Chain,
+    DepthUpdate,
+    Kline,
+    RawLevels,
+    StatusEvent,
+    Ticker,
+    Trade,
+)
+from recorder.source import (
+    Heartbeat,
+    Refused,
+    Send,
+    Subscribed,
+    Unrecognized,
+    table_of,
+)
+from recorder.store.ledger import Ledger
+from recorder.telemetry import (
+    ChainsSubscribed,
+    KeyAppeared,
+    RowDoubled,
+    SubscriptionRefused,
+    emit,
+)
+
+
+KEYS_EVERY: Final = 1_000
+"""One frame in so many of each kind is searched for keys not known."""
+
+
+Handler: TypeAlias = Callable[[Link, int, int, int, object, bytes], str | None]
+"""Takes ``(link, ts_recv, seq, idx, item, payload)``; returns why its frame is
+to be kept verbatim as unknown, None if it is not."""
+
+
+class Intake:
+    """Takes in the frames of all connections of a source.
+
+    Args:
+        source: Name of the feed.
+        chains: What was asked for.
+        rows: Takes rows to store.
+        books: The depth chains among them.
+        ledger: The books of the job.
+        doubles: What was stored before.
+
+    Attributes:
+        refused: Chains that the venue refused, with its words.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        chains: Sequence[Chain],
+        rows: Rows,
+        books: Books,
+        ledger: Ledger,
+        doubles: Doubles,
+    ) -> None:
+        self.refused: dict[Chain, str] = {}
+        self._source = source
+        self._chains = frozenset(chains)
+        self._rows = rows
+        self._books = books
+        self._ledger = ledger
+        self._doubles = doubles
+        self._trade_check = TradeCheck(ledger, rows.note)
+        self._seen: dict[type, int] = {}
+        self._known_keys: set[str] = set()
+        self._plain_chains: dict[tuple[str, str], list[Chain]] = {}
+        for chain in chains:
+            if chain not in books:
+                key = (chain.market, table_of(chain.stream))
+                self._plain_chains.setdefault(key, []).append(chain)
+        self._handlers: dict[type, Handler] = {
+            Trade: self._on_trade,
+            DepthUpdate: self._on_depth,
+            Kline: self._on_kline,
+            Ticker: self._on_plain,
+            Bbo: self._on_plain,
+            StatusEvent: self._on_status,
+            Subscribed: self._on_subscribed,
+            Refused: self._on_refused,
+            Send: self._on_send,
+            Heartbeat: self._on_heartbeat,
+            Unrecognized: self._on_unrecognized,
+        }
+
+    def plain_chains(self, market: str, table: str) -> Sequence[Chain]:
+        """Return the chains without a book that fill a table for a market."""
+        return self._plain_chains.get((market, table), ())
+
+    def take(self, link: Link, ts_recv: int, seq: int, payload: bytes) -> str | None:
+        """Take in a frame.
+
+        Args:
+            link: The connection it came over.
+            ts_recv: Our clock at the read, nanoseconds.
+            seq: Its number within the connection.
+            payload: The whole message.
+
+        Returns:
+            Why it is to be kept verbatim as unknown; None if it is not.
+
+        Raises:
+            WireError: If it cannot be decoded.
+            ValueError: If it has update ids that no update can have.
+        """
+        handlers = self._handlers
+        unknown: str | None = None
+        for idx, item in enumerate(link.dialogue.receive(payload, ts_recv)):
+            why = handlers[type(item)](link, ts_recv, seq, idx, item, payload)
+            unknown = unknown or why
+        return unknown
+
+    def _on_depth(
+        self, link: Link, ts: int, seq: int, idx: int, item: object, payload: bytes
+    ) -> str | None:
+        event: DepthUpdate[RawLevels] = item  # type: ignore[assignment]
+        self._count(link, DepthUpdate, payload)
+        if not self._books.event(ts, link.conn, seq, idx, event, payload):
+            return _unasked(event.market)
+        return None
+
+    def _on_trade(
+        self, link: Link, ts: int, seq: int, idx: int, item: object, payload: bytes
+    ) -> str | None:
+        event: Trade[str] = item  # type: ignore[assignment]
+        self._count(link, Trade, payload)
+        chains = self._plain_chains.get((event.market, "trades"))
+        if chains is None:
+            return _unasked(event.market)
+        if not self._doubles.is_new_trade(event):
+            emit(RowDoubled(market=event.market, stream="trades"))
+            return None
+        if event.market_trade_id is not None and event.origin == "live":
+            self._trade_check.see(chains[0], event.market_trade_id, ts)
+        self._rows.put(ts, link.conn, seq, idx, event, payload)
+        return None
+
+    def _on_kline(
+        self, link: Link, ts: int, seq: int, idx: int, item: object, payload: bytes
+    ) -> str | None:
+        event: Kline[str] = item  # type: ignore[assignment]
+        self._count(link, Kline, payload)
+        if Chain(event.market, f"klines:{event.interval}") not in self._chains:
+            return _unasked(event.market)
+        if self._doubles.is_new_kline(event, link.conn):
+            self._rows.put(ts, link.conn, seq, idx, event, payload)
+        else:
+            emit(RowDoubled(market=event.market, stream=f"klines:{event.interval}"))
+        return None
+
+    def _on_plain(
+        self, link: Link, ts: int, seq: int, idx: int, item: object, payload: bytes
+    ) -> str | None:
+        event: Ticker[str] | Bbo[str] = item  # type: ignore[assignment]
+        kind = type(event)
+        self._count(link, kind, payload)
+        if (event.market, TABLE_OF[kind]) not in self._plain_chains:
+            return _unasked(event.market)
+        self._rows.put(ts, link.conn, seq, idx, event, payload)
+        return None
+
+    def _on_status(
+        self, link: Link, ts: int, seq: int, idx: int, item: object, payload: bytes
+    ) -> str | None:
+        event: StatusEvent = item  # type: ignore[assignment]
+        if self._doubles.is_new_status(event):
+            self._rows.put(ts, link.conn, seq, idx, event, payload)
+        return None
+
+    def _on_subscribed(
+        self, link: Link, ts: int, seq: int, idx: int, item: object, payload: bytes
+    ) -> str | None:
+        reply: Subscribed = item  # type: ignore[assignment]
+        for chain in reply.chains:
+            link.unanswered.pop(chain, None)
+            self._rows.note(self._ledger.covered(chain, ts))
+            if chain in self._books:
+                self._books.accepted(chain, ts, reply.ts_event)
+        if reply.chains:
+            emit(
+                ChainsSubscribed(
+                    stream=reply.chains[0].stream, markets=len(reply.chains)
+                )
+            )
+        return None
+
+    def _on_refused(
+        self, link: Link, ts: int, seq: int, idx: int, item: object, payload: bytes
+    ) -> str | None:
+        reply: Refused = item  # type: ignore[assignment]
+        for chain in reply.chains:
+            link.unanswered.pop(chain, None)
+            self.refused[chain] = reply.reason
+            self._rows.note(self._ledger.refused(chain, ts, reply.reason))
+            emit(
+                SubscriptionRefused(
+                    market=chain.market, stream=chain.stream, reason=reply.reason
+                )
+            )
+        if all(chain in self.refused for chain in link.chains):
+            link.is_dead = True
+            link.why_dead = "the venue refused all that was asked for"
+        return None
+
+    def _on_send(
+        self, link: Link, ts: int, seq: int, idx: int, item: object, payload: bytes
+    ) -> str | None:
+        reply: Send = item  # type: ignore[assignment]
+        # Ahead of what still waits: its answer is awaited for a limited time.
+        link.outbox.extendleft(reversed(reply.requests))
+        return None
+
+    def _on_heartbeat(
+        self, link: Link, ts: int, seq: int, idx: int, item: object, payload: bytes
+    ) -> str | None:
+        reply: Heartbeat = item  # type: ignore[assignment]
+        if reply.ts_event is not None:
+            link.offset_ms = (reply.ts_event - ts) / 1e6
+        return None
+
+    def _on_unrecognized(
+        self, link: Link, ts: int, seq: int, idx: int, item: object, payload: bytes
+    ) -> str | None:
+        reply: Unrecognized = item  # type: ignore[assignment]
+        return reply.error
+
+    def _count(self, link: Link, kind: type, payload: bytes) -> None:
+        """Search one frame in many of a kind for keys that are new."""
+        count = self._seen.get(kind, 0)
+        self._seen[kind] = count + 1
+        if count % KEYS_EVERY:
+            return
+        # A frame of which a part is not valid was good enough for its feed.
+        with suppress(WireError):
+            for key in link.dialogue.unknown_keys(payload):
+                if key not in self._known_keys:
+                    self._known_keys.add(key)
+                    emit(KeyAppeared(source=self._source, key=key))
+
+
+def _unasked(market: str) -> str:
+    """Return why a frame is kept whose market this run did not ask for."""
+    return f"nobody asked for market {market!r}"

@@ -1,0 +1,164 @@
+"""HTTP calls to a venue: one at a time per budget, never in the read loop.
+
+Redirects are not followed: a venue's host is the one that was asked.
+Bodies are bounded. Errors are `TransportError`, or `ThrottledError` when
+the venue asks to wait.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+import aiohttp
+
+from recorder.clock import wall_ns
+from recorder.errors import ThrottledError, TransportError
+from recorder.source import HttpRequest
+
+
+BODY_MAX_BYTES: Final = 16 * 1024 * 1024
+"""The largest answer read; a full list of markets is about 2 MB."""
+
+DEFAULT_WAIT_SECONDS: Final = 10.0
+"""How long to wait after a 429 that does not say how long."""
+
+
+WAIT_MIN_SECONDS: Final = 0.5
+WAIT_MAX_SECONDS: Final = 300.0
+
+
+def without_secrets(url: str) -> str:
+    """Return an address as it may be stored: without user, password and query."""
+    scheme, mark, rest = url.partition("://")
+    place = rest.partition("#")[0].partition("?")[0]
+    host, slash, path = place.partition("/")
+    return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}"
+
+
+class Budget:
+    """A token bucket: so many calls a second, in bursts of as many.
+
+    Args:
+        per_second: Calls allowed in the long run.
+    """
+
+    def __init__(self, per_second: float) -> None:
+        self._interval = 1.0 / per_second
+        self._burst = max(1.0, per_second)
+        self._next = 0.0
+        self._paused_until = 0.0
+
+    async def take(self) -> None:
+        """Wait until a call may be made."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        earliest = now - self._burst * self._interval
+        self._next = max(self._next, earliest) + self._interval
+        if self._next > now:
+            await asyncio.sleep(self._next - now)
+        # Whoever waited already when the venue asked for a pause waits too.
+        if (wait := self._paused_until - loop.time()) > 0:
+            await asyncio.sleep(wait)
+
+    def pause(self, seconds: float) -> None:
+        """Allow no call for so long: the venue asked for it."""
+        until = asyncio.get_running_loop().time() + seconds
+        self._next = max(self._next, until)
+        self._paused_until = max(self._paused_until, until)
+
+
+class RestClient:
+    """Calls below one address, under a budget.
+
+    Args:
+        session: Open client session.
+        base_url: Address without a final slash.
+        budget: Shared by all calls to that address.
+        timeout_seconds: For one call as a whole.
+        reset_header: Header of a 429 that says, in unix seconds, from when on
+            the venue answers again; None if it has none.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        base_url: str,
+        budget: Budget,
+        *,
+        timeout_seconds: float = 10.0,
+        reset_header: str | None = None,
+    ) -> None:
+        self._session = session
+        self._base_url = base_url.rstrip("/")
+        self._budget = budget
+        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+        self._reset_header = reset_header
+
+    async def get(self, request: HttpRequest) -> bytes:
+        """Return the body of a successful answer.
+
+        Raises:
+            ThrottledError: On HTTP 429; the budget is paused as well.
+            TransportError: On any other failure or refusal.
+        """
+        await self._budget.take()
+        url = without_secrets(self._base_url) + request.path
+        try:
+            async with self._session.get(
+                self._base_url + request.path,
+                params=list(request.query),
+                headers=dict(request.headers),
+                timeout=self._timeout,
+                allow_redirects=False,
+            ) as answer:
+                body = await _read(answer)
+                status, headers = answer.status, answer.headers
+        except TimeoutError as exc:
+            raise TransportError(f"{url} did not answer in time") from exc
+        except (aiohttp.ClientError, OSError, ValueError) as exc:
+            raise TransportError(
+                f"{url} failed: {str(exc) or type(exc).__name__}"
+            ) from exc
+        if status == 429:
+            wait = _wait_seconds(headers, self._reset_header)
+            self._budget.pause(wait)
+            raise ThrottledError(wait)
+        if status != 200:
+            text = body[:200].decode("utf-8", "replace")
+            raise TransportError(f"{url} answered HTTP {status}: {text}")
+        return body
+
+
+async def _read(answer: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    async for piece in answer.content.iter_any():
+        body += piece
+        if len(body) > BODY_MAX_BYTES:
+            raise ValueError(f"the answer is larger than {BODY_MAX_BYTES} bytes")
+    return bytes(body)
+
+
+def _wait_seconds(headers: Mapping[str, str], reset_header: str | None) -> float:
+    text = headers.get("Retry-After", "")
+    if text.isascii() and text.isdigit():
+        return min(float(text), WAIT_MAX_SECONDS)
+    text = headers.get(reset_header, "") if reset_header is not None else ""
+    if text.isascii() and text.isdigit():
+        left = float(text) - wall_ns() / 1e9
+        return min(max(left, WAIT_MIN_SECONDS), WAIT_MAX_SECONDS)
+    return DEFAULT_WAIT_SECONDS
+
+
+async def fetch_once(
+    base_url: str, request: HttpRequest, *, timeout_seconds: float = 10.0
+) -> bytes:
+    """Return the body of one call, with a client session of its own.
+
+    Raises:
+        TransportError: If it fails or is refused.
+    """
+    async with aiohttp.ClientSession() as session:
+        client = RestClient(
+            session, base_url, Budget(1.0), timeout_seconds=timeout_seconds
+        )
+        return await client.get(request)

@@ -1,0 +1,124 @@
+"""The rows of a run on their way to the store, collected by table."""
+
+from collections.abc import Sequence
+from typing import Final, Literal
+
+from recorder.capture.link import Link, Opcode
+from recorder.clock import Clock
+from recorder.model import TABLE_OF, Gap, KeptFrame, LedgerRow, WireEvent
+from recorder.store.batch import RowTuple
+from recorder.telemetry import BookUnknown, FrameKept, GapOpened, emit
+
+
+OVER_AT_ONCE: Final = frozenset({"sequence_gap", "undecodable", "backpressure"})
+"""Reasons of gaps that are over when they are noticed."""
+
+
+UNTOLD: Final = frozenset({"not_started", "process_stopped"})
+"""Reasons that the log of a run need not mention: its start and its end."""
+
+
+class Rows:
+    """Collects rows until they are taken away.
+
+    Args:
+        source: Name of the feed.
+        run: Id of the run.
+        clock: Stamps rows of the ledger.
+    """
+
+    def __init__(self, source: str, run: str, clock: Clock) -> None:
+        self.waiting = 0
+        self.gaps_total = 0
+        self._source = source
+        self._ledger_conn = f"{run}.ledger"
+        self._ledger_seq = 0
+        self._clock = clock
+        self._rows: dict[type, list[RowTuple]] = {}
+
+    def put(
+        self,
+        ts_recv: int,
+        conn: str,
+        seq: int,
+        idx: int,
+        event: WireEvent | LedgerRow,
+        payload: bytes | None,
+    ) -> None:
+        """Append a row.
+
+        Args:
+            ts_recv: Our clock when its frame was read, nanoseconds.
+            conn: Name of the connection.
+            seq: Number of the frame within the connection.
+            idx: Position within the frame.
+            event: What happened.
+            payload: The frame, in case the row cannot be stored as it is.
+        """
+        rows = self._rows.get(type(event))
+        if rows is None:
+            rows = self._rows[type(event)] = []
+        rows.append((ts_recv, conn, seq, idx, event, payload))
+        self.waiting += 1
+
+    def note(self, rows: Sequence[LedgerRow]) -> None:
+        """Append rows of the ledger, stamped now, and log the gaps among them."""
+        for row in rows:
+            seq = self._ledger_seq
+            self._ledger_seq += 1
+            self.put(self._clock.now_ns(), self._ledger_conn, seq, 0, row, None)
+            if isinstance(row, Gap):
+                self._tell(row)
+
+    def keep(
+        self,
+        ts_recv: int,
+        conn: str,
+        seq: int,
+        payload: bytes,
+        reason: Literal["archive", "undecodable", "unknown"],
+        error: str | None,
+        opcode: Opcode = "text",
+        request: str | None = None,
+    ) -> None:
+        """Append a frame that was received, verbatim."""
+        kept = KeptFrame(
+            direction="in",
+            opcode=opcode,
+            reason=reason,
+            payload=payload,
+            request=request,
+            error=error,
+        )
+        self.put(ts_recv, conn, seq, 0, kept, None)
+        if error is not None:
+            emit(FrameKept(conn=conn, seq=seq, reason=reason, error=error))
+
+    def keep_sent(self, link: Link, payload: bytes, at: int) -> None:
+        """Append a frame that was sent, verbatim."""
+        kept = KeptFrame(
+            direction="out", opcode="text", reason="archive", payload=payload
+        )
+        self.put(at, link.conn, link.seq, 0, kept, None)
+
+    def take(self) -> dict[tuple[str, str], list[RowTuple]]:
+        """Take all rows away, by table and source."""
+        rows, self._rows = self._rows, {}
+        self.waiting = 0
+        return {(TABLE_OF[kind], self._source): part for kind, part in rows.items()}
+
+    def _tell(self, gap: Gap) -> None:
+        """Log a gap once: when it opens, or when it is over at once."""
+        is_revision = gap.ended_at is not None and gap.reason not in OVER_AT_ONCE
+        if is_revision or gap.healed_by is not None or gap.reason in UNTOLD:
+            return
+        self.gaps_total += 1
+        kind = GapOpened if gap.scope == "rows" else BookUnknown
+        emit(
+            kind(
+                market=gap.market,
+                stream=gap.stream,
+                reason=gap.reason,
+                detail=gap.detail,
+            )
+        )

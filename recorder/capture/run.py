@@ -1,0 +1,393 @@
+"""One life of the recording process: start, record, end in order.
+
+The way in: take the job's lock, settle what dead runs left, start the
+writer, connect. The way out, whatever the cause: the sockets are closed, the
+ledger is closed, everything is flushed, rotated and committed, and the lock
+is given back last.
+"""
+
+import asyncio
+import gc
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+import aiohttp
+import pyarrow as pa
+
+from recorder.capture.connection import (
+    Connection,
+    RefusedError,
+    redirects_refused,
+)
+from recorder.capture.doubles import Doubles
+from recorder.capture.plan import CapturePlan, CaptureResult, Progress
+from recorder.capture.rest import Budget, RestClient
+from recorder.capture.seeds import seed_trades
+from recorder.capture.session import ROWS_WAITING_MAX, Session
+from recorder.clock import Clock, SystemClock, wall_ns
+from recorder.config import CaptureConfig
+from recorder.errors import StoreError, ThrottledError, TransportError
+from recorder.replay.watch import BookWatch, Crossing, warm_up as warm_up_watch
+from recorder.store.batch import RowFault
+from recorder.store.ledger import Ledger, gaps_left_open
+from recorder.store.levels import warm_up
+from recorder.store.listing import open_listing
+from recorder.store.recover import recover
+from recorder.store.run import open_run
+from recorder.store.writer import Flush, Writer, WriterStats
+from recorder.telemetry import CaptureStarted, CaptureStopped, SnapshotFailed, emit
+
+
+SNAPSHOT_WORKERS: Final = 4
+
+TICK_SECONDS: Final = 1.0
+"""How often at least a run looks at the clock, whatever its flush interval."""
+
+ROWS_EARLY: Final = ROWS_WAITING_MAX // 4
+"""So many rows are handed over before the flush interval is over."""
+
+
+@contextmanager
+def collector_at_ease() -> Iterator[None]:
+    """Spare the garbage collector what was there before.
+
+    The modules alone are 150,000 objects that stay. To search them again and
+    again, as rows come and go, costs a tenth of a recording's time.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+class Capture:
+    """A run of one source, from its lock to its last segment.
+
+    Args:
+        plan: What to record.
+        on_progress: Called about once a second, in the loop's thread.
+        clock: Gives receive times.
+        stop: Set by whoever wants the run to end in order.
+    """
+
+    def __init__(
+        self,
+        plan: CapturePlan,
+        *,
+        on_progress: Callable[[Progress], None] | None = None,
+        clock: Clock | None = None,
+        stop: asyncio.Event | None = None,
+    ) -> None:
+        self._plan = plan
+        self._on_progress = on_progress
+        self._clock = clock or SystemClock()
+        self._stop = stop or asyncio.Event()
+        self._failure: str | None = None
+        self._is_writer_dead = False
+        self._is_deadline = False
+        self._conns_total = 0
+        self._unsent: Flush | None = None
+        self._connections: list[Connection] = []
+        self._watch = BookWatch()
+        self._faults: list[RowFault] = []
+        self._crossings: list[Crossing] = []
+        self._findings_lock = threading.Lock()
+        config = plan.config
+        self._run = open_run(
+            config.store, job=plan.job, source=plan.source.name, now_ns=wall_ns()
+        )
+        try:
+            self._prepare(config)
+        except BaseException:
+            self._run.release()
+            raise
+
+    def _prepare(self, config: CaptureConfig) -> None:
+        """Settle what earlier runs left, and get ready to record."""
+        plan = self._plan
+        recover(config.store)
+        listing = open_listing(config.store)
+        ledger = Ledger(
+            plan.job,
+            self._run.id,
+            plan.chains,
+            gaps_left_open(listing, plan.job),
+        )
+        doubles = Doubles()
+        if plan.source.history_trades:
+            seed_trades(doubles, listing, plan.source.name, plan.chains)
+        warm_up()
+        if any(plan.source.book_rule(chain.stream) for chain in plan.chains):
+            warm_up_watch()
+        self._session = Session(
+            plan.source,
+            plan.options,
+            plan.chains,
+            run=self._run.id,
+            clock=self._clock,
+            ledger=ledger,
+            doubles=doubles,
+            is_archiving=config.is_archiving,
+        )
+        # Should it be killed before its first flush, the gap is known even so.
+        if (state := ledger.state()) is not None:
+            self._run.write_state(state)
+
+    def request_stop(self) -> None:
+        """Ask the run to end in order; safe from a signal handler."""
+        self._stop.set()
+
+    async def run(self) -> CaptureResult:
+        """Record until the deadline, a signal, or a failure.
+
+        Returns:
+            How it went; everything recorded is durable by then.
+
+        Raises:
+            StoreError: If the store failed; what could be saved is saved.
+        """
+        plan, loop = self._plan, asyncio.get_running_loop()
+        writer = Writer(
+            self._run,
+            rotate_seconds=plan.config.rotate_seconds,
+            on_faults=self._remember_faults,
+            on_batch=self._watch_books,
+            on_error=lambda error: self._fail_from(loop, error),
+        )
+        writer.start()
+        emit(
+            CaptureStarted(
+                source=plan.source.name,
+                job=plan.job,
+                run=self._run.id,
+                store=str(plan.config.store),
+                chains=len(plan.chains),
+            )
+        )
+        try:
+            with collector_at_ease():
+                await self._record(writer)
+        finally:
+            await self._finish(writer)
+        return self._result(writer.stats())
+
+    async def _record(self, writer: Writer) -> None:
+        """Run all tasks until it is time to stop."""
+        plan, session = self._plan, self._session
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(
+            connector=connector, trace_configs=[redirects_refused()]
+        ) as http:
+            self._connections = [
+                Connection(
+                    http,
+                    plan.ws_url,
+                    session,
+                    chains,
+                    clock=self._clock,
+                    name=self._next_conn,
+                )
+                for chains in plan.source.plan(plan.chains)
+            ]
+            async with asyncio.TaskGroup() as tasks:
+                jobs = [
+                    tasks.create_task(self._connect(connection))
+                    for connection in self._connections
+                ]
+                jobs.append(tasks.create_task(self._flush_often(writer)))
+                if plan.source.snapshot is not None:
+                    rest = RestClient(
+                        http,
+                        plan.rest_url,
+                        Budget(plan.source.rest_per_second),
+                        reset_header=plan.source.reset_header,
+                    )
+                    jobs += [
+                        tasks.create_task(self._fetch_snapshots(rest))
+                        for _ in range(SNAPSHOT_WORKERS)
+                    ]
+                await self._until_stop()
+                session.stop(self._clock.now_ns())
+                for job in jobs:
+                    job.cancel()
+
+    async def _connect(self, connection: Connection) -> None:
+        try:
+            await connection.run()
+        except RefusedError as exc:
+            self._fail(str(exc))
+        if len(self._session.refused) == len(self._plan.chains):
+            self._stop.set()
+
+    async def _until_stop(self) -> None:
+        """Wait for the deadline or for `request_stop`."""
+        config = self._plan.config
+        seconds = config.stop_after_seconds
+        if config.stop_at_ns is not None:
+            left = max(0.0, (config.stop_at_ns - wall_ns()) / 1e9)
+            seconds = left if seconds is None else min(left, seconds)
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()
+        except TimeoutError:
+            self._is_deadline = True
+            self._stop.set()
+
+    async def _flush_often(self, writer: Writer) -> None:
+        """Hand rows to the writer at every flush interval; never wait for it."""
+        session, loop = self._session, asyncio.get_running_loop()
+        interval = self._plan.config.flush_seconds
+        next_flush = loop.time() + interval
+        while True:
+            await asyncio.sleep(min(interval, TICK_SECONDS))
+            self._act_on_findings()
+            if loop.time() >= next_flush or session.rows_waiting > ROWS_EARLY:
+                next_flush = loop.time() + interval
+                self._flush(writer)
+            session.tick(self._clock.now_ns())
+            if self._on_progress is not None:
+                self._on_progress(self.progress(writer.stats()))
+
+    def _flush(self, writer: Writer) -> None:
+        if self._unsent is None:
+            self._unsent = self._session.take(self._clock.now_ns())
+        if writer.submit(self._unsent):
+            self._unsent = None
+
+    async def _fetch_snapshots(self, rest: RestClient) -> None:
+        """Ask for book snapshots as they become due."""
+        session = self._session
+        rule = session.source.snapshot
+        if rule is None:
+            raise ValueError("this source has no snapshots by HTTP")
+        while True:
+            due = session.books.next_due(self._clock.now_ns())
+            if due is None:
+                await asyncio.sleep(0.02)
+                continue
+            chain, epoch = due
+            request = rule.request(chain)
+            try:
+                body = await rest.get(request)
+            except TransportError as exc:
+                emit(SnapshotFailed(market=chain.market, why=str(exc)))
+                wait = exc.retry_after_seconds if isinstance(exc, ThrottledError) else 0
+                later = self._clock.now_ns() + int(wait * 1e9)
+                session.books.snapshot_failed(chain, epoch, later)
+                continue
+            session.snapshot(chain, epoch, request, self._clock.now_ns(), body)
+
+    async def _finish(self, writer: Writer) -> None:
+        """Commit everything, in an order that a kill cannot turn into a lie."""
+        session = self._session
+        at = self._clock.now_ns()
+        session.stop(at)
+        try:
+            if self._unsent is not None:
+                await self._submit(writer, self._unsent)
+            await self._submit(writer, session.take(at))
+            await self._until_durable(writer, at)
+            self._act_on_findings()
+            session.settle()
+            await self._submit(writer, session.take(at))
+            await asyncio.to_thread(writer.close)
+        except StoreError as exc:
+            self._failure = self._failure or str(exc)
+            self._run.abandon()
+            raise
+        self._run.release()
+        result = self._result(writer.stats())
+        emit(
+            CaptureStopped(
+                run=self._run.id,
+                why=self._failure or "as told",
+                rows=sum(result.progress.rows.values()),
+                gaps=result.progress.gaps,
+            )
+        )
+
+    async def _submit(self, writer: Writer, flush: Flush) -> None:
+        """Hand a flush to the writer, waiting for room."""
+        while not writer.submit(flush):  # noqa: ASYNC110 - a thread makes the room
+            await asyncio.sleep(0.01)
+
+    async def _until_durable(self, writer: Writer, at: int) -> None:
+        """Wait until the rows received up to a time are on the disk, or never will."""
+        while writer.stats().through_ns < at and not self._is_writer_dead:  # noqa: ASYNC110 - a thread writes
+            await asyncio.sleep(0.01)
+
+    def progress(self, stats: WriterStats) -> Progress:
+        """Return what the run has done so far."""
+        session = self._session
+        return Progress(
+            frames=session.frames_total,
+            dropped=session.dropped_total,
+            rows=dict(stats.rows),
+            bytes_written=stats.bytes,
+            books_known=session.books.known_total,
+            books=session.books.total,
+            gaps=session.gaps_total,
+            lag_seconds=max(0.0, (self._clock.now_ns() - stats.through_ns) / 1e9)
+            if stats.through_ns
+            else 0.0,
+            connections_open=sum(c.is_open for c in self._connections),
+            connections=len(self._connections),
+        )
+
+    def _result(self, stats: WriterStats) -> CaptureResult:
+        was_connected = any(c.was_connected for c in self._connections)
+        failure = self._failure
+        if failure is None and not was_connected:
+            whys = [c.last_failure for c in self._connections if c.last_failure]
+            if self._is_deadline:
+                whys.append("there was no time to connect")
+            # Told to end before anything was tried, it has not failed.
+            failure = f"the venue was never reached: {whys[0]}" if whys else None
+        return CaptureResult(
+            run=self._run.id,
+            job=self._plan.job,
+            progress=self.progress(stats),
+            refused=dict(self._session.refused),
+            chains=len(self._plan.chains),
+            was_connected=was_connected,
+            failure=failure,
+        )
+
+    def _next_conn(self) -> str:
+        name = f"{self._run.id}.{self._conns_total}"
+        self._conns_total += 1
+        return name
+
+    def _fail(self, why: str) -> None:
+        self._failure = self._failure or why
+        self._stop.set()
+
+    def _fail_from(self, loop: asyncio.AbstractEventLoop, error: StoreError) -> None:
+        """Tell the loop, from the writer's thread, that the store failed."""
+        self._is_writer_dead = True
+        loop.call_soon_threadsafe(self._fail, str(error))
+
+    def _act_on_findings(self) -> None:
+        """Tell the session what the writer's thread found in the rows."""
+        with self._findings_lock:
+            faults, self._faults = self._faults, []
+            crossings, self._crossings = self._crossings, []
+        self._session.spoiled(faults)
+        for chain, ts_recv, update_id in crossings:
+            self._session.books.crossed(chain, ts_recv, update_id)
+
+    def _remember_faults(self, faults: Sequence[RowFault]) -> None:
+        with self._findings_lock:
+            self._faults.extend(faults)
+
+    def _watch_books(self, table: str, source: str, batch: pa.RecordBatch) -> None:
+        """Look for crossed books; runs in the writer's thread."""
+        if table != "depth":
+            return
+        if crossings := self._watch.see(batch):
+            with self._findings_lock:
+                self._crossings.extend(crossings)

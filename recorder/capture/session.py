@@ -1,0 +1,344 @@
+"""A source over its connections: from frames to rows, without any I/O.
+
+`Session` is told what happens on each connection (`opened`, `frame`,
+`closed`), by HTTP (`snapshot`) and on the clock (`tick`). It answers with
+rows, collected by table and taken away by `take`, and with requests to send,
+left in each link's outbox. Everything that is lost on the way becomes a row
+of the ledger.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from recorder.capture.books import Books
+from recorder.capture.doubles import Doubles
+from recorder.capture.intake import Intake
+from recorder.capture.link import Link, Opcode
+from recorder.capture.rows import Rows
+from recorder.clock import Clock
+from recorder.errors import WireError
+from recorder.model import Chain, ConnectionLife
+from recorder.source import HttpRequest, Request, Source
+from recorder.store.batch import RowFault
+from recorder.store.ledger import DAY_NS, Ledger
+from recorder.store.writer import Flush
+from recorder.telemetry import (
+    FrameKept,
+    SheddingBegan,
+    SheddingEnded,
+    emit,
+)
+
+
+ROWS_WAITING_MAX: Final = 250_000
+"""Rows kept in memory while the disk is slow; beyond, frames are dropped."""
+
+ANSWER_SECONDS: Final = 30.0
+"""How long a venue may take to answer a subscription."""
+
+
+class Session:
+    """One source of one run.
+
+    Args:
+        source: The feed.
+        options: Its options, all of them.
+        chains: What to record.
+        run: Id of the run.
+        clock: Asked only where nothing was received: ledger rows, ticks.
+        ledger: The books of the job.
+        doubles: What was stored before.
+        is_archiving: Whether every frame goes to ``frames`` as well.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        options: Mapping[str, str],
+        chains: Sequence[Chain],
+        *,
+        run: str,
+        clock: Clock,
+        ledger: Ledger,
+        doubles: Doubles,
+        is_archiving: bool = False,
+    ) -> None:
+        self.source = source
+        self.frames_total = 0
+        self.dropped_total = 0
+        self._options = dict(options)
+        self._run = run
+        self._clock = clock
+        self._ledger = ledger
+        self._is_archiving = is_archiving
+        self._rows = Rows(source.name, run, clock)
+        self._rest_seq = 0
+        self._links: dict[str, Link] = {}
+        self._shedding_since: int | None = None
+        self._dropped_before = 0
+        self._stopped_at: int | None = None
+        self._next_midnight = (clock.now_ns() // DAY_NS + 1) * DAY_NS
+        depth = [c for c in chains if source.book_rule(c.stream) is not None]
+        self.books = Books(
+            ((c, rule) for c in depth if (rule := source.book_rule(c.stream))),
+            ledger,
+            self._rows.put,
+            self._rows.note,
+        )
+        self._intake = Intake(
+            source.name, chains, self._rows, self.books, ledger, doubles
+        )
+        self.refused = self._intake.refused
+        self._rows.note(ledger.start(clock.now_ns()))
+
+    @property
+    def rows_waiting(self) -> int:
+        """Rows that wait to be taken."""
+        return self._rows.waiting
+
+    @property
+    def gaps_total(self) -> int:
+        """Gaps seen so far."""
+        return self._rows.gaps_total
+
+    # Connections ---------------------------------------------------------
+
+    def opened(self, conn: str, url: str, chains: Sequence[Chain], at: int) -> Link:
+        """Note that a connection is open; its outbox holds what to send."""
+        wanted = [chain for chain in chains if chain not in self.refused]
+        dialogue = self.source.dialogue(wanted, self._options)
+        link = Link(conn, url, dialogue, wanted, at)
+        self._links[conn] = link
+        link.outbox.extend(dialogue.open(at))
+        return link
+
+    def sent(self, link: Link, request: Request, at: int) -> None:
+        """Note that a request went out."""
+        deadline = at + int(ANSWER_SECONDS * 1e9)
+        for chain in request.chains:
+            link.unanswered[chain] = deadline
+        if self._is_archiving:
+            self._rows.keep_sent(link, request.payload, at)
+
+    def frame(
+        self, link: Link, ts_recv: int, payload: bytes, *, opcode: Opcode
+    ) -> None:
+        """Take one frame as it was read from the socket.
+
+        Args:
+            link: The connection.
+            ts_recv: Our clock at the read, nanoseconds.
+            payload: The whole message.
+            opcode: ``text`` or ``binary``, as it came.
+        """
+        seq = link.seq
+        link.seq = seq + 1
+        link.bytes_total += len(payload)
+        self.frames_total += 1
+        if self._stopped_at is not None:
+            return
+        if self._shedding_since is not None:
+            self.dropped_total += 1
+            return
+        before, link.last_at = link.last_at, ts_recv
+        try:
+            unknown = self._intake.take(link, ts_recv, seq, payload)
+        except (WireError, ValueError) as exc:  # ids that no update can have
+            self._undecodable(link, before, ts_recv, seq, payload, str(exc), opcode)
+            return
+        if unknown is not None:
+            self._rows.keep(
+                ts_recv, link.conn, seq, payload, "unknown", unknown, opcode
+            )
+        elif self._is_archiving:
+            self._rows.keep(ts_recv, link.conn, seq, payload, "archive", None, opcode)
+
+    def closed(self, link: Link, at: int, code: int | None, reason: str | None) -> None:
+        """Note that a connection is gone: what it carried is missing now."""
+        self._links.pop(link.conn, None)
+        life = ConnectionLife(
+            url=link.url,
+            opened_at=link.opened_at,
+            closed_at=at,
+            close_code=code,
+            close_reason=reason,
+            frames=link.seq,
+            bytes=link.bytes_total,
+            clock_offset_ms=link.offset_ms,
+        )
+        self._rows.put(at, link.conn, link.seq, 0, life, None)
+        if self._stopped_at is not None:
+            return
+        since = link.last_at + 1
+        for chain in link.chains:
+            after = self.books.lost(chain) if chain in self.books else None
+            if self._ledger.is_covered(chain):
+                self._rows.note(
+                    self._ledger.lost(
+                        chain,
+                        "connect_lost",
+                        since,
+                        detail=reason,
+                        after_update_id=after,
+                    )
+                )
+
+    def _undecodable(
+        self,
+        link: Link,
+        before: int,
+        ts_recv: int,
+        seq: int,
+        payload: bytes,
+        error: str,
+        opcode: Opcode,
+    ) -> None:
+        """Keep a frame that says nothing we understand; it may have been a row."""
+        self._rows.keep(ts_recv, link.conn, seq, payload, "undecodable", error, opcode)
+        self._rows.note(
+            self._ledger.missed_by_all(
+                "undecodable",
+                before + 1,
+                ts_recv + 1,
+                detail=f"frame {link.conn}/{seq} is in the table frames: {error}",
+            )
+        )
+        self._unsure(link, before + 1, "a frame could not be decoded")
+
+    def _unsure(self, link: Link, at: int, reason: str) -> None:
+        for chain in link.chains:
+            if chain in self.books:
+                self.books.unsure(chain, at, reason)
+
+    # HTTP ----------------------------------------------------------------
+
+    def snapshot(
+        self,
+        chain: Chain,
+        epoch: int,
+        request: HttpRequest,
+        ts_recv: int,
+        body: bytes,
+    ) -> None:
+        """Take the answer to a snapshot request of the given epoch."""
+        rule = self.source.snapshot
+        if rule is None:
+            raise ValueError(f"{self.source.name} has no snapshots by HTTP")
+        conn = f"{self._run}.rest"
+        seq = self._rest_seq
+        self._rest_seq += 1
+        asked = request.path + "?" + "&".join(f"{k}={v}" for k, v in request.query)
+        try:
+            event = rule.decode(chain, body)
+            self.books.snapshot(chain, epoch, ts_recv, conn, seq, event, body)
+        except (WireError, ValueError) as exc:
+            self._rows.keep(
+                ts_recv, conn, seq, body, "undecodable", str(exc), "http", asked
+            )
+            self.books.snapshot_failed(chain, epoch, ts_recv)
+            return
+        if self._is_archiving:
+            self._rows.keep(ts_recv, conn, seq, body, "archive", None, "http", asked)
+
+    # The clock -----------------------------------------------------------
+
+    def tick(self, now: int) -> None:
+        """Do what time alone brings about; call it about once a second."""
+        if now >= self._next_midnight:
+            self._rows.note(self._ledger.midnight(self._next_midnight))
+            self._next_midnight += DAY_NS
+        for link in self._links.values():
+            if any(deadline <= now for deadline in link.unanswered.values()):
+                link.is_dead = True
+                link.why_dead = "a subscription was not answered"
+        restarts = set(self.books.take_restarts(now))
+        for link in self._links.values():
+            mine = [chain for chain in link.chains if chain in restarts]
+            if mine:
+                link.outbox.extend(link.dialogue.resubscribe(mine, now))
+        self._shed(now)
+
+    def _shed(self, now: int) -> None:
+        """Begin or end dropping frames, by how many rows wait for the disk."""
+        if self._shedding_since is None:
+            if self._rows.waiting > ROWS_WAITING_MAX:
+                self._shedding_since = now
+                self._dropped_before = self.dropped_total
+                emit(SheddingBegan(rows_waiting=self._rows.waiting))
+        elif self._rows.waiting <= ROWS_WAITING_MAX // 2:
+            self._end_shedding(self._shedding_since, now)
+
+    def _end_shedding(self, since: int, now: int) -> None:
+        self._shedding_since = None
+        dropped = self.dropped_total - self._dropped_before
+        emit(SheddingEnded(frames_dropped=dropped))
+        if not dropped:
+            return
+        self._rows.note(
+            self._ledger.missed_by_all(
+                "backpressure", since, now, detail=f"{dropped} frames were dropped"
+            )
+        )
+        for link in self._links.values():
+            link.last_at = now
+            self._unsure(link, since, "frames were dropped")
+
+    # The store -----------------------------------------------------------
+
+    def take(self, through_ns: int) -> Flush:
+        """Take all rows collected so far away, to be written.
+
+        Args:
+            through_ns: Now, our clock, nanoseconds.
+        """
+        if self._shedding_since is not None:
+            # Whoever finds us killed must not believe that more is here.
+            through_ns = min(through_ns, self._shedding_since)
+        return Flush(
+            rows=self._rows.take(), through_ns=through_ns, state=self._ledger.state()
+        )
+
+    def spoiled(self, faults: Sequence[RowFault]) -> None:
+        """Note rows that could not be stored; their frames are kept."""
+        for fault in faults:
+            emit(
+                FrameKept(
+                    conn=fault.conn,
+                    seq=fault.seq,
+                    reason="undecodable",
+                    error=fault.error,
+                )
+            )
+            chain = Chain(fault.market or "", fault.stream or "")
+            if chain in self.books:
+                self.books.spoiled(chain, fault.ts_recv, fault.error)
+                continue
+            # Which of several klines it was, the fault does not say.
+            for plain in self._intake.plain_chains(chain.market, fault.table):
+                self._rows.note(
+                    self._ledger.missed(
+                        plain,
+                        "undecodable",
+                        fault.ts_recv,
+                        fault.ts_recv + 1,
+                        detail=fault.error,
+                    )
+                )
+
+    def stop(self, at: int) -> None:
+        """Stop recording: from ``at`` on frames are counted and left alone.
+
+        Asked twice, it does nothing.
+        """
+        if self._stopped_at is None:
+            if self._shedding_since is not None:
+                self._end_shedding(self._shedding_since, at)
+            self._stopped_at = at
+
+    def settle(self) -> None:
+        """Close the books of the job, at the time of `stop`.
+
+        Call it last: what was wrong with the rows before must be known.
+        """
+        if self._stopped_at is not None:
+            self._rows.note(self._ledger.stop(self._stopped_at))

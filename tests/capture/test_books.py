@@ -1,0 +1,535 @@
+"""When a recorded book is known, and what is done to make it so."""
+
+import pytest
+
+from recorder.capture.books import (
+    FIRST_ASK_NS,
+    IMAGE_NS,
+    QUIET_ASK_NS,
+    STALE_RUN,
+    Books,
+)
+from recorder.capture.depth_chain import GAPS_REMEMBERED, RETRY_NS
+from recorder.model import Chain, DepthUpdate, Gap
+from recorder.source import BookRule
+from recorder.store.ledger import Ledger
+
+
+MS = 1_000_000
+IDS = Chain("BTC_USDT", "depth:100ms")
+BARE = Chain("BTC_USDT", "depth:30")
+BY_REST = BookRule(has_ids=True, snapshot="rest", depth_limit=100)
+IN_BAND = BookRule(has_ids=False, snapshot="in_band", depth_limit=30)
+
+
+class Bench:
+    """Books with everything they said and stored laid open."""
+
+    def __init__(self) -> None:
+        self.ledger = Ledger("job", "run", [IDS, BARE])
+        self.rows = []
+        self.notes = []
+        self.books = Books(
+            [(IDS, BY_REST), (BARE, IN_BAND)],
+            self.ledger,
+            lambda *row: self.rows.append(row),
+            self.notes.extend,
+        )
+
+    def accept(self, chain: Chain, at: int, ts_event: int | None = None) -> None:
+        self.notes += self.ledger.covered(chain, at)
+        self.books.accepted(chain, at, ts_event)
+
+    def update(self, ts: int, first: int, last: int) -> bool:
+        event = DepthUpdate(
+            market=IDS.market,
+            stream=IDS.stream,
+            ts_event=None,
+            is_snapshot=False,
+            first_update_id=first,
+            last_update_id=last,
+            bids=b"[]",
+            asks=b"[]",
+        )
+        return self.books.event(ts, "run.0", 0, 0, event, b"frame")
+
+    def full(self, ts: int, last: int) -> None:
+        event = DepthUpdate(
+            market=IDS.market,
+            stream=IDS.stream,
+            ts_event=None,
+            is_snapshot=True,
+            first_update_id=None,
+            last_update_id=last,
+            bids=b"[]",
+            asks=b"[]",
+        )
+        self.books.event(ts, "run.0", 0, 0, event, b"frame")
+
+    def bare(self, ts: int, *, is_clean: bool) -> None:
+        event = DepthUpdate(
+            market=BARE.market,
+            stream=BARE.stream,
+            ts_event=None,
+            is_snapshot=is_clean,
+            first_update_id=None,
+            last_update_id=None,
+            bids=b"[]",
+            asks=b"[]",
+        )
+        self.books.event(ts, "run.0", 0, 0, event, b"frame")
+
+    def rest(self, ts: int, epoch: int, base: int, ts_event: int | None = None) -> None:
+        event = DepthUpdate(
+            market=IDS.market,
+            stream=IDS.stream,
+            ts_event=ts_event,
+            is_snapshot=True,
+            first_update_id=None,
+            last_update_id=base,
+            bids=b"[]",
+            asks=b"[]",
+            origin="rest",
+        )
+        self.books.snapshot(IDS, epoch, ts, "run.rest", 0, event, b"body")
+
+    def stored(self) -> list[tuple[int, int | None, int | None]]:
+        return [
+            (ts, event.first_update_id, event.last_update_id)
+            for ts, _, _, _, event, _ in self.rows
+        ]
+
+    def gaps(self) -> list[tuple[str, str, int, int | None]]:
+        newest = {g.gap_id: g for g in self.notes if isinstance(g, Gap)}
+        return [(g.scope, g.reason, g.started_at, g.ended_at) for g in newest.values()]
+
+    def state(self) -> str:
+        return self.books.states()[IDS]
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def test_a_snapshot_that_reaches_back_makes_the_book_known(bench):
+    bench.accept(IDS, 0)
+    bench.update(10, 5, 7)
+    bench.update(20, 8, 9)
+
+    assert bench.books.next_due(10 + FIRST_ASK_NS) == (IDS, 0)
+    bench.rest(30, 0, 6)
+
+    assert bench.state() == "live"
+    assert bench.stored() == [(10, 5, 7), (20, 8, 9), (30, None, 6)]
+    assert bench.gaps() == [("book", "resync", 0, 30)]
+
+
+def test_a_snapshot_that_is_too_old_is_asked_for_again_and_not_stored(bench):
+    bench.accept(IDS, 0)
+    bench.update(10, 5, 7)
+    bench.books.next_due(10 + FIRST_ASK_NS)
+
+    bench.rest(30, 0, 3)
+
+    assert bench.state() == "aligning"
+    assert bench.stored() == [(10, 5, 7)]
+    assert bench.books.next_due(29 + RETRY_NS) is None
+    assert bench.books.next_due(30 + RETRY_NS) == (IDS, 0)
+
+
+def test_retries_come_at_growing_distances(bench):
+    bench.accept(IDS, 0)
+    bench.update(10, 5, 7)
+    bench.books.next_due(10 + FIRST_ASK_NS)
+    bench.books.snapshot_failed(IDS, 0, 100)
+    assert bench.books.next_due(100 + RETRY_NS) == (IDS, 0)
+
+    bench.books.snapshot_failed(IDS, 0, 200)
+
+    assert bench.books.next_due(200 + RETRY_NS) is None
+    assert bench.books.next_due(200 + RETRY_NS * 3 // 2) == (IDS, 0)
+
+
+def test_a_quiet_market_is_known_when_the_venues_clock_proves_the_snapshot(bench):
+    bench.accept(IDS, 0, ts_event=1_000)
+
+    assert bench.books.next_due(QUIET_ASK_NS - 1) is None
+    assert bench.books.next_due(QUIET_ASK_NS) == (IDS, 0)
+    bench.rest(QUIET_ASK_NS + 5, 0, 44, ts_event=1_001)
+
+    assert bench.state() == "live"
+    assert bench.stored() == [(QUIET_ASK_NS + 5, None, 44)]
+
+
+def test_a_cached_snapshot_of_a_quiet_market_is_not_believed(bench):
+    bench.accept(IDS, 0, ts_event=1_000)
+    bench.books.next_due(QUIET_ASK_NS)
+
+    bench.rest(QUIET_ASK_NS + 5, 0, 44, ts_event=999)
+
+    assert bench.state() == "unsynced"
+    assert bench.stored() == []
+    assert bench.books.next_due(QUIET_ASK_NS + 5 + RETRY_NS) == (IDS, 0)
+
+
+def test_an_update_that_follows_proves_a_waiting_snapshot(bench):
+    bench.accept(IDS, 0)
+    bench.books.next_due(QUIET_ASK_NS)
+    bench.rest(QUIET_ASK_NS + 5, 0, 44)
+    assert bench.state() == "unsynced"
+
+    bench.update(QUIET_ASK_NS + 900, 45, 46)
+
+    assert bench.state() == "live"
+    assert bench.stored() == [
+        (QUIET_ASK_NS + 5, None, 44),
+        (QUIET_ASK_NS + 900, 45, 46),
+    ]
+    assert bench.gaps() == [("book", "resync", 0, QUIET_ASK_NS + 5)]
+
+
+def test_an_update_beyond_a_waiting_snapshot_disproves_it(bench):
+    bench.accept(IDS, 0)
+    bench.books.next_due(QUIET_ASK_NS)
+    bench.rest(QUIET_ASK_NS + 5, 0, 44)
+
+    bench.update(QUIET_ASK_NS + 900, 47, 48)
+
+    assert bench.state() == "aligning"
+    assert bench.stored() == [(QUIET_ASK_NS + 900, 47, 48)]
+    assert bench.books.next_due(QUIET_ASK_NS + 900 + FIRST_ASK_NS) == (IDS, 0)
+
+
+def live(bench: Bench) -> None:
+    """Bring the chain to update 9, received at 20."""
+    bench.accept(IDS, 0)
+    bench.update(10, 5, 7)
+    bench.books.next_due(10 + FIRST_ASK_NS)
+    bench.rest(15, 0, 6)
+    bench.update(20, 8, 9)
+
+
+def test_a_jump_is_a_gap_of_rows_and_of_the_book(bench):
+    live(bench)
+
+    bench.update(50, 13, 14)
+
+    assert bench.state() == "aligning"
+    assert bench.gaps()[1:] == [
+        ("rows", "sequence_gap", 21, 50),
+        ("book", "resync", 21, None),
+    ]
+    bench.books.next_due(50 + FIRST_ASK_NS)
+    bench.rest(60, 0, 12)
+    assert bench.state() == "live"
+    assert bench.gaps()[2] == ("book", "resync", 21, 60)
+
+
+def test_a_double_is_not_stored_again(bench):
+    live(bench)
+
+    bench.update(30, 8, 9)
+
+    assert bench.stored()[-1] == (20, 8, 9)
+    assert bench.state() == "live"
+
+
+def test_a_long_run_of_stale_updates_means_the_venue_counts_anew(bench):
+    bench.accept(IDS, 0)
+    bench.update(10, 1_000, 1_000)
+    bench.books.next_due(10 + FIRST_ASK_NS)
+    bench.rest(15, 0, 1_000)
+
+    for number in range(STALE_RUN):
+        bench.update(100 + number, 1 + number, 1 + number)
+
+    assert bench.state() == "broken"
+    assert ("rows", "sequence_gap", 11, 100 + STALE_RUN) in bench.gaps()
+    bench.update(300, STALE_RUN + 1, STALE_RUN + 1)
+    assert bench.stored()[-1] == (300, STALE_RUN + 1, STALE_RUN + 1)
+
+
+def test_a_chain_that_goes_on_exactly_after_a_lost_connection_missed_nothing(bench):
+    live(bench)
+    bench.notes += bench.ledger.lost(IDS, "connect_lost", 21)
+    assert bench.books.lost(IDS) == 9
+    bench.accept(IDS, 100)
+
+    bench.update(110, 10, 11)
+
+    assert bench.state() == "live"
+    gaps = [g for g in bench.notes if isinstance(g, Gap) and g.healed_by]
+    assert [(g.reason, g.started_at, g.ended_at, g.healed_by) for g in gaps] == [
+        ("connect_lost", 21, 100, "sequence")
+    ]
+    assert bench.gaps()[-1] == ("book", "resync", 100, 110)
+
+
+def test_a_snapshot_of_before_a_lost_connection_is_thrown_away(bench):
+    bench.accept(IDS, 0)
+    bench.update(10, 5, 7)
+    _, epoch = bench.books.next_due(10 + FIRST_ASK_NS)
+    bench.books.lost(IDS)
+
+    bench.rest(30, epoch, 6)
+    bench.books.snapshot_failed(IDS, epoch, 30)
+
+    assert bench.state() == "broken"
+    assert bench.stored() == [(10, 5, 7)]
+
+
+def test_a_snapshot_for_a_book_that_is_known_is_thrown_away(bench):
+    live(bench)
+
+    bench.rest(30, 0, 20)
+
+    assert len(bench.stored()) == 3
+
+
+def test_a_full_frame_replaces_and_its_repetition_is_a_double(bench):
+    live(bench)
+
+    bench.full(30, 15)
+    bench.full(31, 15)
+    bench.update(40, 16, 17)
+
+    assert bench.state() == "live"
+    assert bench.stored()[-2:] == [(30, None, 15), (40, 16, 17)]
+
+
+def test_a_crossed_book_waits_for_a_snapshot_with_all_that_was_received(bench):
+    live(bench)
+
+    bench.books.crossed(IDS, 20, 9)
+
+    assert bench.gaps()[-1] == ("book", "crossed", 20, None)
+    assert bench.books.next_due(20 + FIRST_ASK_NS) == (IDS, 0)
+    bench.rest(40, 0, 8)
+    assert bench.state() == "broken"
+    bench.books.next_due(40 + RETRY_NS)
+    bench.rest(50, 0, 9)
+    assert bench.state() == "live"
+    assert bench.gaps()[-1] == ("book", "crossed", 20, 50)
+
+
+def test_news_of_a_crossing_before_the_last_snapshot_is_old_news(bench):
+    live(bench)
+
+    bench.books.crossed(IDS, 14, 7)
+
+    assert bench.state() == "live"
+
+
+def test_a_row_that_cannot_be_stored_breaks_its_chain(bench):
+    live(bench)
+
+    bench.books.spoiled(IDS, 20, "not a number")
+
+    assert bench.state() == "broken"
+    assert ("rows", "undecodable", 20, 21) in bench.gaps()
+    assert bench.books.next_due(20 + FIRST_ASK_NS) == (IDS, 0)
+
+
+def test_without_ids_a_clean_frame_makes_the_book_known(bench):
+    bench.accept(BARE, 0)
+    bench.bare(5, is_clean=False)
+    assert bench.books.states()[BARE] == "unsynced"
+
+    bench.bare(10, is_clean=True)
+    bench.bare(20, is_clean=False)
+    bench.bare(30, is_clean=True)
+
+    assert bench.books.states()[BARE] == "live"
+    assert len(bench.rows) == 4
+    assert bench.gaps() == [("book", "resync", 0, 10)]
+
+
+def test_an_image_that_does_not_come_is_asked_for_again(bench):
+    bench.accept(BARE, 0)
+
+    assert bench.books.take_restarts(IMAGE_NS - 1) == []
+    assert bench.books.take_restarts(IMAGE_NS) == [BARE]
+    assert bench.books.take_restarts(IMAGE_NS + 1) == []
+    bench.bare(IMAGE_NS + 2, is_clean=True)
+    assert bench.books.take_restarts(3 * IMAGE_NS) == []
+
+
+def test_a_lost_frame_makes_books_without_ids_unknown(bench):
+    bench.accept(BARE, 0)
+    bench.bare(10, is_clean=True)
+    live(bench)
+
+    bench.books.unsure(BARE, 30, "a frame was lost")
+    bench.books.unsure(IDS, 30, "a frame was lost")
+
+    assert bench.books.states() == {IDS: "live", BARE: "broken"}
+    assert bench.books.take_restarts(31) == [BARE]
+
+
+def test_a_chain_nobody_asked_for_is_not_taken():
+    bench = Bench()
+    books = Books([], bench.ledger, lambda *row: None, bench.notes.extend)
+    bench.books = books
+
+    assert not bench.update(1, 1, 1)
+    assert (books.total, books.known_total) == (0, 0)
+
+
+def test_known_books_are_counted(bench):
+    assert (bench.books.total, bench.books.known_total) == (2, 0)
+    live(bench)
+    assert bench.books.known_total == 1
+    assert IDS in bench.books
+
+
+def test_an_update_that_comes_late_is_stored_and_fills_its_gap(bench):
+    live(bench)
+    bench.update(50, 13, 14)
+
+    bench.update(60, 10, 12)
+    bench.update(70, 10, 12)
+
+    assert bench.stored()[-2:] == [(50, 13, 14), (60, 10, 12)]
+    newest = {g.gap_id: g for g in bench.notes if isinstance(g, Gap)}
+    assert [
+        (g.started_at, g.ended_at, g.healed_by)
+        for g in newest.values()
+        if g.reason == "sequence_gap"
+    ] == [(21, 50, "late")]
+
+
+def test_a_part_that_comes_late_is_stored_and_its_gap_stays(bench):
+    live(bench)
+    bench.update(50, 13, 14)
+
+    bench.update(60, 10, 10)
+
+    assert bench.stored()[-1] == (60, 10, 10)
+    assert [g.healed_by for g in bench.notes if isinstance(g, Gap)][-1] is None
+
+
+def test_parts_that_come_late_are_stored_once_and_fill_their_gap_together(bench):
+    live(bench)
+    bench.update(50, 15, 16)
+
+    bench.update(60, 12, 12)
+    bench.update(61, 12, 12)
+    bench.update(62, 10, 11)
+    assert [g.healed_by for g in bench.notes if isinstance(g, Gap)][-1] is None
+    bench.update(63, 13, 14)
+    bench.update(64, 13, 14)
+
+    assert bench.stored()[-4:] == [
+        (50, 15, 16),
+        (60, 12, 12),
+        (62, 10, 11),
+        (63, 13, 14),
+    ]
+    assert [g.healed_by for g in bench.notes if isinstance(g, Gap)][-1] == "late"
+
+
+def test_only_so_many_gaps_wait_for_what_comes_late(bench):
+    live(bench)
+    ids = [13 + 10 * n for n in range(GAPS_REMEMBERED + 1)]
+    for first in ids:
+        bench.update(100 + first, first, first)
+
+    bench.update(10_000, 10, 12)
+    assert bench.stored()[-1] == (100 + ids[-1], ids[-1], ids[-1])
+    bench.update(10_001, 14, 22)
+    assert bench.stored()[-1] == (10_001, 14, 22)
+
+
+def test_a_double_of_an_update_without_ids_cannot_be_told(bench):
+    bench.accept(BARE, 0)
+    bench.bare(10, is_clean=True)
+    bench.bare(20, is_clean=False)
+    bench.bare(20, is_clean=False)
+
+    assert len(bench.rows) == 3
+
+
+def test_a_book_found_crossed_while_its_connection_is_lost_needs_a_snapshot(bench):
+    live(bench)
+    bench.books.lost(IDS)
+    bench.books.crossed(IDS, 20, 9)
+    bench.accept(IDS, 100)
+
+    bench.update(110, 10, 11)
+
+    assert bench.state() == "aligning"
+    assert "crossed" not in [reason for _, reason, _, _ in bench.gaps()]
+
+
+def test_a_crossing_before_a_chain_went_on_is_no_old_news(bench):
+    live(bench)
+    bench.notes += bench.ledger.lost(IDS, "connect_lost", 21)
+    bench.books.lost(IDS)
+    bench.accept(IDS, 100)
+    bench.update(110, 10, 11)
+    assert bench.state() == "live"
+
+    bench.books.crossed(IDS, 20, 9)
+
+    assert bench.state() == "broken"
+
+
+def test_a_crossing_that_the_next_full_frame_mended_is_old_news(bench):
+    live(bench)
+    bench.full(30, 15)
+
+    bench.books.crossed(IDS, 20, 9)
+
+    assert bench.state() == "live"
+
+
+def test_a_crossing_of_a_chain_that_is_being_mended_changes_nothing(bench):
+    live(bench)
+    bench.update(50, 13, 14)
+
+    bench.books.crossed(IDS, 20, 9)
+    bench.books.next_due(50 + FIRST_ASK_NS)
+    bench.rest(60, 0, 12)
+
+    assert bench.state() == "live"
+
+
+def test_a_full_frame_that_is_too_old_does_not_call_off_the_snapshot(bench):
+    bench.accept(IDS, 0)
+    bench.update(10, 5, 7)
+
+    bench.full(20, 2)
+
+    assert bench.state() == "aligning"
+    assert bench.books.next_due(10 + FIRST_ASK_NS) == (IDS, 0)
+
+
+def test_an_image_that_came_meanwhile_is_not_asked_for(bench):
+    bench.accept(BARE, 0)
+    bench.bare(10, is_clean=True)
+    bench.books.unsure(BARE, 30, "a frame was lost")
+
+    bench.bare(40, is_clean=True)
+
+    assert bench.books.take_restarts(50) == []
+
+
+def test_an_image_of_a_connection_that_went_away_is_not_asked_for(bench):
+    bench.accept(BARE, 0)
+    bench.bare(10, is_clean=True)
+    bench.books.unsure(BARE, 30, "a frame was lost")
+
+    bench.books.lost(BARE)
+
+    assert bench.books.take_restarts(50) == []
+
+
+def test_a_book_that_became_known_meanwhile_is_not_asked_for(bench):
+    bench.accept(IDS, 0)
+    bench.update(10, 5, 7)
+
+    bench.full(20, 8)
+
+    assert bench.state() == "live"
+    assert bench.books.next_due(10**18) is None

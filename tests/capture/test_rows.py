@@ -1,0 +1,133 @@
+"""Rows are collected by table, and gaps among them are told once."""
+
+import logging
+
+import pytest
+
+from recorder.capture.link import Link
+from recorder.capture.rows import Rows
+from recorder.model import Coverage, Gap, Ticker
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100
+
+    def now_ns(self) -> int:
+        self.now += 1
+        return self.now
+
+
+def gap(**changes) -> Gap:
+    facts = {
+        "gap_id": "run.1",
+        "market": "BTC_USDT",
+        "stream": "trades",
+        "job": "job",
+        "scope": "rows",
+        "reason": "connect_lost",
+        "started_at": 5,
+        "detail": "gone",
+    }
+    return Gap(**{**facts, **changes})
+
+
+@pytest.fixture
+def rows() -> Rows:
+    return Rows("fake", "run", Clock())
+
+
+@pytest.fixture
+def told(caplog):
+    """What was logged, as (message, reason)."""
+    caplog.set_level(logging.DEBUG, logger="recorder")
+    return lambda: [(r.message, r.signal.reason) for r in caplog.records]
+
+
+def test_rows_are_taken_by_table_in_their_order(rows):
+    tickers = [Ticker(market="A", ts_event=None, last=text) for text in ("1", "2")]
+    coverage = Coverage(
+        market="A", stream="tickers", job="job", started_at=1, ended_at=2, closed_by="x"
+    )
+
+    rows.put(7, "run.0", 3, 0, tickers[0], b"[]")
+    rows.note([coverage])
+    rows.put(8, "run.0", 4, 1, tickers[1], b"{}")
+
+    assert rows.waiting == 3
+    assert rows.take() == {
+        ("tickers", "fake"): [
+            (7, "run.0", 3, 0, tickers[0], b"[]"),
+            (8, "run.0", 4, 1, tickers[1], b"{}"),
+        ],
+        ("coverage", "fake"): [(101, "run.ledger", 0, 0, coverage, None)],
+    }
+    assert (rows.waiting, rows.take()) == (0, {})
+
+
+def test_rows_of_the_ledger_are_numbered_through(rows):
+    rows.note([gap(), gap(gap_id="run.2")])
+    rows.take()
+    rows.note([gap(gap_id="run.3")])
+
+    assert [row[:4] for row in rows.take()["gaps", "fake"]] == [
+        (103, "run.ledger", 2, 0)
+    ]
+
+
+def test_a_gap_is_told_when_it_opens_and_not_when_it_ends(rows, told):
+    rows.note([gap()])
+    rows.note([gap(ended_at=9)])
+    rows.note([gap(ended_at=9, healed_by="sequence")])
+
+    assert told() == [("gap", "connect_lost")]
+    assert rows.gaps_total == 1
+
+
+@pytest.mark.parametrize("reason", ["sequence_gap", "undecodable", "backpressure"])
+def test_a_gap_that_is_over_when_it_is_noticed_is_told(rows, told, reason):
+    rows.note([gap(reason=reason, ended_at=9)])
+
+    assert told() == [("gap", reason)]
+
+
+def test_a_book_that_is_not_known_is_told_apart(rows, told):
+    rows.note([gap(scope="book", reason="resync")])
+
+    assert told() == [("book not known", "resync")]
+    assert rows.gaps_total == 1
+
+
+@pytest.mark.parametrize("reason", ["process_stopped", "not_started"])
+def test_the_gaps_around_a_run_are_not_news(rows, told, reason):
+    rows.note([gap(reason=reason)])
+
+    assert told() == []
+    assert rows.gaps_total == 0
+
+
+def test_a_frame_that_is_kept_with_an_error_is_told(rows, told, caplog):
+    rows.keep(7, "run.rest", 3, b"<html>", "undecodable", "no JSON", "http", "/book")
+    rows.keep(8, "run.0", 4, b"{}", "archive", None)
+
+    (first, second) = rows.take()["frames", "fake"]
+    assert first[:4] == (7, "run.rest", 3, 0)
+    assert (first[4].opcode, first[4].request) == ("http", "/book")
+    assert (second[4].opcode, second[4].error) == ("text", None)
+    assert told() == [("frame kept verbatim", "undecodable")]
+    assert caplog.records[0].signal.seq == 3
+
+
+def test_a_frame_that_was_sent_is_kept_as_such(rows):
+    link = Link("run.0", "ws://x/", None, [], 1)
+    link.seq = 6
+
+    rows.keep_sent(link, b"ask", 9)
+
+    (row,) = rows.take()["frames", "fake"]
+    assert (row[0], row[1], row[4].direction, row[4].payload) == (
+        9,
+        "run.0",
+        "out",
+        b"ask",
+    )

@@ -1,0 +1,472 @@
+"""Whole runs over real sockets, compared with the exchange's own record."""
+
+import asyncio
+import os
+import threading
+from contextlib import suppress
+
+import msgspec
+import pyarrow.compute as pc
+import pytest
+from aiohttp import web
+
+from recorder.capture.plan import CapturePlan
+from recorder.capture.run import Capture
+from recorder.config import CaptureConfig
+from recorder.errors import ConfigError, JobRunningError, StoreError
+from recorder.model import Chain
+from recorder.simulator import faults
+from recorder.simulator.server import Exchange
+from recorder.simulator.settings import Settings
+from recorder.store.ledger import newest_revisions, plain_rows
+from recorder.store.listing import open_listing
+
+
+def table(root, name):
+    return plain_rows(open_listing(root).read(name))
+
+
+def gaps(root):
+    return newest_revisions(table(root, "gaps"))
+
+
+def stored_trades(root, market):
+    rows = [row for row in table(root, "trades") if row["market"] == market]
+    return {
+        row["trade_id"]: (row["side"], row["price"], row["amount"]) for row in rows
+    }, len(rows)
+
+
+async def test_every_trade_of_the_exchange_is_stored_once(recorder_of):
+    async with Exchange(Settings(seed=5, rate=60)) as exchange:
+        result = await recorder_of.run(exchange, "gate_spot", 3)
+        truth = exchange.truth
+
+    first = min(row["started_at"] for row in table(recorder_of.root, "coverage"))
+    for market in ("BTC_USDT", "ETH_USDT", "GT_USDT"):
+        stored, count = stored_trades(recorder_of.root, market)
+        known = {
+            t.trade_id: (t.side, float(t.price), float(t.amount))
+            for t in truth.trades_of(market)
+        }
+        last_covered = max(stored)
+        expected = {
+            t.trade_id
+            for t in truth.trades_of(market)
+            if t.ts_ns > first + 300_000_000 and t.trade_id <= last_covered
+        }
+        assert count == len(stored)
+        assert expected <= set(stored)
+        assert stored == {trade_id: known[trade_id] for trade_id in stored}
+    assert result.failure is None
+    assert (result.progress.books_known, result.progress.books) == (3, 3)
+
+
+async def test_history_is_stored_once_over_two_runs(recorder_of):
+    async with Exchange(Settings(seed=5, rate=40)) as exchange:
+        await recorder_of.run(exchange, "gate_v3", 1.5, streams=("trades",))
+        await recorder_of.run(exchange, "gate_v3", 1.5, streams=("trades",))
+
+    rows = table(recorder_of.root, "trades")
+    keys = [(row["market"], row["trade_id"]) for row in rows]
+    assert len(keys) == len(set(keys))
+    assert {row["origin"] for row in rows} == {"history", "live"}
+    assert len({row["conn"].partition(".")[0] for row in rows}) == 2
+
+
+async def test_the_time_between_two_runs_is_a_gap(recorder_of):
+    async with Exchange(Settings(seed=5)) as exchange:
+        await recorder_of.run(exchange, "gate_spot", 1, streams=("trades",))
+        await recorder_of.run(exchange, "gate_spot", 1, streams=("trades",))
+
+    stopped = [
+        gap
+        for gap in gaps(recorder_of.root)
+        if gap.reason == "process_stopped" and gap.market == "BTC_USDT"
+    ]
+    coverage = sorted(
+        (row["started_at"], row["ended_at"])
+        for row in table(recorder_of.root, "coverage")
+        if row["market"] == "BTC_USDT"
+    )
+    assert [(g.started_at, g.ended_at) for g in stopped] == [
+        (coverage[0][1], coverage[1][0]),
+        (coverage[1][1], None),
+    ]
+
+
+async def test_a_lost_connection_is_a_gap_and_the_book_comes_back(recorder_of):
+    settings = Settings(seed=6, rate=40, faults=(faults.parse("abort:at=2"),))
+    async with Exchange(settings) as exchange:
+        result = await recorder_of.run(exchange, "gate_spot", 5)
+
+    lost = [gap for gap in gaps(recorder_of.root) if gap.reason == "connect_lost"]
+    assert {(gap.market, gap.stream) for gap in lost} == {
+        (market, stream)
+        for market in ("BTC_USDT", "ETH_USDT", "GT_USDT")
+        for stream in ("trades", "depth:100ms")
+    }
+    assert all(gap.ended_at is not None for gap in lost)
+    assert result.progress.books_known == 3
+    lives = table(recorder_of.root, "connections")
+    assert sorted(life["conn"].rpartition(".")[2] for life in lives) == ["0", "1"]
+
+
+async def test_a_dropped_frame_breaks_only_its_own_market(recorder_of):
+    fault = faults.parse("drop:stream=depth,market=ETH_USDT,at=2")
+    async with Exchange(Settings(seed=7, rate=40, faults=(fault,))) as exchange:
+        result = await recorder_of.run(exchange, "gate_spot", 5)
+        done = exchange.truth.faults_of("drop")
+
+    breaks = [gap for gap in gaps(recorder_of.root) if gap.reason == "sequence_gap"]
+    assert [(g.market, g.stream) for g in breaks] == [("ETH_USDT", "depth:100ms")]
+    assert (breaks[0].after_update_id, breaks[0].before_update_id) == (
+        done[0].first_update_id - 1,
+        done[0].last_update_id + 1,
+    )
+    assert result.progress.books_known == 3
+
+
+async def test_a_crossed_book_is_mended(recorder_of):
+    fault = faults.parse("crossed:market=BTC_USDT,at=2")
+    async with Exchange(Settings(seed=8, rate=40, faults=(fault,))) as exchange:
+        result = await recorder_of.run(exchange, "gate_spot", 5)
+
+    crossed = [gap for gap in gaps(recorder_of.root) if gap.reason == "crossed"]
+    assert [(g.market, g.scope) for g in crossed] == [("BTC_USDT", "book")]
+    assert crossed[0].ended_at is not None
+    assert result.progress.books_known == 3
+
+
+async def test_malformed_frames_are_kept_and_recording_goes_on(recorder_of):
+    fault = faults.parse("malformed:stream=tickers,at=1,count=1")
+    async with Exchange(Settings(seed=8, rate=20, faults=(fault,))) as exchange:
+        result = await recorder_of.run(
+            exchange, "gate_spot", 3, streams=("trades", "tickers")
+        )
+
+    kept = table(recorder_of.root, "frames")
+    assert [row["reason"] for row in kept] == ["undecodable"]
+    spoiled = [g for g in gaps(recorder_of.root) if g.reason == "undecodable"]
+    assert [(g.market, g.stream) for g in spoiled] == [(None, None)]
+    assert result.failure is None
+
+
+async def test_a_refused_market_leaves_the_others_alone(recorder_of):
+    async with Exchange(Settings(seed=9)) as exchange:
+        result = await recorder_of.run(
+            exchange,
+            "gate_spot",
+            2,
+            markets=("BTC_USDT", "NOPE_USDT", "ETH_USDT"),
+            streams=("trades", "depth"),
+        )
+
+    assert set(result.refused) == {
+        Chain("NOPE_USDT", "trades"),
+        Chain("NOPE_USDT", "depth:100ms"),
+    }
+    assert "NOPE_USDT" in result.refused[Chain("NOPE_USDT", "trades")]
+    refused = [
+        gap for gap in gaps(recorder_of.root) if gap.reason == "subscription_rejected"
+    ]
+    assert {gap.stream for gap in refused} == {"trades", "depth:100ms"}
+    assert result.progress.books_known == 2
+
+
+async def test_when_all_is_refused_the_run_ends_by_itself(recorder_of):
+    async with Exchange(Settings(seed=9)) as exchange, asyncio.timeout(10):
+        result = await recorder_of.run(
+            exchange, "gate_v3", 60, markets=("NOPE_USDT",), streams=("trades",)
+        )
+
+    assert len(result.refused) == result.chains == 1
+
+
+async def test_a_job_runs_only_once(recorder_of):
+    async with Exchange(Settings(seed=9)) as exchange:
+        first = recorder_of.capture(exchange, "gate_spot", stop_after_seconds=1)
+
+        with pytest.raises(JobRunningError, match="is already running"):
+            recorder_of.capture(exchange, "gate_spot")
+        await first.run()
+
+
+async def test_an_unreachable_venue_is_a_failure_with_its_reason(recorder_of):
+    async with Exchange(Settings(seed=9)) as exchange:
+        result = await recorder_of.run(
+            exchange, "gate_spot", 1, ws_url="ws://127.0.0.1:9/ws/v4/"
+        )
+
+    assert not result.was_connected
+    assert "never reached: cannot connect to ws://127.0.0.1:9/" in result.failure
+
+
+async def test_a_server_that_refuses_stops_the_run_at_once(recorder_of):
+    async with Exchange(Settings(seed=9)) as exchange, asyncio.timeout(10):
+        url = exchange.ws_url_spot.replace("/ws/v4", "/nothing/here")
+        result = await recorder_of.run(exchange, "gate_spot", 60, ws_url=url)
+
+    assert "HTTP 404" in result.failure
+
+
+async def test_archive_keeps_every_frame_in_both_directions(recorder_of):
+    async with Exchange(Settings(seed=9)) as exchange:
+        await recorder_of.run(
+            exchange, "gate_spot", 1.5, streams=("trades", "depth"), is_archiving=True
+        )
+
+    kept = table(recorder_of.root, "frames")
+    lives = table(recorder_of.root, "connections")
+    received = [r for r in kept if r["direction"] == "in" and r["opcode"] == "text"]
+    assert len(received) >= lives[0]["frames"] - 2
+    assert any(r["direction"] == "out" for r in kept)
+    assert any(
+        r["opcode"] == "http" and "/spot/order_book" in r["request"] for r in kept
+    )
+
+
+async def test_a_store_that_fails_ends_the_run_and_leaves_it_to_recovery(
+    recorder_of, monkeypatch
+):
+    def broken(*_):
+        raise OSError(28, "No space left on device")
+
+    async with Exchange(Settings(seed=9)) as exchange:
+        capture = recorder_of.capture(exchange, "gate_spot", stop_after_seconds=60)
+        monkeypatch.setattr("recorder.store.journal.os.fdatasync", broken)
+        monkeypatch.setattr("recorder.store.journal.os.fsync", broken)
+        with pytest.raises(StoreError, match="the disk is full; free some space"):
+            await capture.run()
+        monkeypatch.undo()
+        again = await recorder_of.run(exchange, "gate_spot", 1)
+
+    assert again.failure is None
+
+
+def test_an_address_of_the_wrong_kind_is_refused(recorder_of):
+    class Nowhere:
+        ws_url_spot = "http://127.0.0.1:9"
+        rest_url = "http://127.0.0.1:9"
+
+    with pytest.raises(ConfigError, match="--ws-url"):
+        recorder_of.capture(Nowhere(), "gate_spot")
+    assert not recorder_of.root.exists()
+
+
+async def test_rows_are_stamped_in_order(recorder_of):
+    async with Exchange(Settings(seed=5, rate=60)) as exchange:
+        await recorder_of.run(exchange, "gate_spot", 2)
+
+    rows = open_listing(recorder_of.root).read("depth")
+    live = plain_rows(rows.filter(pc.field("origin") == "live"))
+    for market in ("BTC_USDT", "ETH_USDT"):
+        mine = [r for r in live if r["market"] == market]
+        assert [r["seq"] for r in mine] == sorted(r["seq"] for r in mine)
+        assert [r["ts_recv"] for r in mine] == sorted(r["ts_recv"] for r in mine)
+
+
+# Runs of a venue that the tests play themselves
+
+
+BTC_TRADES = Chain("BTC_USDT", "trades")
+BTC_BOOK = Chain("BTC_USDT", "depth:10")
+
+
+@pytest.fixture
+def played(fake, serve, tmp_path):
+    """Make a capture of a venue that says what a coroutine has it say."""
+
+    async def played(act, *chains, book=None, on_progress=None, stop=None, **changes):
+        async def handler(request):
+            socket = web.WebSocketResponse()
+            await socket.prepare(request)
+            await socket.send_bytes(msgspec.json.encode([["ok", chains]]))
+            await act(socket)
+            async for _ in socket:
+                pass
+            return socket
+
+        async def no_book(request):
+            raise web.HTTPNotFound
+
+        address = await serve({"/ws": handler, "/book": book or no_book})
+        config = CaptureConfig(
+            **{
+                "source": "fake",
+                "markets": ("BTC_USDT",),
+                "streams": ("trades",),
+                "store": tmp_path / "store",
+                "stop_after_seconds": 60.0,
+                **changes,
+            }
+        )
+        plan = CapturePlan(
+            config=config,
+            source=fake,
+            options={},
+            streams=tuple({chain.stream for chain in chains}),
+            chains=chains,
+            job="job",
+            ws_url=f"ws://{address}/ws",
+            rest_url=f"http://{address}",
+        )
+        return Capture(plan, on_progress=on_progress, stop=stop)
+
+    return played
+
+
+async def test_a_row_of_the_last_moment_that_cannot_be_stored_is_a_gap(
+    played, tmp_path
+):
+    async def act(socket):
+        await socket.send_str('[["trade","BTC_USDT",1]]')
+        await socket.send_str('[["trade","BTC_USDT",2,"nonsense"]]')
+        await socket.send_str('[["trade","BTC_USDT",3]]')
+        await asyncio.sleep(0.2)
+        capture.request_stop()
+
+    capture = await played(act, BTC_TRADES, flush_seconds=60.0)
+    result = await capture.run()
+
+    root = tmp_path / "store"
+    assert [row["trade_id"] for row in table(root, "trades")] == [1, 3]
+    spoiled = [gap for gap in gaps(root) if gap.reason == "undecodable"]
+    assert [(g.market, g.stream, g.scope) for g in spoiled] == [
+        ("BTC_USDT", "trades", "rows")
+    ]
+    kept = table(root, "frames")
+    assert [(row["seq"], row["reason"]) for row in kept] == [(2, "undecodable")]
+    assert spoiled[0].started_at == kept[0]["ts_recv"]
+    first, second = sorted(
+        (row["started_at"], row["ended_at"]) for row in table(root, "coverage")
+    )
+    assert (first[1], second[0]) == (spoiled[0].started_at, spoiled[0].ended_at)
+    assert result.failure is None
+
+
+async def test_many_rows_do_not_wait_for_a_long_flush_interval(played, monkeypatch):
+    monkeypatch.setattr("recorder.capture.run.ROWS_EARLY", 10)
+    monkeypatch.setattr("recorder.capture.run.TICK_SECONDS", 0.05)
+    durable = []
+
+    def on_progress(progress):
+        durable.append(progress.rows.get("trades", 0))
+        if durable[-1]:
+            capture.request_stop()
+
+    async def act(socket):
+        for number in range(30):
+            await socket.send_str(f'[["trade","BTC_USDT",{number}]]')
+
+    capture = await played(act, BTC_TRADES, flush_seconds=60.0, on_progress=on_progress)
+    async with asyncio.timeout(10):
+        await capture.run()
+
+    assert durable[0] == 0
+    assert 10 <= durable[-1] <= 30
+
+
+async def test_a_disk_that_stalls_costs_frames_and_a_gap_says_which(
+    played, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("recorder.capture.session.ROWS_WAITING_MAX", 20)
+    is_working, original = threading.Event(), os.fsync
+    is_working.set()
+    seen = []
+
+    def stalling(descriptor):
+        is_working.wait(10)
+        original(descriptor)
+
+    def on_progress(progress):
+        seen.append(progress)
+        if progress.dropped > 50:
+            is_working.set()
+        if progress.dropped and len(seen) > 1 and seen[-2].dropped == progress.dropped:
+            capture.request_stop()
+
+    async def act(socket):
+        is_working.clear()
+        with suppress(ConnectionError):
+            for number in range(1_000_000):
+                await socket.send_str(f'[["trade","BTC_USDT",{number}]]')
+                await asyncio.sleep(0.002)
+
+    monkeypatch.setattr("recorder.store.journal.os.fsync", stalling)
+    capture = await played(act, BTC_TRADES, flush_seconds=0.05, on_progress=on_progress)
+    async with asyncio.timeout(20):
+        result = await capture.run()
+
+    root = tmp_path / "store"
+    dropped = [gap for gap in gaps(root) if gap.reason == "backpressure"]
+    counted = sum(int(gap.detail.partition(" ")[0]) for gap in dropped)
+    stored = [row["trade_id"] for row in table(root, "trades")]
+    missing = set(range(max(stored))) - set(stored)
+    assert counted == result.progress.dropped
+    assert len(missing) <= counted
+    assert result.progress.frames >= len(stored) + counted + 1
+    times = {row["trade_id"]: row["ts_recv"] for row in table(root, "trades")}
+    for number in missing:
+        before = max(times[n] for n in stored if n < number)
+        after = min(times[n] for n in stored if n > number)
+        assert any(g.started_at <= after and g.ended_at >= before for g in dropped)
+
+
+async def test_a_snapshot_that_is_put_off_by_the_venue_is_asked_for_later(
+    played, tmp_path
+):
+    asked = []
+
+    async def book(request):
+        asked.append(asyncio.get_running_loop().time())
+        if len(asked) == 1:
+            return web.Response(status=429, headers={"Retry-After": "1"})
+        return web.Response(text='[4,[["1","2"]],[]]')
+
+    async def act(socket):
+        await socket.send_str('[["depth","BTC_USDT",5,6]]')
+
+    def on_progress(progress):
+        if progress.books_known:
+            capture.request_stop()
+
+    capture = await played(
+        act, BTC_BOOK, book=book, flush_seconds=0.05, on_progress=on_progress
+    )
+    async with asyncio.timeout(15):
+        await capture.run()
+
+    assert len(asked) == 2
+    assert asked[1] - asked[0] >= 1.0
+    origins = [row["origin"] for row in table(tmp_path / "store", "depth")]
+    assert sorted(origins) == ["live", "rest"]
+
+
+async def test_a_run_that_cannot_begin_gives_its_job_back(played, monkeypatch):
+    def broken(root):
+        raise StoreError("no")
+
+    async def act(socket):
+        capture.request_stop()
+
+    with monkeypatch.context() as patched:
+        patched.setattr("recorder.capture.run.recover", broken)
+        with pytest.raises(StoreError, match="no"):
+            await played(act, BTC_TRADES)
+    capture = await played(act, BTC_TRADES)
+    result = await capture.run()
+
+    assert result.failure is None
+
+
+async def test_a_run_that_is_told_to_end_before_it_began_has_not_failed(played):
+    async def act(socket):
+        pytest.fail("it connected")
+
+    stop = asyncio.Event()
+    stop.set()
+    capture = await played(act, BTC_TRADES, stop=stop)
+    result = await capture.run()
+
+    assert (result.failure, result.was_connected) == (None, False)

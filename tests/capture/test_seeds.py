@@ -1,0 +1,125 @@
+"""A new run knows the last trades of the run before it."""
+
+import pyarrow as pa
+import pytest
+
+from recorder.capture import seeds as module
+from recorder.capture.doubles import REMEMBERED_TRADES, Doubles
+from recorder.capture.seeds import seed_trades
+from recorder.model import Chain, Trade
+from recorder.store.batch import build
+from recorder.store.layout import Partition, Stem
+from recorder.store.listing import open_listing
+from recorder.store.segment import write_segment
+from recorder.store.tables import TABLES
+
+
+BTC = Chain("BTC_USDT", "trades")
+ETH = Chain("ETH_USDT", "trades")
+DAY = 19_000 * 86_400 * 10**9
+
+
+def trade(market, trade_id):
+    return Trade(
+        market=market,
+        ts_event=None,
+        trade_id=trade_id,
+        side="sell",
+        price="1",
+        amount="1",
+    )
+
+
+class Past:
+    """A store with trades of earlier runs."""
+
+    def __init__(self, root) -> None:
+        self.root = root
+        self.segments = 0
+
+    def stored(self, market, ids, source="fake") -> None:
+        """Write a segment, newer than those before."""
+        self.segments += 1
+        at = DAY + self.segments * 10**9
+        rows = [
+            (at + n, "run.0", n, 0, trade(market, trade_id), None)
+            for n, trade_id in enumerate(ids)
+        ]
+        batch = build(TABLES["trades"], rows).batch
+        write_segment(
+            self.root,
+            Partition("trades", source, "2022-01-08"),
+            Stem(at, "run", self.segments),
+            pa.Table.from_batches([batch]),
+        )
+
+    def seed(self, *chains) -> Doubles:
+        doubles = Doubles()
+        seed_trades(doubles, open_listing(self.root), "fake", chains)
+        return doubles
+
+
+@pytest.fixture
+def past(tmp_path):
+    return Past(tmp_path)
+
+
+def new_ids(doubles, market, ids):
+    return [i for i in ids if doubles.is_new_trade(trade(market, i))]
+
+
+def test_trades_that_were_stored_before_are_known(past):
+    past.stored("BTC_USDT", [1, 2, 3])
+    past.stored("BTC_USDT", [4, None, 5])
+    past.stored("ETH_USDT", [6])
+
+    doubles = past.seed(BTC, ETH)
+
+    assert new_ids(doubles, "BTC_USDT", range(1, 8)) == [6, 7]
+    assert new_ids(doubles, "ETH_USDT", range(1, 8)) == [1, 2, 3, 4, 5, 7]
+
+
+def test_only_the_last_ones_are_remembered(past):
+    past.stored("BTC_USDT", range(REMEMBERED_TRADES))
+    past.stored("BTC_USDT", range(1_000, 1_003))
+
+    doubles = past.seed(BTC)
+
+    last = [REMEMBERED_TRADES - 1, 1_000, 1_002]
+    assert new_ids(doubles, "BTC_USDT", last) == []
+    assert new_ids(doubles, "BTC_USDT", [0, 1, 2]) == [0, 1, 2]
+
+
+def test_other_sources_and_other_streams_say_nothing(past):
+    past.stored("BTC_USDT", [1], source="other")
+    past.stored("ETH_USDT", [1])
+
+    assert new_ids(past.seed(BTC), "BTC_USDT", [1]) == [1]
+    assert new_ids(past.seed(Chain("ETH_USDT", "bbo")), "ETH_USDT", [1]) == [1]
+
+
+def test_the_search_ends_with_what_is_wanted_or_after_so_many_segments(
+    past, monkeypatch
+):
+    read = []
+
+    def read_segment(path, *rest):
+        read.append(path)
+        return original(path, *rest)
+
+    original = module.read_segment
+    monkeypatch.setattr(module, "read_segment", read_segment)
+    monkeypatch.setattr(module, "SEED_SEGMENTS_MAX", 3)
+    past.stored("ETH_USDT", [1])
+    for n in range(3):
+        past.stored("BTC_USDT", range(n * 1_000, n * 1_000 + REMEMBERED_TRADES))
+
+    past.seed(BTC)
+    assert len(read) == 1
+    doubles = past.seed(BTC, ETH)
+    assert len(read) == 4
+    assert new_ids(doubles, "ETH_USDT", [1]) == [1]
+
+
+def test_an_empty_store_has_nothing_to_say(past):
+    assert new_ids(past.seed(BTC), "BTC_USDT", [1]) == [1]

@@ -1,0 +1,105 @@
+"""Trades of a market are whole as far as their running number tells."""
+
+from recorder.capture.trade_ids import (
+    DISPROOF_BREAKS,
+    PROOF_TRADES,
+    TradeBreak,
+    TradeCheck,
+    TradeIds,
+)
+from recorder.model import Chain, Gap
+from recorder.store.ledger import Ledger
+
+
+CHAIN = Chain("BTC_USDT", "trades")
+
+
+def proved() -> TradeIds:
+    ids = TradeIds()
+    for number in range(PROOF_TRADES + 1):
+        assert ids.see(number, number * 10) == []
+    return ids
+
+
+def test_a_break_after_the_proof_is_a_gap_at_once():
+    ids = proved()
+    last = PROOF_TRADES
+
+    found = ids.see(last + 4, 5_000)
+
+    assert found == [
+        TradeBreak(after=last, before=last + 4, started_at=last * 10 + 1, ended_at=5000)
+    ]
+
+
+def test_a_break_before_the_proof_is_a_gap_once_the_rule_stands():
+    ids = TradeIds()
+    ids.see(1, 10)
+    assert ids.see(5, 20) == []
+
+    found = [ids.see(5 + n, 20 + n) for n in range(1, PROOF_TRADES + 1)]
+
+    assert found[:-1] == [[]] * (PROOF_TRADES - 1)
+    assert found[-1] == [TradeBreak(after=1, before=5, started_at=11, ended_at=20)]
+
+
+def test_a_market_that_breaks_too_often_disproves_the_rule():
+    ids = TradeIds()
+
+    found = [ids.see(number * 7, number) for number in range(DISPROOF_BREAKS + 5)]
+
+    assert found == [[]] * (DISPROOF_BREAKS + 5)
+    assert ids.is_disproved
+
+
+def test_older_numbers_change_nothing():
+    ids = proved()
+
+    assert ids.see(3, 9_000) == []
+    assert ids.continues(PROOF_TRADES + 1)
+
+
+def test_the_ledger_learns_of_missing_trades():
+    rows = []
+    ledger = Ledger("job", "run", [CHAIN])
+    ledger.covered(CHAIN, 0)
+    check = TradeCheck(ledger, rows.extend)
+    for number in range(PROOF_TRADES + 1):
+        check.see(CHAIN, number, 1_000 + number)
+
+    check.see(CHAIN, PROOF_TRADES + 3, 9_000)
+
+    gaps = [row for row in rows if isinstance(row, Gap)]
+    assert [(g.reason, g.started_at, g.ended_at, g.detail) for g in gaps] == [
+        ("sequence_gap", 1_000 + PROOF_TRADES + 1, 9_000, "2 trades")
+    ]
+
+
+def test_numbers_that_go_on_after_a_lost_connection_heal_its_gap():
+    rows = []
+    ledger = Ledger("job", "run", [CHAIN])
+    ledger.covered(CHAIN, 0)
+    check = TradeCheck(ledger, rows.extend)
+    for number in range(PROOF_TRADES + 1):
+        check.see(CHAIN, number, 1_000 + number)
+    ledger.lost(CHAIN, "connect_lost", 2_000)
+    ledger.covered(CHAIN, 3_000)
+
+    check.see(CHAIN, PROOF_TRADES + 1, 3_500)
+
+    gaps = [row for row in rows if isinstance(row, Gap)]
+    assert [(g.reason, g.ended_at, g.healed_by) for g in gaps] == [
+        ("connect_lost", 3_000, "sequence")
+    ]
+
+
+def test_a_disproved_market_is_left_alone():
+    rows = []
+    ledger = Ledger("job", "run", [CHAIN])
+    check = TradeCheck(ledger, rows.extend)
+    for number in range(DISPROOF_BREAKS + 2):
+        check.see(CHAIN, number * 3, number)
+
+    check.see(CHAIN, 1_000, 1_000)
+
+    assert rows == []

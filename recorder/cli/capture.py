@@ -1,0 +1,229 @@
+"""``recorder capture``: record one source until told to stop."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from recorder.capture.plan import (
+    CapturePlan,
+    CaptureResult,
+    Progress,
+    plan_capture,
+)
+from recorder.capture.run import Capture
+from recorder.cli import EXIT_FAILED, EXIT_USAGE, logs
+from recorder.cli.options import store_option, to_time
+from recorder.config import CaptureConfig
+from recorder.errors import ConfigError
+from recorder.source import Source
+from recorder.sources import load, names
+from recorder.times import parse_seconds
+
+
+def to_seconds(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> float | None:
+    """Return the value of an option such as ``90s`` in seconds.
+
+    Raises:
+        ConfigError: If it is not a length of time.
+    """
+    return None if value is None else parse_seconds(value)
+
+
+def _options(pairs: tuple[str, ...]) -> dict[str, str]:
+    options = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise ConfigError(f"-O wants KEY=VALUE, not {pair!r}")
+        options[key] = value
+    return options
+
+
+def _offer(source: Source) -> str:
+    """Return what a source can record, for ``--help``."""
+    lines = []
+    for kind in source.streams:
+        legal = " ".join(f"{kind.name}:{parameter}" for parameter in kind.parameters)
+        default = f" (default {kind.name}:{kind.default})" if kind.default else ""
+        lines.append(f"  {kind.name:<8} {kind.doc}{default}")
+        if legal:
+            lines.append(f"           {legal}")
+    lines += [
+        f"  -O {option.name}={'|'.join(option.choices) or '...'}  {option.doc}"
+        for option in source.options
+    ]
+    return "\n".join(lines)
+
+
+class _CaptureCommand(click.Command):
+    """Adds to ``--help`` what each source offers, as its module says."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the sources after the options."""
+        for name in names():
+            source = load(name)
+            formatter.write(f"\n{name}: {source.doc}\n{_offer(source)}\n")
+        formatter.write(
+            "\nExamples:\n"
+            f"  recorder capture {names()[0]} -m BTC_USDT -s trades -s depth --store data\n"
+            f"  recorder capture {names()[0]} -m BTC_USDT -m ETH_USDT -s klines:1m "
+            "--store data --duration 1h\n"
+        )
+
+
+@click.command(cls=_CaptureCommand)
+@click.argument("source", metavar="SOURCE")
+@click.option(
+    "-m", "--market", "markets", multiple=True, help="Market, as the venue spells it."
+)
+@click.option(
+    "-s", "--stream", "streams", multiple=True, required=True, help="NAME[:PARAMETER]."
+)
+@click.option(
+    "-O", "options", multiple=True, metavar="KEY=VALUE", help="Set a source's option."
+)
+@store_option
+@click.option(
+    "--duration", callback=to_seconds, metavar="SPAN", help="Stop after: 90s, 1h."
+)
+@click.option(
+    "--until", callback=to_time, metavar="TIME", help="Stop at this time, ISO-8601 UTC."
+)
+@click.option("--ws-url", help="Instead of the venue's WebSocket address.")
+@click.option("--rest-url", help="Instead of the venue's HTTP address.")
+@click.option("--job", help="Name of the job; a job runs only once at a time.")
+@click.option("--archive", is_flag=True, help="Keep every frame verbatim as well.")
+@click.option(
+    "--rotate",
+    callback=to_seconds,
+    metavar="SPAN",
+    default="15m",
+    show_default=True,
+    help="Make Parquet of what is older.",
+)
+@click.option(
+    "--flush",
+    callback=to_seconds,
+    metavar="SPAN",
+    default="1s",
+    show_default=True,
+    help="What a killed process may lose at most.",
+)
+@click.option("--json-logs", is_flag=True, help="Log JSON, one object a line.")
+def capture(
+    source: str,
+    markets: tuple[str, ...],
+    streams: tuple[str, ...],
+    options: tuple[str, ...],
+    store: Path,
+    duration: float | None,
+    until: int | None,
+    ws_url: str | None,
+    rest_url: str | None,
+    job: str | None,
+    *,
+    archive: bool,
+    rotate: float,
+    flush: float,
+    json_logs: bool,
+) -> None:
+    """Record SOURCE into a store until stopped.
+
+    Stop it with Ctrl-C, SIGTERM, --duration or --until: everything received
+    is then on disk. What could not be received is in the table gaps.
+    """
+    config = CaptureConfig(
+        source=source,
+        markets=markets,
+        streams=streams,
+        store=store,
+        options=_options(options),
+        stop_after_seconds=duration,
+        stop_at_ns=until,
+        ws_url=ws_url,
+        rest_url=rest_url,
+        job=job,
+        is_archiving=archive,
+        rotate_seconds=rotate,
+        flush_seconds=flush,
+    )
+    plan = plan_capture(config)
+    logs.configure(json_logs=json_logs)
+    display, on_progress = _display(is_wanted=not json_logs)
+    with display:
+        result = asyncio.run(record(plan, on_progress))
+    sys.exit(_report(result))
+
+
+async def record(
+    plan: CapturePlan, on_progress: Callable[[Progress], None] | None = None
+) -> CaptureResult:
+    """Run a capture in the running loop; SIGINT and SIGTERM end it in order."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    # First of all: getting ready may take a while.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    return await Capture(plan, on_progress=on_progress, stop=stop).run()
+
+
+def _report(result: CaptureResult) -> int:
+    """Say what went wrong, if anything; return the exit code."""
+    for chain, reason in result.refused.items():
+        click.echo(
+            f"Error: the venue refused {chain.stream} of {chain.market}: {reason}; "
+            "`recorder markets` lists what it has",
+            err=True,
+        )
+    if result.refused and len(result.refused) == result.chains:
+        return EXIT_USAGE
+    if result.failure is not None:
+        click.echo(f"Error: {result.failure}", err=True)
+        return EXIT_FAILED
+    return EXIT_FAILED if result.refused else 0
+
+
+def _display(
+    *, is_wanted: bool
+) -> tuple[AbstractContextManager[object], Callable[[Progress], None] | None]:
+    """Return a live display and what feeds it; nothing unless on a terminal."""
+    console = Console(stderr=True)
+    if not is_wanted or not console.is_terminal:
+        return nullcontext(), None
+    live = Live(console=console, refresh_per_second=2, transient=True)
+    meter = _Meter()
+    return live, lambda progress: live.update(meter.draw(progress))
+
+
+class _Meter:
+    """Draws a run's progress; remembers the last to tell a rate."""
+
+    def __init__(self) -> None:
+        self._frames = 0
+
+    def draw(self, progress: Progress) -> Table:
+        """Return one row of figures, and one of rows by table."""
+        rate, self._frames = progress.frames - self._frames, progress.frames
+        table = Table(box=None, pad_edge=False)
+        figures = {
+            "frames": f"{progress.frames:,}",
+            "frames/flush": f"{rate:,}",
+            "lag": f"{progress.lag_seconds:.1f} s",
+            "books known": f"{progress.books_known}/{progress.books}",
+            "gaps": f"{progress.gaps}",
+            "connections": f"{progress.connections_open}/{progress.connections}",
+            **{name: f"{count:,}" for name, count in sorted(progress.rows.items())},
+        }
+        for name in figures:
+            table.add_column(name, justify="right")
+        table.add_row(*figures.values())
+        return table

@@ -1,0 +1,121 @@
+"""``recorder info``: what a store holds, and what is missing."""
+
+from pathlib import Path
+
+import click
+import msgspec
+from rich.text import Text
+
+from recorder import times
+from recorder.cli.options import store_option
+from recorder.cli.tables import new_table, number, show
+from recorder.query.info import StoreInfo, StreamInfo
+from recorder.query.store import open_store
+
+
+MARKETS_SHOWN = 5
+
+
+@click.command()
+@store_option
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="What to write.",
+)
+def info(store: Path, format_: str) -> None:
+    """Show what a store holds: sources, markets, streams, times, sizes, gaps.
+
+    \b
+    Examples:
+      recorder info --store ./data
+      recorder info --format json
+    """
+    found = open_store(store).info()
+    if format_ == "json":
+        click.echo(_as_json(found))
+    else:
+        _show(found)
+
+
+def _as_json(found: StoreInfo) -> bytes:
+    content = msgspec.to_builtins(found)
+    for entry in (*content["tables"], *content["streams"]):
+        for name in entry.keys() & _TIMES:
+            entry[name] = times.show_time(entry[name])
+    return msgspec.json.format(msgspec.json.encode(content), indent=2)
+
+
+_TIMES = {"first_ts_recv", "last_ts_recv", "started_at", "ended_at"}
+
+
+def _show(found: StoreInfo) -> None:
+    show(Text(f"store {found.path}: {_size(found.bytes)} on disk"))
+    if not found.tables:
+        show("It is empty. Record something into it: recorder capture --help")
+        return
+    tables = new_table(
+        "source", "table", ">rows", ">in segments", ">files", "first", "last"
+    )
+    for entry in found.tables:
+        tables.add_row(
+            entry.source,
+            entry.table,
+            f"{entry.rows:,}",
+            _size(entry.bytes),
+            str(entry.files),
+            _to_the_second(entry.first_ts_recv),
+            _to_the_second(entry.last_ts_recv),
+        )
+    show(tables)
+    streams = new_table("source", "stream", "markets", "recorded from", "to")
+    for stream in found.streams:
+        streams.add_row(
+            stream.source,
+            stream.stream,
+            _markets(stream),
+            _to_the_second(stream.started_at),
+            _to_the_second(stream.ended_at),
+        )
+    show(streams)
+    if not found.gaps:
+        show("No gaps.")
+        return
+    gaps = new_table(
+        "source", "scope", "reason", ">gaps", ">open", ">healed", ">seconds"
+    )
+    for gap in found.gaps:
+        gaps.add_row(
+            gap.source,
+            gap.scope,
+            gap.reason,
+            str(gap.gaps),
+            str(gap.open),
+            str(gap.healed),
+            number(round(gap.seconds, 3)),
+        )
+    show(gaps)
+
+
+def _to_the_second(ns: int) -> str:
+    return f"{times.show_time(ns):.19}Z"
+
+
+def _markets(stream: StreamInfo) -> str:
+    if not stream.markets:
+        return "(none)"
+    text = ", ".join(stream.markets[:MARKETS_SHOWN])
+    left = len(stream.markets) - MARKETS_SHOWN
+    return f"{text} and {left} more" if left > 0 else text
+
+
+def _size(count: int) -> str:
+    size, unit = float(count), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if size < 1000:
+            break
+        size, unit = size / 1000, larger
+    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"

@@ -1,0 +1,87 @@
+"""Logs on stderr, one line an event, for people or as JSON."""
+
+import logging
+import sys
+from typing import Final
+
+import msgspec
+
+from recorder import times
+from recorder.telemetry import LOGGER, Signal
+
+
+_SPACED: Final = frozenset(' "=\n\t')
+
+
+class _StderrHandler(logging.Handler):
+    """Writes to whatever stderr is at that moment."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        sys.stderr.write(self.format(record).replace("\n", "\\n") + "\n")
+        sys.stderr.flush()
+
+
+class TextFormatter(logging.Formatter):
+    """``<time> <LEVEL> <message> <fact>=<value> ...``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return a record as a line for people."""
+        facts = "".join(f" {name}={_word(v)}" for name, v in _facts(record).items())
+        return f"{_time(record)} {record.levelname:<7} {record.getMessage()}{facts}"
+
+
+class JsonFormatter(logging.Formatter):
+    """One object: ``ts``, ``level``, ``event``, ``message``, ``facts``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return a record as a line of JSON."""
+        signal = getattr(record, "signal", None)
+        line = {
+            "ts": _time(record),
+            "level": record.levelname.lower(),
+            "event": type(signal).__name__ if signal else record.name,
+            "message": record.getMessage(),
+            "facts": _facts(record),
+        }
+        return msgspec.json.encode(line, enc_hook=str).decode()
+
+
+def configure(*, json_logs: bool, level: int = logging.INFO) -> None:
+    """Send logs to stderr, in place of what an earlier call set up.
+
+    Args:
+        json_logs: Whether lines are JSON objects.
+        level: The lowest level of the recorder's own events that is written;
+            other packages' are written from warnings up.
+    """
+    root = logging.getLogger()
+    for handler in root.handlers[:]:
+        if isinstance(handler, _StderrHandler):
+            root.removeHandler(handler)
+    handler = _StderrHandler()
+    handler.setFormatter(JsonFormatter() if json_logs else TextFormatter())
+    root.addHandler(handler)
+    root.setLevel(logging.WARNING)
+    LOGGER.setLevel(level)
+
+
+def _time(record: logging.LogRecord) -> str:
+    # Log times are floats: microseconds are what they can hold.
+    return times.show_time(int(record.created * 1_000_000) * 1_000)
+
+
+def _facts(record: logging.LogRecord) -> dict[str, object]:
+    signal = getattr(record, "signal", None)
+    facts = signal.facts() if isinstance(signal, Signal) else {}
+    if record.exc_info and record.exc_info[1] is not None:
+        error = record.exc_info[1]
+        facts["error"] = f"{type(error).__name__}: {error}"
+    return facts
+
+
+def _word(value: object) -> str:
+    text = str(value)
+    if not text or not _SPACED.isdisjoint(text):
+        return msgspec.json.encode(text).decode()
+    return text

@@ -1,0 +1,62 @@
+"""``recorder markets``: what a venue lists, with its spelling."""
+
+import asyncio
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import click
+import pyarrow as pa
+
+from recorder import sources
+from recorder.capture.rest import fetch_once
+from recorder.cli.options import Command, output_options
+from recorder.cli.output import check_output, choose_format, write_rows
+from recorder.errors import ConfigError
+from recorder.source import MarketInfo, resolve_options
+
+
+FORMATS = ("table", "csv", "json")
+
+
+@click.command(cls=Command)
+@click.argument("source")
+@click.option("--like", metavar="PATTERN", help="Only such markets: '*_USDT'.")
+@click.option("--rest-url", metavar="URL", help="Ask there instead of the venue.")
+@output_options(*FORMATS)
+def markets(
+    source: str,
+    like: str | None,
+    rest_url: str | None,
+    format_: str | None,
+    output: Path | None,
+    *,
+    force: bool,
+) -> None:
+    """List the markets of SOURCE, in the venue's own spelling.
+
+    \b
+    Examples:
+      recorder markets <source> --like '*_USDT'
+      recorder markets <source> --format csv -o markets.csv
+    """
+    feed = sources.load(source)
+    if feed.market_list is None:
+        raise ConfigError(f"{source} does not say which markets it has")
+    chosen = choose_format(format_, output, FORMATS)
+    check_output(chosen, output, force=force)
+    request = feed.market_list.request(resolve_options(feed, {}))
+    body = asyncio.run(fetch_once(rest_url or feed.rest_url, request))
+    found = [
+        market
+        for market in feed.market_list.decode(body)
+        if like is None or fnmatchcase(market.market, like)
+    ]
+    rows = _table(found)
+    write_rows(rows.schema, iter(rows.to_batches()), chosen, output, force=force)
+    click.echo(f"{len(found)} markets", err=True)
+
+
+def _table(found: list[MarketInfo]) -> pa.Table:
+    names = MarketInfo.__struct_fields__
+    values = {name: [getattr(market, name) for market in found] for name in names}
+    return pa.table(values, schema=pa.schema([(name, pa.string()) for name in names]))

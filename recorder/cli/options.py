@@ -1,0 +1,160 @@
+"""Options and arguments that several commands share."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from recorder import sources, times
+from recorder.errors import ConfigError
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DEFAULT_STORE = Path("data")
+
+
+class Command(click.Command):
+    """A command whose help names a source that there is, where it says <source>."""
+
+    def format_help_text(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
+        """Write the docstring."""
+        self.help = (self.help or "").replace("<source>", sources.names()[0])
+        super().format_help_text(ctx, formatter)
+
+
+def to_time(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> int | None:
+    """Return the value of an option as nanoseconds since 1970 UTC.
+
+    Raises:
+        ConfigError: If it is not a time.
+    """
+    return None if value is None else times.parse_time(value)
+
+
+def store_option(command: F) -> F:
+    """Add ``--store DIR``."""
+    return click.option(
+        "--store",
+        "store",
+        metavar="DIR",
+        type=click.Path(path_type=Path),
+        default=DEFAULT_STORE,
+        show_default=True,
+        help="Folder of the store.",
+    )(command)
+
+
+def book_options(command: F) -> F:
+    """Add ``--source``, ``--market`` and ``--stream``, which name one book."""
+    for option in (
+        click.option(
+            "--stream",
+            metavar="STREAM",
+            help="Depth stream, such as depth:100ms; only needed if the store "
+            "has several of this market.",
+        ),
+        click.option(
+            "--market",
+            required=True,
+            metavar="MARKET",
+            help="As the venue spells it, such as BTC_USDT.",
+        ),
+        click.option(
+            "--source",
+            required=True,
+            metavar="SOURCE",
+            help="Feed that it was recorded from.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def range_options(command: F) -> F:
+    """Add ``--from`` and ``--to``: a half-open range of our clock."""
+    for option in (
+        click.option(
+            "--to",
+            "end",
+            metavar="TIME",
+            callback=to_time,
+            help="First instant left out.",
+        ),
+        click.option(
+            "--from",
+            "start",
+            metavar="TIME",
+            callback=to_time,
+            help="First instant taken.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def to_speed(ctx: click.Context, param: click.Parameter, value: str) -> float | None:
+    """Return how many times as fast to go; None for as fast as possible.
+
+    Raises:
+        ConfigError: If it is neither a number above zero nor ``max``.
+    """
+    if value == "max":
+        return None
+    try:
+        factor = float(value)
+    except ValueError:
+        factor = 0.0
+    if not 0 < factor < float("inf"):
+        raise ConfigError(f"{value!r} is no speed; give 1, 10, 0.5 or max")
+    return factor
+
+
+def speed_option(default: str) -> Callable[[F], F]:
+    """Add ``--speed``."""
+    return click.option(
+        "--speed",
+        metavar="N|max",
+        default=default,
+        show_default=True,
+        callback=to_speed,
+        help="1 as it happened, 10 ten times as fast, max as fast as possible.",
+    )
+
+
+def output_options(*formats: str) -> Callable[[F], F]:
+    """Add ``--format``, ``-o`` and ``--force``.
+
+    Args:
+        formats: What may be chosen; the first is the default.
+    """
+
+    def add(command: F) -> F:
+        for option in (
+            click.option(
+                "--force", is_flag=True, help="Let -o replace a file that exists."
+            ),
+            click.option(
+                "-o",
+                "--output",
+                metavar="FILE",
+                type=click.Path(path_type=Path, dir_okay=False),
+                help="Write to a file instead of stdout; it appears when it is "
+                "complete. Its ending chooses the format if --format is not given.",
+            ),
+            click.option(
+                "--format",
+                "format_",
+                type=click.Choice(formats),
+                help=f"What to write.  [default: {formats[0]}]",
+            ),
+        ):
+            command = option(command)
+        return command
+
+    return add

@@ -1,0 +1,188 @@
+"""``recorder simulate``: an exchange on this machine."""
+
+import asyncio
+import shlex
+import signal
+from collections.abc import Coroutine, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import click
+
+from recorder import sources
+from recorder.cli import logs
+from recorder.cli.options import speed_option
+from recorder.simulator import faults
+from recorder.simulator.play import Player, PlaySettings, play_forever
+from recorder.simulator.server import Exchange, run_forever
+from recorder.simulator.settings import Settings
+from recorder.source import Source, StreamKind
+
+
+class _SimulateCommand(click.Command):
+    """Adds the faults that can be ordered to ``--help``."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what the simulator says of its faults."""
+        with formatter.section("Faults, each as NAME[:KEY=VALUE,...]"):
+            formatter.write_dl(
+                [
+                    (faults.RANDOM, "many of those below, at random"),
+                    *((name, kind.doc) for name, kind in faults.KINDS.items()),
+                ]
+            )
+
+
+@click.command(cls=_SimulateCommand)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    show_default="any free one",
+    help="TCP port on 127.0.0.1.",
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="Of all chance.")
+@click.option(
+    "--markets",
+    metavar="A,B,...",
+    multiple=True,
+    help=f"Names of the markets.  [default: {','.join(Settings().markets)}]",
+)
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0),
+    default=Settings().rate,
+    show_default=True,
+    help="Order events a second in each market.",
+)
+@click.option(
+    "--fault",
+    "fault_texts",
+    metavar="FAULT",
+    multiple=True,
+    help="Order a fault; see below.",
+)
+@click.option(
+    "--truth",
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write down there what really happened.",
+)
+@click.option(
+    "--play",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Serve this recording of a session instead of a market.",
+)
+@speed_option("1")
+def simulate(
+    port: int,
+    seed: int,
+    markets: tuple[str, ...],
+    rate: float,
+    fault_texts: tuple[str, ...],
+    truth: Path | None,
+    play: Path | None,
+    speed: float | None,
+) -> None:
+    """Run an exchange on this machine until stopped, and say how to record it.
+
+    It speaks the venue's protocols, with markets that follow from the seed,
+    and with faults to order. With --play it serves a recorded session
+    instead, at the --speed it was recorded or faster.
+
+    \b
+    Examples:
+      recorder simulate --port 8080
+      recorder simulate --fault drop:stream=depth,at=5 --fault abort:every=20
+      recorder simulate --play session.jsonl --speed max
+    """
+    logs.configure(json_logs=False)
+    if play is not None:
+        asked = PlaySettings(port=port, speed=speed)
+        serving = play_forever(play, asked, on_ready=_announce_recording)
+    else:
+        named = tuple(name for text in markets for name in text.split(",") if name)
+        settings = Settings(
+            port=port,
+            seed=seed,
+            markets=named or Settings().markets,
+            rate=rate,
+            faults=tuple(faults.parse(text) for text in fault_texts),
+            truth_dir=truth,
+        )
+        serving = run_forever(settings, on_ready=_announce)
+    asyncio.run(_until_stopped(serving))
+
+
+async def _until_stopped(serving: Coroutine[Any, Any, None]) -> None:
+    """Serve until SIGINT or SIGTERM, which end it as they should."""
+    task = asyncio.ensure_future(serving)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, task.cancel)
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+def _announce(exchange: Exchange) -> None:
+    urls = (exchange.ws_url_spot, exchange.ws_url_v3)
+    _print_addresses((*urls, exchange.rest_url))
+    _print_commands(urls, exchange.rest_url, exchange.settings.all_markets()[:3])
+
+
+def _announce_recording(player: Player) -> None:
+    _print_addresses((player.ws_url, player.rest_url))
+    _print_commands((player.ws_url,), player.rest_url, ())
+
+
+def _print_addresses(urls: Iterable[str]) -> None:
+    click.echo("The exchange is at")
+    for url in urls:
+        click.echo(f"  {url}")
+
+
+def _print_commands(
+    ws_urls: Iterable[str], rest_url: str, markets: tuple[str, ...]
+) -> None:
+    """Print how each feed that speaks one of the protocols records from here."""
+    click.echo("Record it, in another terminal, with")
+    feeds = [sources.load(name) for name in sources.names()]
+    for ws_url in ws_urls:
+        for feed in feeds:
+            # The simulator serves each protocol at the path that the venue has.
+            if _path(feed.ws_url) == _path(ws_url):
+                click.echo(f"  {capture_command(feed, ws_url, rest_url, markets)}")
+    click.echo("Stop with Ctrl-C.")
+
+
+def _path(url: str) -> str:
+    return urlsplit(url).path.rstrip("/")
+
+
+def capture_command(
+    feed: Source, ws_url: str, rest_url: str, markets: tuple[str, ...]
+) -> str:
+    """Return the command that records all streams of a feed from here.
+
+    Args:
+        feed: Which one.
+        ws_url: Where its WebSocket is served.
+        rest_url: Where its REST calls are served.
+        markets: What to record; a placeholder stands for none.
+    """
+    words = ["recorder", "capture", feed.name]
+    for market in markets or ("MARKET",):
+        words += ["-m", market]
+    for kind in feed.streams:
+        words += ["-s", _typed(kind)]
+    words += ["--ws-url", ws_url, "--rest-url", rest_url, "--store", "data"]
+    return shlex.join(words)
+
+
+def _typed(kind: StreamKind) -> str:
+    if kind.default is not None or not kind.parameters:
+        return kind.name
+    return f"{kind.name}:{kind.parameters[0]}"

@@ -1,0 +1,61 @@
+"""Where results go: stdout, or a file that appears only when it is complete."""
+
+import os
+import secrets
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from recorder.errors import ConfigError, StoreError
+
+
+@contextmanager
+def open_sink(path: Path | None, *, force: bool = False) -> Iterator[BinaryIO]:
+    """Open the place for a command's result.
+
+    A file is written under a temporary name beside its own and renamed at
+    the end, so nothing half-written is ever seen; if anything goes wrong it
+    is removed.
+
+    Args:
+        path: The file; None means stdout.
+        force: Whether a file that exists may be replaced.
+
+    Raises:
+        ConfigError: If the file exists, or cannot be created.
+        StoreError: If writing it fails.
+    """
+    if path is None:
+        yield sys.stdout.buffer
+        return
+    check_free(path, force=force)
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    try:
+        file = partial.open("xb")
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}") from error
+    try:
+        with file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        check_free(path, force=force)
+        partial.replace(path)
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def check_free(path: Path, *, force: bool) -> None:
+    """Check that a file may be written.
+
+    Raises:
+        ConfigError: If it exists and may not be replaced.
+    """
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder; give the name of a file to write")
+    if path.exists() and not force:
+        raise ConfigError(f"{path} exists; choose another -o, or add --force")

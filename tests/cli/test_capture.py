@@ -1,0 +1,426 @@
+"""`recorder capture` as it is typed: what it says, and its exit codes."""
+
+import asyncio
+import io
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+from rich.console import Console
+
+from recorder.capture.plan import Progress
+from recorder.cli import capture as module
+from recorder.simulator.server import Exchange
+from recorder.simulator.settings import Settings
+from recorder.sources import load, names
+from recorder.store.ledger import newest_revisions, plain_rows
+from recorder.store.listing import open_listing
+from recorder.store.run import open_run
+
+
+class Venue:
+    """The local exchange, in a thread of its own."""
+
+    def __init__(self) -> None:
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
+        self._thread.start()
+        self._ready.wait(20)
+
+    async def _serve(self) -> None:
+        self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
+        async with Exchange(Settings(seed=3, rate=40)) as exchange:
+            self.ws_url, self.rest_url = exchange.ws_url_spot, exchange.rest_url
+            self._ready.set()
+            await self._over.wait()
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._over.set)
+        self._thread.join()
+
+
+@pytest.fixture(scope="module")
+def venue():
+    venue = Venue()
+    yield venue
+    venue.close()
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before():
+    root, recorder = logging.getLogger(), logging.getLogger("recorder")
+    before = root.handlers[:], root.level, recorder.level
+    yield
+    root.handlers[:] = before[0]
+    root.setLevel(before[1])
+    recorder.setLevel(before[2])
+
+
+@pytest.fixture
+def words(venue, tmp_path):
+    """The words of a command that would record from the local exchange."""
+
+    def words(*more, streams=("trades",), markets=("BTC_USDT",), source="gate_spot"):
+        chosen = [word for market in markets for word in ("-m", market)]
+        chosen += [word for stream in streams for word in ("-s", stream)]
+        address = ["--ws-url", venue.ws_url, "--rest-url", venue.rest_url]
+        store = ["--store", tmp_path / "store"]
+        return ["capture", source, *chosen, *address, *store, *more]
+
+    return words
+
+
+def rows_of(root, table):
+    return plain_rows(open_listing(root).read(table))
+
+
+# What can be asked for
+
+
+def test_the_help_lists_what_every_source_offers(run):
+    result = run("capture", "--help")
+
+    assert result.exit_code == 0
+    for name in names():
+        source = load(name)
+        assert f"\n{name}: {source.doc}\n" in result.output
+        for kind in source.streams:
+            assert f"  {kind.name:<8} {kind.doc}" in result.output
+            for parameter in kind.parameters:
+                assert f"{kind.name}:{parameter}" in result.output
+        for option in source.options:
+            assert f"-O {option.name}=" in result.output
+    for switch in ("--duration", "--until", "--job", "--archive", "--json-logs"):
+        assert switch in result.output
+
+
+def test_the_examples_of_the_help_are_legal(run):
+    lines = run("capture", "--help").output.splitlines()
+    examples = [line.split()[2:] for line in lines if "  recorder capture " in line]
+
+    for words in examples:
+        result = run("capture", *words, "--duration", "nothing")
+
+        assert "not a length of time: 'nothing'" in result.stderr
+    assert len(examples) == 2
+
+
+def test_options_with_their_choices_are_part_of_the_help(fake_options):
+    assert "  -O settle=usdt|btc  Currency." in fake_options
+    assert "  -O note=...  Any text." in fake_options
+
+
+@pytest.fixture
+def fake_options():
+    option = msgspec.defstruct("O", ["name", "doc", ("choices", tuple, ())])
+    source = load(names()[0])
+    settle = option("settle", "Currency.", ("usdt", "btc"))
+    return module._offer(
+        msgspec.structs.replace(source, options=(settle, option("note", "Any text.")))
+    )
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--duration", "soon"], "not a length of time: 'soon'"),
+        (["--duration", "0s"], "--duration must be longer than nothing"),
+        (["--until", "noon"], "not a time: 'noon'"),
+        (["--flush", "1h"], "--flush must lie between 50ms and 1m"),
+        (["--rotate", "1d", "--rotate", "2d"], "--rotate must lie between 1s and 24h"),
+        (["-O", "settle"], "-O wants KEY=VALUE, not 'settle'"),
+        (["-O", "settle=usdt"], "has no option 'settle'"),
+        (["-s", "quotes"], "has no stream 'quotes'; it has "),
+        (["-s", "klines:2m"], "has no parameter '2m'; legal are "),
+        (["-m", "A\tB"], "is not the name of a market"),
+        (["--job", " "], "--job needs a name"),
+        (["--ws-url", "localhost"], "--ws-url wants an address that starts with wss"),
+        (["--rest-url", "ftp://x"], "--rest-url wants an address"),
+        (["--nonsense"], "No such option"),
+    ],
+)
+def test_what_cannot_be_recorded_is_wrong_usage(run, words, tmp_path, more, message):
+    result = run(*words(*more))
+
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.output
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        (["capture", "nobody", "-m", "A", "-s", "trades"], "no source 'nobody'"),
+        (["capture", "gate_spot", "-s", "trades"], "name at least one market with -m"),
+        (["capture", "gate_spot", "-m", "A"], "Missing option '-s'"),
+        (["capture"], "Missing argument 'SOURCE'"),
+    ],
+)
+def test_what_is_missing_is_said(run, typed, message):
+    result = run(*typed)
+
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+# Exit codes of runs
+
+
+def test_a_run_that_did_what_it_was_told_ends_in_0(run, words, tmp_path):
+    result = run(*words("--duration", "1s", streams=("trades", "depth")))
+
+    assert result.exit_code == 0
+    assert result.stdout == ""
+    assert " recording " in result.stderr
+    assert " stopped " in result.stderr
+    assert 'why="as told"' in result.stderr
+    covered = {row["stream"] for row in rows_of(tmp_path / "store", "coverage")}
+    assert covered == {"trades", "depth:100ms"}
+
+
+def test_a_run_ends_at_the_time_it_was_told(run, words):
+    moment = time.gmtime(time.time_ns() // 10**9 + 2)
+
+    result = run(*words("--until", time.strftime("%Y-%m-%dT%H:%M:%SZ", moment)))
+
+    assert result.exit_code == 0
+
+
+def test_one_refused_market_among_others_ends_in_1(run, words):
+    result = run(*words("--duration", "800ms", markets=("BTC_USDT", "NOPE_USDT")))
+
+    assert result.exit_code == 1
+    refusals = [line for line in result.stderr.splitlines() if line.startswith("Error")]
+    assert len(refusals) == 1
+    assert refusals[0].startswith("Error: the venue refused trades of NOPE_USDT: ")
+    assert refusals[0].endswith("`recorder markets` lists what it has")
+
+
+def test_nothing_but_refused_markets_ends_in_2_at_once(run, words):
+    result = run(*words("--duration", "1h", markets=("NOPE_USDT", "NIX_USDT")))
+
+    assert result.exit_code == 2
+    assert "the venue refused trades of NIX_USDT" in result.stderr
+
+
+def test_a_venue_that_is_never_reached_ends_in_1(run, words):
+    result = run(*words("--duration", "300ms", "--ws-url", "ws://127.0.0.1:9/"))
+
+    assert result.exit_code == 1
+    assert (
+        "Error: the venue was never reached: cannot connect to ws://127.0.0.1:9/"
+        in result.stderr
+    )
+
+
+def test_a_venue_that_shuts_the_door_ends_in_1_at_once(run, words, venue):
+    result = run(*words("--duration", "1h", "--ws-url", f"{venue.ws_url}nothing"))
+
+    assert result.exit_code == 1
+    assert (
+        "answered the WebSocket request with HTTP 404; check --ws-url" in result.stderr
+    )
+
+
+def test_a_job_that_runs_already_ends_in_75(run, words, tmp_path):
+    holder = open_run(
+        tmp_path / "store", job="nightly", source="gate_spot", now_ns=10**18
+    )
+
+    result = run(*words("--duration", "1s", "--job", "nightly"))
+    holder.release()
+
+    assert result.exit_code == 75
+    assert result.stderr.startswith(
+        f"Error: job 'nightly' is already running (run {holder.id}, process {os.getpid()}"
+    )
+
+
+def test_a_store_that_is_a_file_is_said_in_one_sentence(run, words, tmp_path):
+    (tmp_path / "store").write_text("mine")
+
+    result = run(*words("--duration", "1s"))
+
+    assert result.exit_code == 2
+    errors = [line for line in result.stderr.splitlines() if line.startswith("Error")]
+    assert errors == [
+        f"Error: the store {tmp_path / 'store'} is a file; choose another --store"
+    ]
+    assert (tmp_path / "store").read_text() == "mine"
+
+
+@pytest.fixture
+def read_only(tmp_path):
+    """A folder in which nobody can write, not even root."""
+    folder = tmp_path / "closed"
+    folder.mkdir(mode=0o555)
+    if os.access(folder, os.W_OK):
+        folder = Path("/sys/kernel")
+    if not folder.is_dir():
+        pytest.skip("root may write anywhere here")
+    return folder
+
+
+def test_a_folder_that_cannot_be_written_is_said_in_one_sentence(run, words, read_only):
+    result = run(*words("--duration", "1s", "--store", read_only / "store"))
+
+    assert result.exit_code == 1
+    errors = [line for line in result.stderr.splitlines() if line.startswith("Error")]
+    assert len(errors) == 1
+    assert f"cannot write to the store {read_only / 'store'}" in errors[0]
+    assert "Traceback" not in result.output
+
+
+def test_logs_can_be_json(run, words):
+    result = run(*words("--duration", "500ms", "--json-logs"))
+
+    lines = [msgspec.json.decode(line) for line in result.stderr.splitlines()]
+    events = [line["event"] for line in lines]
+    assert events[0] == "CaptureStarted"
+    assert events[-1] == "CaptureStopped"
+    assert lines[0]["facts"]["source"] == "gate_spot"
+
+
+# Signals
+
+
+@pytest.fixture
+def start():
+    processes = []
+
+    def start(*words):
+        process = subprocess.Popen(
+            [sys.executable, "-c", "from recorder.cli import main; main()"]
+            + [str(word) for word in words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_run_in_order(start, words, tmp_path, number):
+    process = start(*words(streams=("trades", "depth")))
+    for line in process.stderr:
+        if " subscribed " in line and "depth" in line:
+            break
+    time.sleep(0.7)
+
+    process.send_signal(number)
+    _, err = process.communicate(timeout=10)
+
+    assert process.returncode == 0
+    assert "Traceback" not in err
+    root = tmp_path / "store"
+    assert not list(root.glob(".recorder/journals/**/*.arrow"))
+    assert not list(root.glob(".recorder/runs/*"))
+    assert {row["market"] for row in rows_of(root, "depth")} == {"BTC_USDT"}
+    stopped = [
+        (gap.stream, gap.ended_at)
+        for gap in newest_revisions(rows_of(root, "gaps"))
+        if gap.reason == "process_stopped"
+    ]
+    assert sorted(stopped) == [("depth:100ms", None), ("trades", None)]
+    ends = {row["ended_at"] for row in rows_of(root, "coverage")}
+    assert ends == {
+        gap.started_at
+        for gap in newest_revisions(rows_of(root, "gaps"))
+        if gap.reason == "process_stopped"
+    }
+
+
+def test_a_signal_while_a_run_gets_ready_ends_it_too(run, words, monkeypatch):
+    original = module.Capture
+
+    def slow(*arguments, **options):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(module, "Capture", slow)
+
+    result = run(*words("--duration", "1h"))
+
+    assert result.exit_code == 0
+    assert 'why="as told"' in result.stderr
+
+
+def test_a_run_without_the_time_to_connect_ends_in_1(run, words):
+    result = run(*words("--until", "2020-01-01"))
+
+    assert result.exit_code == 1
+    assert "never reached: there was no time to connect" in result.stderr
+
+
+# The display
+
+
+def progress(**changes):
+    facts = {
+        "frames": 1_500,
+        "dropped": 0,
+        "rows": {"trades": 7, "depth": 12_345},
+        "bytes_written": 9,
+        "books_known": 2,
+        "books": 3,
+        "gaps": 1,
+        "lag_seconds": 0.25,
+        "connections_open": 1,
+        "connections": 2,
+        **changes,
+    }
+    return Progress(**facts)
+
+
+def drawn(table):
+    console = Console(file=io.StringIO(), width=200)
+    console.print(table)
+    head, row = console.file.getvalue().splitlines()
+    return head.split(), row.split()
+
+
+def test_the_display_shows_rates_books_gaps_and_rows():
+    meter = module._Meter()
+    meter.draw(progress(frames=1_000))
+
+    head, row = drawn(meter.draw(progress()))
+
+    assert head == [
+        "frames",
+        "frames/flush",
+        "lag",
+        "books",
+        "known",
+        "gaps",
+        "connections",
+        "depth",
+        "trades",
+    ]
+    assert row == ["1,500", "500", "0.2", "s", "2/3", "1", "1/2", "12,345", "7"]
+
+
+def test_a_terminal_gets_a_live_display_and_a_pipe_does_not(run, words, monkeypatch):
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=200)
+
+    piped = run(*words("--duration", "300ms", "--flush", "100ms"))
+    monkeypatch.setattr(module, "Console", lambda **_: console)
+    run(*words("--duration", "800ms", "--flush", "100ms"))
+
+    assert "books known" not in piped.output
+    assert "books known" in screen.getvalue()
+    assert "1/1" in screen.getvalue()

@@ -1,0 +1,35 @@
+import msgspec
+import pytest
+
+from recorder import sources
+
+
+def test_an_unknown_source_is_wrong_usage_and_names_those_there_are(run):
+    result = run("markets", "nowhere")
+
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: no source 'nowhere'; choose from ")
+
+
+def test_an_unreachable_venue_is_one_sentence(run):
+    result = run("markets", "gate_spot", "--rest-url", "http://127.0.0.1:9")
+
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith(
+        "Error: http://127.0.0.1:9/spot/currency_pairs failed"
+    )
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.fixture
+def without_list(monkeypatch):
+    feed = msgspec.structs.replace(sources.load("gate_v3"), market_list=None)
+    monkeypatch.setattr("recorder.sources.load", lambda _: feed)
+
+
+def test_a_source_without_a_list_says_so(run, without_list):
+    result = run("markets", "gate_v3")
+
+    assert result.exit_code == 2
+    assert result.stderr == "Error: gate_v3 does not say which markets it has\n"

@@ -1,0 +1,126 @@
+import re
+import signal
+import subprocess
+import sys
+
+import msgspec
+import pytest
+
+
+@pytest.fixture
+def start():
+    """Start `recorder simulate` as a process; returns it and what it printed."""
+    processes = []
+
+    def start(*words):
+        process = subprocess.Popen(
+            [sys.executable, "-c", "from recorder.cli import main; main()", "simulate"]
+            + [str(word) for word in words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        processes.append(process)
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if line.startswith("Stop with"):
+                break
+        return process, "".join(lines)
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_exchange_says_how_to_record_it_and_stops_when_told(start, number):
+    process, printed = start("--markets", "AAA_USDT,BBB_USDT", "--rate", 1)
+
+    process.send_signal(number)
+    out, err = process.communicate(timeout=10)
+
+    port = re.search(r"ws://127\.0\.0\.1:(\d+)/ws/v4/\n", printed)[1]
+    assert f"  ws://127.0.0.1:{port}/v3/\n" in printed
+    assert re.search(
+        rf"\n  recorder capture gate_spot -m AAA_USDT -m BBB_USDT -s trades -s depth "
+        rf".*--ws-url ws://127\.0\.0\.1:{port}/ws/v4/ "
+        rf"--rest-url http://127\.0\.0\.1:{port}/api/v4 --store data\n",
+        printed,
+    )
+    assert f"--ws-url ws://127.0.0.1:{port}/v3/ " in printed
+    assert printed.count("recorder capture") == 2
+    assert out == ""
+    assert process.returncode == 0
+    assert f"port={port}" in err
+    assert "Traceback" not in err
+
+
+def test_a_recording_is_played_at_the_address_it_came_from(start, tmp_path):
+    path = tmp_path / "session.jsonl"
+    lines = [
+        {"at": 1.0, "kind": "connect", "url": "wss://example.com/v3/", "data": ""},
+        {"at": 1.5, "kind": "recv", "data": '{"method":"x.update","params":[]}'},
+    ]
+    path.write_bytes(b"\n".join(msgspec.json.encode(line) for line in lines))
+
+    _, printed = start("--play", path, "--speed", "max")
+
+    assert re.search(
+        r"recorder capture gate_v3 -m MARKET -s .*--ws-url ws://127\.0\.0\.1:\d+/v3/",
+        printed,
+    )
+    assert printed.count("recorder capture") == 1
+
+
+def test_markets_are_listed_by_the_venue_in_its_spelling(start, run):
+    _, printed = start("--markets", "AAA_USDT,BBB_BTC", "--markets", "CCC_USDT")
+    url = re.search(r"http://\S+", printed)[0]
+
+    some = run(
+        "markets", "gate_spot", "--like", "*_USDT", "--rest-url", url, "--format", "csv"
+    )
+    whole = run("markets", "gate_spot", "--rest-url", url, "--format", "json")
+    none = run(
+        "markets", "gate_spot", "--rest-url", url, "--like", "X*", "--format", "csv"
+    )
+
+    assert some.stdout == (
+        "market,status,base,quote\n"
+        "AAA_USDT,tradable,AAA,USDT\n"
+        "CCC_USDT,tradable,CCC,USDT\n"
+    )
+    assert some.stderr == "2 markets\n"
+    assert [row["market"] for row in msgspec.json.decode(whole.stdout)] == [
+        "AAA_USDT",
+        "BBB_BTC",
+        "CCC_USDT",
+    ]
+    assert (none.exit_code, none.stdout) == (0, "market,status,base,quote\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--fault", "nothing"), "there is no fault 'nothing'"),
+        (("--fault", "drop:x=1"), "takes"),
+        (("--speed", "0"), "'0' is no speed"),
+        (("--speed", "fast"), "'fast' is no speed"),
+        (("--play", "/nowhere/x.jsonl"), "cannot read /nowhere/x.jsonl"),
+        (("--port", "70000"), "--port"),
+    ],
+)
+def test_what_cannot_be_simulated_is_wrong_usage(run, words, message):
+    result = run("simulate", *words)
+
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_the_help_lists_the_faults(run):
+    result = run("simulate", "--help")
+
+    assert "http_429" in result.output
+    assert "REST: the answer is 429" in result.output

@@ -1,0 +1,32 @@
+"""The long trials in short: ``scripts/soak`` has the long forms."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    "trial",
+    [
+        ("faults", "--minutes", "0.5", "--seed", "3"),
+        ("kills", "--count", "5", "--seed", "4"),
+    ],
+    ids=["faults", "kills"],
+)
+def test_nothing_is_lost_in_silence_and_no_known_book_is_wrong(trial):
+    finished = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "soak"), *trial],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    assert "everything held" in finished.stdout
+    assert "FAIL" not in finished.stdout

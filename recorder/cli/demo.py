@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import shutil
 import sys
 from pathlib import Path
 from typing import Final
@@ -132,6 +133,16 @@ async def _record(
     return results, books, trades
 
 
+def _program() -> str:
+    """Return how to call this program: by its name only if that finds it."""
+    called = Path(sys.argv[0])
+    found = shutil.which("recorder")
+    is_found = found is not None and called.exists() and Path(found).samefile(called)
+    if is_found or called.name != "recorder":
+        return "recorder"
+    return str(called)
+
+
 def _streams(source: Source) -> tuple[str, ...]:
     """Return every kind of stream of a feed, with few parameters of each."""
     streams = []
@@ -176,7 +187,7 @@ def _tell(store: Store, books: list[BookVerdict], trades: list[TradeVerdict]) ->
     book = f"--source {first.source} --market {first.market} --stream {first.stream}"
     show(f"\nThe data is in {store.path}. Try next:\n")
     for command in ("info", f'sql "{NEXT_QUESTION}"', f"bbo {book}"):
-        show(f"  recorder {command} {place}")
+        show(f"  {_program()} {command} {place}")
     return is_right
 
 

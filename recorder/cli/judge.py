@@ -5,6 +5,7 @@ its matching engine and sharing no code with what is judged. Used by the demo,
 by the tests and by ``scripts/soak``.
 """
 
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -178,7 +179,8 @@ def _windows_by_conn(
 ) -> dict[str, Iterator[V3Depth]]:
     """Pair our connections that carried id-less depth with the exchange's.
 
-    Both sides number them in the order in which they began.
+    Ours is the one that began to send last before our first row came: of
+    another, one that was killed before it stored anything, we have no row.
     """
     rows = plain_rows(
         listing.read(
@@ -193,9 +195,12 @@ def _windows_by_conn(
     sent: dict[int, list[V3Depth]] = defaultdict(list)
     for window in truth.v3_depths:
         sent[window.conn].append(window)
-    theirs = [sent[number] for number in sorted(sent)]
-    ours = sorted(began, key=began.__getitem__)
-    return {conn: iter(frames) for conn, frames in zip(ours, theirs, strict=False)}
+    theirs = sorted(sent.values(), key=lambda windows: windows[0].ts_ns)
+    starts = [windows[0].ts_ns for windows in theirs]
+    return {
+        conn: iter(theirs[bisect_right(starts, at) - 1] if at >= starts[0] else ())
+        for conn, at in began.items()
+    }
 
 
 def judge_trades(listing: Listing, truth: Truth, source: str) -> list[TradeVerdict]:

@@ -38,11 +38,13 @@ QUIET_ASK_NS: Final = 1_500_000_000
 """After an acceptance without any update, before a snapshot is asked for."""
 
 IMAGE_NS: Final = 10_000_000_000
-"""How long a first image on the socket may take before it is asked for again."""
+"""How long a first image on the socket may take."""
+
+YOUNGER_NS: Final = 500_000_000
+"""How much later than an acceptance a snapshot must be made to prove itself."""
 
 STALE_RUN: Final = 20
-"""Consecutive stale updates, each continuing the one before, that mean the
-venue counts anew."""
+"""Consecutive stale updates in a row: the venue counts anew."""
 
 
 class Put(Protocol):
@@ -130,11 +132,7 @@ class Books:
         """Note that the connection went away; return the last id received."""
         book = self._books[chain]
         received = book.continuity.received
-        book.continuity.lost()
-        book.epoch += 1
-        book.pending = None
-        book.is_asked = False
-        book.asked_until = 0
+        book.break_off()
         return None if received == NO_ID else received
 
     def event(
@@ -159,12 +157,17 @@ class Books:
             if book.pending is not None and first is not None:
                 self._decide_pending(book, first)
             before = continuity.received
+            if before == NO_ID and (first, last) in book.recent:
+                emit(RowDoubled(market=event.market, stream=event.stream))
+                return True
             verdict = continuity.update(first, last)
             if verdict.is_double and not self._fills_gap(book, first, last):
                 self._doubled(book, ts_recv, first, last)
                 return True
             book.stale_run = 0
             self._judge(book, verdict, ts_recv, before, first)
+        if first is not None and last is not None:
+            book.recent.append((first, last))
         book.last_at = ts_recv
         self._put(ts_recv, conn, seq, idx, event, payload)
         return True
@@ -243,8 +246,9 @@ class Books:
             )
         )
         self._note(self._ledger.book_lost(book.chain, "resync", book.last_at + 1))
-        book.continuity.lost()
-        book.epoch += 1
+        book.break_off()
+        # What the venue's clock said of the old numbering proves nothing now.
+        book.accepted_event = None
         self._start_over(book, ts_recv)
 
     def _image(
@@ -282,11 +286,13 @@ class Books:
         event: DepthUpdate[RawLevels],
         payload: bytes,
     ) -> None:
-        """Take a snapshot that was asked for in the given epoch."""
+        """Take a snapshot asked for in an epoch; ValueError: an impossible id."""
         book = self._books[chain]
         if epoch != book.epoch:
             return
         book.is_asked = False
+        if (event.last_update_id or 0) < 0:
+            raise ValueError(f"a snapshot cannot have the id {event.last_update_id}")
         continuity = book.continuity
         if continuity.is_live:
             return
@@ -428,5 +434,10 @@ class Books:
 
 
 def _is_younger(snapshot: int | None, acceptance: int | None) -> bool:
-    """Whether the venue's clock proves a snapshot younger than a subscription."""
-    return snapshot is not None and acceptance is not None and snapshot >= acceptance
+    """Whether the venue's clock proves a snapshot younger than a subscription.
+
+    By a margin, for the two may come from machines whose clocks differ.
+    """
+    if snapshot is None or acceptance is None:
+        return False
+    return snapshot >= acceptance + YOUNGER_NS

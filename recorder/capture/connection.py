@@ -189,7 +189,8 @@ class Connection:
             # A host that no DNS name can be made of is a UnicodeError.
             except (aiohttp.ClientError, OSError, TimeoutError, UnicodeError) as exc:
                 self.last_failure = describe(exc, self._shown_url)
-                if reaction(exc, was_connected=self.was_connected) is Reaction.STOP:
+                was_connected = self._session.was_connected
+                if reaction(exc, was_connected=was_connected) is Reaction.STOP:
                     raise RefusedError(self.last_failure) from exc
                 attempt += 1
             else:

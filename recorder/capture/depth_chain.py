@@ -1,5 +1,6 @@
 """What is known of one depth chain while it is being recorded."""
 
+from collections import deque
 from typing import Final
 
 from recorder.continuity import NO_ID, Continuity
@@ -11,6 +12,9 @@ RETRY_NS: Final = 1_000_000_000
 """After a useless snapshot; grows by half each time, see `RETRY_MAX_NS`."""
 
 RETRY_MAX_NS: Final = 10_000_000_000
+
+UPDATES_REMEMBERED: Final = 16
+"""Updates that a new connection may repeat; a venue pushes each only once."""
 
 GAPS_REMEMBERED: Final = 16
 """Gaps of a chain that an update may still come late to fill."""
@@ -41,6 +45,8 @@ class DepthChain:
 
     Attributes:
         missing: Ranges of book changes that are missing, by gap.
+        recent: Ids of the last updates stored, to know them again when a new
+            connection begins with what the old one ended with.
         known_since: When the snapshot was received that the levels stem from.
     """
 
@@ -55,6 +61,7 @@ class DepthChain:
         "last_at",
         "missing",
         "pending",
+        "recent",
         "retry_ns",
         "rule",
         "stale_last",
@@ -67,6 +74,7 @@ class DepthChain:
         self.continuity = Continuity()
         self.epoch = 0
         self.missing: dict[Gap, list[tuple[int, int]]] = {}
+        self.recent: deque[tuple[int, int]] = deque(maxlen=UPDATES_REMEMBERED)
         self.last_at = 0
         self.known_since = 0
         self.accepted_event: int | None = None
@@ -76,6 +84,14 @@ class DepthChain:
         self.retry_ns = RETRY_NS
         self.stale_last = NO_ID
         self.stale_run = 0
+
+    def break_off(self) -> None:
+        """Forget what was known and asked: what comes next begins anew."""
+        self.continuity.lost()
+        self.epoch += 1
+        self.pending = None
+        self.is_asked = False
+        self.asked_until = 0
 
     def miss(self, gap: Gap, first: int, last: int) -> None:
         """Note that book changes are missing, of which some may come late."""

@@ -64,6 +64,7 @@ class Session:
         is_archiving: bool = False,
     ) -> None:
         self.source = source
+        self.was_connected = False
         self.frames_total = 0
         self.dropped_total = 0
         self._options = dict(options)
@@ -106,6 +107,7 @@ class Session:
     def opened(self, conn: str, url: str, chains: Sequence[Chain], at: int) -> Link:
         """Note that a connection is open; its outbox holds what to send."""
         wanted = [chain for chain in chains if chain not in self.refused]
+        self.was_connected = True
         dialogue = self.source.dialogue(wanted, self._options)
         link = Link(conn, url, dialogue, wanted, at)
         self._links[conn] = link

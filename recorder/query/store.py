@@ -280,6 +280,8 @@ class Store:
     def _session(self, question: str) -> duckdb.DuckDBPyConnection:
         listing = self._listing()
         connection = duckdb.connect(":memory:", config=SETTINGS)
+        # All times of a store are UTC, so what SQL calls now must be, too.
+        connection.execute("SET TimeZone = 'UTC'")
         try:
             create_views(connection, listing, question)
         except duckdb.Error as error:

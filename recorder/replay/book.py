@@ -14,8 +14,9 @@ from its ``started_at`` on: the book is not known until a snapshot comes, or
 an update whose ids prove that nothing was missed. So a gap is never shown
 across, and one that turns out to be empty (``healed_by`` ``sequence``, or
 the gap of one of two jobs that record the same source) hides the book no
-longer than until the next update. Gaps of scope ``book`` say what the levels
-and ids show anyway, except on streams without ids.
+longer than until the next update. Gaps of scope ``book``, and those of
+`TOLD_BY_IDS`, say what the levels and ids show anyway, except on streams
+without ids.
 
 A book is known *at its messages*. Between two of them a gap may begin that
 only its own row tells of; for the book at an instant ask `book_at`, which
@@ -51,6 +52,11 @@ HELD_MAX: Final = 100_000
 
 When they are more, those held are forgotten and holding begins anew.
 """
+
+
+TOLD_BY_IDS: Final = frozenset({"sequence_gap", "undecodable", "backpressure"})
+"""Reasons of gaps in which frames were lost while the connection went on: the
+ids of the next update show whether one of this chain was among them."""
 
 
 class _Side:
@@ -232,7 +238,9 @@ class OrderBook:
         market, stream = self._chain or (None, None)
         if gap.market not in (None, market) or gap.stream not in (None, stream):
             return None
-        if gap.scope == "book" and self._continuity.applied >= 0:
+        chain = self._continuity
+        has_ids = max(chain.applied, chain.received) >= 0
+        if has_ids and (gap.scope == "book" or gap.reason in TOLD_BY_IDS):
             return None
         return self.lost()
 

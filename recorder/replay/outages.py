@@ -26,6 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recorder.model import Chain, Gap
+from recorder.replay.book import TOLD_BY_IDS
 from recorder.replay.compiled import Ints
 from recorder.store.ledger import newest_revisions, plain_rows
 from recorder.store.listing import Listing
@@ -78,8 +79,15 @@ class Outages:
         self.through_ns = through_ns
 
     def with_ids(self) -> Marks:
-        """Return the marks for a stream whose updates carry ids."""
+        """Return the marks for a stream whose updates carry ids.
+
+        Of some gaps the ids decide whether they hit this chain: those hide the
+        instants within them, and no more. What
+        came while a gap was ending (before an acceptance, say) is held, as
+        the capture held it; only after a process ended nothing is.
+        """
         hidden: list[Interval] = []
+        lost: list[int] = []
         for gap in self._gaps:
             if gap.scope != "rows":
                 continue
@@ -89,9 +97,16 @@ class Outages:
                 if job != gap.job
                 for interval in intervals
             )
-            hidden += without(_interval(gap), others)
+            left = without(_interval(gap), others)
+            hidden += left
+            if gap.reason not in TOLD_BY_IDS:
+                lost += [start for start, _ in left]
+                if gap.reason.startswith("process_"):
+                    lost += [end for _, end in left]
         everything = [i for intervals in self._coverage.values() for i in intervals]
-        return _marks(hidden, merged(everything), ())
+        told = {start for start, _ in _told_by_ids(self._gaps)}
+        lost += [end for _, end in merged(everything) if end not in told]
+        return _marks(hidden, lost)
 
     def without_ids(self, conn: str) -> Marks:
         """Return the marks for one connection of a stream without ids.
@@ -104,8 +119,10 @@ class Outages:
         mine = [gap for gap in self._gaps if job in (None, gap.job)]
         hidden = [_interval(gap) for gap in mine if gap.scope == "rows"]
         covered = self._coverage.get(job, []) if job is not None else []
-        book = [gap.started_at for gap in mine if gap.scope == "book"]
-        return _marks(hidden, covered, book)
+        lost = [gap.started_at for gap in mine if gap.scope == "book"]
+        lost += [end for _, end in covered]
+        lost += [instant for interval in hidden for instant in interval]
+        return _marks(hidden, lost)
 
 
 def read_outages(listing: Listing, source: str, chain: Chain) -> Outages:
@@ -170,12 +187,11 @@ def _interval(gap: Gap) -> Interval:
     return gap.started_at, FOREVER if gap.ended_at is None else gap.ended_at
 
 
-def _marks(
-    hidden: Iterable[Interval], covered: Iterable[Interval], also: Iterable[int]
-) -> Marks:
-    hidden = merged(hidden)
-    lost = {*also, *(end for _, end in covered)}
-    for interval in hidden:
-        lost.update(interval)
-    lost.discard(FOREVER)
-    return Marks(np.array(sorted(lost), np.int64), tuple(hidden))
+def _told_by_ids(gaps: Iterable[Gap]) -> list[Interval]:
+    """Return the gaps that the ids of the updates show anyway."""
+    return [_interval(gap) for gap in gaps if gap.reason in TOLD_BY_IDS]
+
+
+def _marks(hidden: Iterable[Interval], lost: Iterable[int]) -> Marks:
+    instants = sorted({*lost} - {FOREVER})
+    return Marks(np.array(instants, np.int64), tuple(merged(hidden)))

@@ -165,8 +165,18 @@ class Ledger:
         after_update_id: int | None = None,
         before_update_id: int | None = None,
     ) -> list[LedgerRow]:
-        """Note a gap of rows that is already over; the chain goes on."""
+        """Note a gap of rows that is already over; the chain goes on.
+
+        A chain that is in a gap has said so already. A gap that reaches back
+        beyond a lost connection begins when the chain came back: the time
+        before is told, and the ids say what is missing. One that was over
+        before that lies on top of coverage told before anybody knew.
+        """
         account = self._accounts[chain]
+        if account.rows_gap is not None:
+            return []
+        if account.since is not None and started_at < account.since < ended_at:
+            started_at = account.since
         gap = self._gap(
             chain,
             "rows",

@@ -7,6 +7,7 @@ from recorder.capture.books import (
     IMAGE_NS,
     QUIET_ASK_NS,
     STALE_RUN,
+    YOUNGER_NS,
     Books,
 )
 from recorder.capture.depth_chain import GAPS_REMEMBERED, RETRY_NS
@@ -156,7 +157,7 @@ def test_a_quiet_market_is_known_when_the_venues_clock_proves_the_snapshot(bench
 
     assert bench.books.next_due(QUIET_ASK_NS - 1) is None
     assert bench.books.next_due(QUIET_ASK_NS) == (IDS, 0)
-    bench.rest(QUIET_ASK_NS + 5, 0, 44, ts_event=1_001)
+    bench.rest(QUIET_ASK_NS + 5, 0, 44, ts_event=1_000 + YOUNGER_NS)
 
     assert bench.state() == "live"
     assert bench.stored() == [(QUIET_ASK_NS + 5, None, 44)]
@@ -166,7 +167,7 @@ def test_a_cached_snapshot_of_a_quiet_market_is_not_believed(bench):
     bench.accept(IDS, 0, ts_event=1_000)
     bench.books.next_due(QUIET_ASK_NS)
 
-    bench.rest(QUIET_ASK_NS + 5, 0, 44, ts_event=999)
+    bench.rest(QUIET_ASK_NS + 5, 0, 44, ts_event=999 + YOUNGER_NS)
 
     assert bench.state() == "unsynced"
     assert bench.stored() == []
@@ -533,3 +534,16 @@ def test_a_book_that_became_known_meanwhile_is_not_asked_for(bench):
 
     assert bench.state() == "live"
     assert bench.books.next_due(10**18) is None
+
+
+def test_what_a_new_connection_repeats_is_not_stored_again(bench):
+    live(bench)
+    bench.notes += bench.ledger.lost(IDS, "connect_lost", 21)
+    bench.books.lost(IDS)
+    bench.accept(IDS, 100)
+
+    bench.update(110, 8, 9)
+    bench.update(120, 10, 11)
+
+    assert bench.stored()[-2:] == [(20, 8, 9), (120, 10, 11)]
+    assert bench.state() == "live"

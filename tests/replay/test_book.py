@@ -255,6 +255,8 @@ def test_audit_rows_are_not_applied():
         ({"market": "ETH_USDT"}, True),
         ({"stream": "trades"}, True),
         ({"scope": "book", "reason": "resync"}, True),
+        ({"reason": "sequence_gap"}, True),
+        ({"reason": "undecodable"}, True),
     ],
 )
 def test_a_gap_hides_the_book_if_it_is_of_its_rows(other, is_known):

@@ -8,14 +8,14 @@ from recorder.model import Gap
 from recorder.replay.outages import FOREVER, Outages, merged, without
 
 
-def gap(started_at, ended_at=None, job="job", scope="rows"):
+def gap(started_at, ended_at=None, job="job", scope="rows", reason="connect_lost"):
     return Gap(
         gap_id=f"{started_at}",
         market=None,
         stream=None,
         job=job,
         scope=scope,
-        reason="connect_lost",
+        reason=reason,
         started_at=started_at,
         ended_at=ended_at,
     )
@@ -49,12 +49,28 @@ def test_what_is_left_of_an_interval_is_outside_the_others(where, others):
     assert left == merged(left)
 
 
-def test_a_gap_marks_its_start_and_its_end_and_hides_between():
+def test_a_gap_marks_its_start_and_hides_until_its_end():
     marks = Outages([gap(5, 8), gap(20)], {}, {}).with_ids()
 
-    assert marks.lost.tolist() == [5, 8, 20]
+    assert marks.lost.tolist() == [5, 20]
     assert marks.hidden == ((5, 8), (20, FOREVER))
     assert [at for at in range(25) if marks.hides(at)] == [5, 6, 7, *range(20, 25)]
+
+
+def test_the_end_of_a_process_is_marked_at_both_ends():
+    marks = Outages([gap(5, 8, reason="process_killed")], {}, {}).with_ids()
+
+    assert marks.lost.tolist() == [5, 8]
+
+
+def test_what_the_ids_decide_is_hidden_and_not_marked():
+    gaps = [gap(5, 8, reason="sequence_gap"), gap(10, 12, reason="undecodable")]
+    coverage = {"job": [(0, 5), (8, FOREVER)]}
+
+    marks = Outages(gaps, coverage, {}).with_ids()
+
+    assert marks.lost.tolist() == []
+    assert marks.hidden == ((5, 8), (10, 12))
 
 
 def test_gaps_of_the_book_alone_say_nothing_about_a_stream_with_ids():
@@ -78,7 +94,7 @@ def test_a_gap_counts_only_where_no_other_job_covers_it():
     marks = Outages([gap(5, 9), gap(12, 14)], coverage, {}).with_ids()
 
     assert marks.hidden == ((7, 9), (12, 14))
-    assert marks.lost.tolist() == [7, 9, 12, 14, 30]
+    assert marks.lost.tolist() == [7, 12, 30]
 
 
 def test_without_ids_a_connection_has_the_gaps_of_its_own_job():

@@ -337,3 +337,23 @@ def test_a_gap_that_is_noticed_late_does_not_reach_into_coverage_told_before():
     assert [
         (row.started_at, row.ended_at) for row in end if isinstance(row, Coverage)
     ] == [(70, 90)]
+
+
+def test_a_gap_that_reaches_back_beyond_another_begins_where_that_ended():
+    book = ledger()
+    book.covered(A, 10)
+    book.lost(A, "connect_lost", 20)
+    book.covered(A, 30)
+
+    rows = book.missed(A, "sequence_gap", 15, 40, after_update_id=3, before_update_id=7)
+
+    assert [(row.started_at, row.ended_at) for row in rows] == [(30, 40)]
+    assert rows[0].after_update_id == 3
+    assert rows[0].before_update_id == 7
+
+
+def test_what_is_missed_inside_a_gap_is_said_by_that_gap():
+    book = ledger()
+    book.start(0)
+
+    assert book.missed(A, "sequence_gap", 3, 5) == []

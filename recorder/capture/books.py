@@ -12,19 +12,22 @@ stored with the time at which it was received, once it is proven: the book
 was what it says from that time on.
 """
 
-import heapq
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 import msgspec
 
-from recorder.capture.depth_chain import (
-    RETRY_MAX_NS,
-    RETRY_NS,
-    DepthChain,
-    Pending,
+from recorder.capture.depth_chain import FIRST_RETRY_NS, DepthChain, Pending
+from recorder.capture.snapshot_queue import SnapshotQueue
+from recorder.continuity import (
+    ADOPT,
+    BROKEN,
+    LIVE,
+    NO_ID,
+    STATE_NAMES,
+    Verdict,
+    is_row_gap,
 )
-from recorder.continuity import ADOPT, BROKEN, LIVE, NO_ID, STATE_NAMES, Verdict
 from recorder.model import Chain, DepthUpdate, Gap, LedgerRow, RawLevels
 from recorder.source import BookRule
 from recorder.store.ledger import Ledger
@@ -87,8 +90,7 @@ class Books:
         self._ledger = ledger
         self._put = put
         self._note = note
-        self._due: list[tuple[int, int, Chain]] = []
-        self._due_total = 0
+        self._queue = SnapshotQueue()
         self._restart: list[Chain] = []
 
     def __contains__(self, chain: Chain) -> bool:
@@ -124,7 +126,7 @@ class Books:
             )
         )
         if book.rule.snapshot == "rest":
-            self._ask(book, at + QUIET_ASK_NS)
+            self._queue.ask(book, at + QUIET_ASK_NS)
         else:
             book.asked_until = at + IMAGE_NS
 
@@ -181,19 +183,8 @@ class Books:
         first: int | None,
     ) -> None:
         """Tell the ledger what an update that is not routine means."""
-        if verdict.is_row_gap:
-            rows = self._ledger.missed(
-                book.chain,
-                "sequence_gap",
-                book.last_at + 1,
-                ts_recv,
-                after_update_id=before,
-                before_update_id=first,
-            )
-            self._note(rows)
-            if first is not None:
-                gap = next(row for row in rows if isinstance(row, Gap))
-                book.miss(gap, before + 1, first - 1)
+        if verdict.is_row_gap and first is not None:
+            self._note_jump(book, ts_recv, before, first)
         if verdict.was_live and not verdict.is_live:
             self._note(
                 self._ledger.book_lost(
@@ -206,7 +197,24 @@ class Books:
             self._note(self._ledger.healed(book.chain, "sequence"))
             self._known(book, ts_recv)  # the levels are those of before
         elif not verdict.is_live and book.rule.snapshot == "rest":
-            self._ask(book, ts_recv + FIRST_ASK_NS)
+            self._queue.ask(book, ts_recv + FIRST_ASK_NS)
+
+    def _note_jump(
+        self, book: DepthChain, ts_recv: int, before: int, first: int
+    ) -> None:
+        """Tell the ledger that updates between two ids are missing."""
+        rows = self._ledger.missed(
+            book.chain,
+            "sequence_gap",
+            book.last_at + 1,
+            ts_recv,
+            after_update_id=before,
+            before_update_id=first,
+        )
+        self._note(rows)
+        for gap in rows:
+            if isinstance(gap, Gap):
+                book.miss(gap, before + 1, first - 1)
 
     def _fills_gap(self, book: DepthChain, first: int | None, last: int | None) -> bool:
         """Return whether an update comes late, out of a gap: it is no double.
@@ -262,10 +270,14 @@ class Books:
         payload: bytes,
     ) -> None:
         """Take a snapshot that came on the socket."""
-        base = event.last_update_id
-        if base is not None and base == book.continuity.received:
+        base, first = event.last_update_id, event.first_update_id
+        received = book.continuity.received
+        if base is not None and received != NO_ID and base == book.last_image:
             emit(RowDoubled(market=book.chain.market, stream=book.chain.stream))
             return
+        if first is not None and is_row_gap(received, first):
+            self._note_jump(book, ts_recv, received, first)
+        book.last_image = base
         book.pending = None
         verdict = book.continuity.snapshot(base, is_in_band=True)
         book.last_at = ts_recv
@@ -303,7 +315,7 @@ class Books:
                 return
             book.pending = pending
             if event.ts_event is not None:
-                self._retry(book, ts_recv)
+                self._queue.retry(book, ts_recv)
             return
         base = event.last_update_id
         if base is not None and base + 1 < continuity.held_first:
@@ -312,7 +324,7 @@ class Books:
                     market=chain.market, base=base, held_first=continuity.held_first
                 )
             )
-            self._retry(book, ts_recv)
+            self._queue.retry(book, ts_recv)
             return
         self._adopt(book, pending)
 
@@ -321,7 +333,7 @@ class Books:
         book = self._books[chain]
         if epoch == book.epoch:
             book.is_asked = False
-            self._retry(book, now)
+            self._queue.retry(book, now)
 
     def crossed(self, chain: Chain, ts_recv: int, update_id: int | None) -> None:
         """Note that the book was crossed by the row received at ``ts_recv``."""
@@ -362,15 +374,8 @@ class Books:
 
     def next_due(self, now: int) -> tuple[Chain, int] | None:
         """Return a chain to ask a snapshot for now, with its epoch."""
-        while self._due and self._due[0][0] <= now:
-            _, _, chain = heapq.heappop(self._due)
-            book = self._books[chain]
-            if book.asked_until > 0 and not book.is_asked:
-                book.asked_until = 0
-                if not book.continuity.is_live:
-                    book.is_asked = True
-                    return chain, book.epoch
-        return None
+        book = self._queue.next_due(now)
+        return None if book is None else (book.chain, book.epoch)
 
     def take_restarts(self, now: int) -> list[Chain]:
         """Return chains whose image on the socket must be asked for afresh."""
@@ -384,7 +389,7 @@ class Books:
 
     def _start_over(self, book: DepthChain, at: int) -> None:
         if book.rule.snapshot == "rest":
-            self._ask(book, at + FIRST_ASK_NS)
+            self._queue.ask(book, at + FIRST_ASK_NS)
         else:
             book.asked_until = at + IMAGE_NS
             self._restart.append(book.chain)
@@ -409,7 +414,7 @@ class Books:
         self._known(book, pending.ts_recv)
 
     def _known(self, book: DepthChain, at: int) -> None:
-        book.retry_ns = RETRY_NS
+        book.retry_ns = FIRST_RETRY_NS
         self._note(self._ledger.book_known(book.chain, at))
         applied = book.continuity.applied
         emit(
@@ -419,18 +424,6 @@ class Books:
                 last_update_id=None if applied == NO_ID else applied,
             )
         )
-
-    def _ask(self, book: DepthChain, at: int) -> None:
-        """Schedule a snapshot, unless one is on its way or due sooner."""
-        if book.is_asked or 0 < book.asked_until <= at:
-            return
-        book.asked_until = at
-        self._due_total += 1
-        heapq.heappush(self._due, (at, self._due_total, book.chain))
-
-    def _retry(self, book: DepthChain, now: int) -> None:
-        self._ask(book, now + book.retry_ns)
-        book.retry_ns = min(book.retry_ns * 3 // 2, RETRY_MAX_NS)
 
 
 def _is_younger(snapshot: int | None, acceptance: int | None) -> bool:

@@ -8,13 +8,11 @@ from recorder.model import Chain, DepthUpdate, Gap, RawLevels
 from recorder.source import BookRule
 
 
-RETRY_NS: Final = 1_000_000_000
-"""After a useless snapshot; grows by half each time, see `RETRY_MAX_NS`."""
-
-RETRY_MAX_NS: Final = 10_000_000_000
-
 UPDATES_REMEMBERED: Final = 16
 """Updates that a new connection may repeat; a venue pushes each only once."""
+
+FIRST_RETRY_NS: Final = 1_000_000_000
+"""After the first useless snapshot, before the next is asked for."""
 
 GAPS_REMEMBERED: Final = 16
 """Gaps of a chain that an update may still come late to fill."""
@@ -47,6 +45,7 @@ class DepthChain:
         missing: Ranges of book changes that are missing, by gap.
         recent: Ids of the last updates stored, to know them again when a new
             connection begins with what the old one ended with.
+        last_image: Id of the last snapshot that came on the socket.
         known_since: When the snapshot was received that the levels stem from.
     """
 
@@ -59,6 +58,7 @@ class DepthChain:
         "is_asked",
         "known_since",
         "last_at",
+        "last_image",
         "missing",
         "pending",
         "recent",
@@ -77,11 +77,12 @@ class DepthChain:
         self.recent: deque[tuple[int, int]] = deque(maxlen=UPDATES_REMEMBERED)
         self.last_at = 0
         self.known_since = 0
+        self.last_image: int | None = None
         self.accepted_event: int | None = None
         self.pending: Pending | None = None
         self.is_asked = False
         self.asked_until = 0
-        self.retry_ns = RETRY_NS
+        self.retry_ns = FIRST_RETRY_NS
         self.stale_last = NO_ID
         self.stale_run = 0
 

@@ -78,6 +78,7 @@ class Session:
         self._shedding_since: int | None = None
         self._dropped_before = 0
         self._stopped_at: int | None = None
+        self._heard_until: dict[Chain, int] = {}
         self._next_midnight = (clock.now_ns() // DAY_NS + 1) * DAY_NS
         depth = [c for c in chains if source.book_rule(c.stream) is not None]
         self.books = Books(
@@ -336,6 +337,9 @@ class Session:
             if self._shedding_since is not None:
                 self._end_shedding(self._shedding_since, at)
             self._stopped_at = at
+            for link in self._links.values():
+                for chain in link.chains:
+                    self._heard_until[chain] = link.last_at + 1
 
     def settle(self) -> None:
         """Close the books of the job, at the time of `stop`.
@@ -343,4 +347,4 @@ class Session:
         Call it last: what was wrong with the rows before must be known.
         """
         if self._stopped_at is not None:
-            self._rows.note(self._ledger.stop(self._stopped_at))
+            self._rows.note(self._ledger.stop(self._stopped_at, self._heard_until))

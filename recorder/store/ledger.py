@@ -256,19 +256,31 @@ class Ledger:
                 account.since = at
         return rows
 
-    def stop(self, at: int) -> list[LedgerRow]:
-        """Close everything: from ``at`` on nobody records."""
+    def stop(
+        self, at: int, heard_until: Mapping[Chain, int] | None = None
+    ) -> list[LedgerRow]:
+        """Close everything: from ``at`` on nobody records.
+
+        Args:
+            at: When recording stopped.
+            heard_until: First instant at which nothing was heard any more
+                over a chain's connection: what was sent after that, if the
+                connection was dead, is not here.
+        """
         rows: list[LedgerRow] = []
         for chain, account in self._accounts.items():
             rows += self.book_known(chain, at)
-            was_covered = account.since is not None
-            rows += self._close_interval(chain, account, at, "stop")
+            since = account.since
+            end = min(at, (heard_until or {}).get(chain, at))
+            end = end if since is None else max(end, since)
+            rows += self._close_interval(chain, account, end, "stop")
             if account.rows_gap is not None:
                 rows.append(_ended(account.rows_gap, at))
-            if was_covered or account.rows_gap is not None:
+                end = at
+            if since is not None or account.rows_gap is not None:
                 account.rows_gap = None
                 account.is_real = False
-                rows += self.lost(chain, "process_stopped", at)
+                rows += self.lost(chain, "process_stopped", end)
         self._is_changed = True
         return rows
 

@@ -10,7 +10,7 @@ from recorder.capture.books import (
     YOUNGER_NS,
     Books,
 )
-from recorder.capture.depth_chain import GAPS_REMEMBERED, RETRY_NS
+from recorder.capture.depth_chain import FIRST_RETRY_NS, GAPS_REMEMBERED
 from recorder.model import Chain, DepthUpdate, Gap
 from recorder.source import BookRule
 from recorder.store.ledger import Ledger
@@ -54,13 +54,13 @@ class Bench:
         )
         return self.books.event(ts, "run.0", 0, 0, event, b"frame")
 
-    def full(self, ts: int, last: int) -> None:
+    def full(self, ts: int, last: int, first: int | None = None) -> None:
         event = DepthUpdate(
             market=IDS.market,
             stream=IDS.stream,
             ts_event=None,
             is_snapshot=True,
-            first_update_id=None,
+            first_update_id=first,
             last_update_id=last,
             bids=b"[]",
             asks=b"[]",
@@ -135,8 +135,8 @@ def test_a_snapshot_that_is_too_old_is_asked_for_again_and_not_stored(bench):
 
     assert bench.state() == "aligning"
     assert bench.stored() == [(10, 5, 7)]
-    assert bench.books.next_due(29 + RETRY_NS) is None
-    assert bench.books.next_due(30 + RETRY_NS) == (IDS, 0)
+    assert bench.books.next_due(29 + FIRST_RETRY_NS) is None
+    assert bench.books.next_due(30 + FIRST_RETRY_NS) == (IDS, 0)
 
 
 def test_retries_come_at_growing_distances(bench):
@@ -144,12 +144,12 @@ def test_retries_come_at_growing_distances(bench):
     bench.update(10, 5, 7)
     bench.books.next_due(10 + FIRST_ASK_NS)
     bench.books.snapshot_failed(IDS, 0, 100)
-    assert bench.books.next_due(100 + RETRY_NS) == (IDS, 0)
+    assert bench.books.next_due(100 + FIRST_RETRY_NS) == (IDS, 0)
 
     bench.books.snapshot_failed(IDS, 0, 200)
 
-    assert bench.books.next_due(200 + RETRY_NS) is None
-    assert bench.books.next_due(200 + RETRY_NS * 3 // 2) == (IDS, 0)
+    assert bench.books.next_due(200 + FIRST_RETRY_NS) is None
+    assert bench.books.next_due(200 + FIRST_RETRY_NS * 3 // 2) == (IDS, 0)
 
 
 def test_a_quiet_market_is_known_when_the_venues_clock_proves_the_snapshot(bench):
@@ -171,7 +171,7 @@ def test_a_cached_snapshot_of_a_quiet_market_is_not_believed(bench):
 
     assert bench.state() == "unsynced"
     assert bench.stored() == []
-    assert bench.books.next_due(QUIET_ASK_NS + 5 + RETRY_NS) == (IDS, 0)
+    assert bench.books.next_due(QUIET_ASK_NS + 5 + FIRST_RETRY_NS) == (IDS, 0)
 
 
 def test_an_update_that_follows_proves_a_waiting_snapshot(bench):
@@ -308,7 +308,7 @@ def test_a_crossed_book_waits_for_a_snapshot_with_all_that_was_received(bench):
     assert bench.books.next_due(20 + FIRST_ASK_NS) == (IDS, 0)
     bench.rest(40, 0, 8)
     assert bench.state() == "broken"
-    bench.books.next_due(40 + RETRY_NS)
+    bench.books.next_due(40 + FIRST_RETRY_NS)
     bench.rest(50, 0, 9)
     assert bench.state() == "live"
     assert bench.gaps()[-1] == ("book", "crossed", 20, 50)
@@ -547,3 +547,32 @@ def test_what_a_new_connection_repeats_is_not_stored_again(bench):
 
     assert bench.stored()[-2:] == [(20, 8, 9), (120, 10, 11)]
     assert bench.state() == "live"
+
+
+def test_a_full_frame_after_a_lost_one_is_a_gap_of_rows_alone(bench):
+    live(bench)
+
+    bench.full(50, 15, first=12)
+
+    assert bench.state() == "live"
+    assert bench.gaps()[-1] == ("rows", "sequence_gap", 21, 50)
+
+
+def test_a_full_frame_with_the_id_just_received_makes_the_book_known(bench):
+    bench.accept(IDS, 0)
+    bench.update(10, 5, 7)
+
+    bench.full(20, 7)
+
+    assert bench.state() == "live"
+    assert bench.stored() == [(10, 5, 7), (20, None, 7)]
+
+
+def test_a_jump_before_the_acceptance_is_said_by_the_gap_it_lies_in(bench):
+    bench.notes += bench.ledger.start(0)
+    bench.update(10, 5, 7)
+
+    bench.update(20, 10, 11)
+
+    assert bench.stored() == [(10, 5, 7), (20, 10, 11)]
+    assert {g[1] for g in bench.gaps() if g[0] == "rows"} == {"not_started"}

@@ -7,7 +7,7 @@ import pytest
 
 from recorder.capture import intake, session as module
 from recorder.capture.books import FIRST_ASK_NS, IMAGE_NS, QUIET_ASK_NS
-from recorder.capture.depth_chain import RETRY_NS
+from recorder.capture.depth_chain import FIRST_RETRY_NS
 from recorder.capture.doubles import Doubles
 from recorder.capture.session import ANSWER_SECONDS, Session
 from recorder.capture.trade_ids import PROOF_TRADES
@@ -346,17 +346,17 @@ def test_coverage_begins_with_the_acceptance(desk_of):
     desk = desk_of(TRADES)
     link = desk.open(is_answered=False)
     accepted = desk.say(link, ["ok", [TRADES]])
-    desk.say(link, ["ok", [TRADES]])
+    heard = desk.say(link, ["ok", [TRADES]])
 
-    desk.session.stop(accepted + 100)
+    desk.session.stop(heard + 100)
     desk.session.settle()
 
     covered = desk.events("coverage")
     assert [(c.started_at, c.ended_at, c.closed_by) for c in covered] == [
-        (accepted, accepted + 100, "stop")
+        (accepted, heard + 1, "stop")
     ]
     assert [(g.reason, g.started_at) for g in desk.gaps()] == [
-        ("process_stopped", accepted + 100)
+        ("process_stopped", heard + 1)
     ]
 
 
@@ -599,7 +599,7 @@ def test_a_snapshot_with_an_impossible_id_is_kept_and_asked_for_again(desk_of):
         ("undecodable", body)
     ]
     assert desk.session.books.states() == {BOOK: "unsynced"}
-    desk.clock.now += 2 * RETRY_NS
+    desk.clock.now += 2 * FIRST_RETRY_NS
     assert desk.session.books.next_due(desk.clock.now_ns()) == (BOOK, epoch)
 
 
@@ -628,10 +628,12 @@ def test_midnight_divides_the_coverage(desk_of):
     assert [(c.started_at, c.ended_at, c.closed_by) for c in covered] == [
         (accepted, midnight, "midnight")
     ]
+    (link,) = desk.session._links.values()
+    heard = desk.say(link, ["trade", "BTC_USDT", 1])
     desk.session.stop(midnight + 9_000)
     desk.session.settle()
     assert [(c.started_at, c.ended_at) for c in desk.events("coverage")[1:]] == [
-        (midnight, midnight + 9_000)
+        (midnight, heard + 1)
     ]
 
 
@@ -805,7 +807,7 @@ def test_after_the_stop_frames_are_counted_and_left_alone(desk_of):
     assert [event.trade_id for event in desk.events("trades")] == [1]
     assert link.seq == 3
     assert [(g.reason, g.started_at) for g in desk.gaps()] == [
-        ("process_stopped", at + 10)
+        ("process_stopped", at + 1)  # nothing was heard after it
     ]
     assert desk.events("connections")[0].closed_at == at + 30
 

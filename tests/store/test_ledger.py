@@ -357,3 +357,12 @@ def test_what_is_missed_inside_a_gap_is_said_by_that_gap():
     book.start(0)
 
     assert book.missed(A, "sequence_gap", 3, 5) == []
+
+
+def test_a_stop_claims_nothing_after_the_last_that_was_heard():
+    book = ledger()
+    book.covered(A, 10)
+
+    rows = book.stop(50, {A: 31})
+
+    assert [(row.started_at, row.ended_at) for row in rows] == [(10, 31), (31, None)]

@@ -147,7 +147,11 @@ def _rows_in_memory(listing: Listing, table: Table) -> pa.Table | None:
     if table.name == "coverage":
         pieces.append(_open_coverage(listing))
     pieces = [piece for piece in pieces if piece.num_rows]
-    return pa.concat_tables(pieces).unify_dictionaries() if pieces else None
+    if not pieces:
+        return None
+    # An open interval has no end that could be named: there a null is legal.
+    joined = pa.concat_tables(pieces, promote_options="default")
+    return joined.unify_dictionaries()
 
 
 def _with_partition(journal: JournalRows) -> pa.Table:

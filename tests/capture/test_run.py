@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pytest
 from aiohttp import web
 
+from recorder import open_store
 from recorder.capture.plan import CapturePlan
 from recorder.capture.run import Capture
 from recorder.config import CaptureConfig
@@ -470,3 +471,17 @@ async def test_a_run_that_is_told_to_end_before_it_began_has_not_failed(played):
     result = await capture.run()
 
     assert (result.failure, result.was_connected) == (None, False)
+
+
+async def test_coverage_can_be_asked_for_while_recording_goes_on(recorder_of):
+    settings = Settings(seed=3, rate=30, faults=(faults.parse("abort:at=1"),))
+    async with Exchange(settings) as exchange:
+        run = recorder_of.run(exchange, "gate_spot", 5, streams=("trades",))
+        recording = asyncio.ensure_future(run)
+        await asyncio.sleep(4)
+        store = open_store(recorder_of.root)
+        question = "SELECT DISTINCT closed_by FROM coverage ORDER BY ALL"
+        answer = await asyncio.to_thread(lambda: store.sql(question).fetchall())
+        await recording
+
+    assert answer == [("gap",), (None,)]

@@ -6,7 +6,7 @@ when files are added meanwhile.
 """
 
 from collections.abc import Callable, Collection, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
@@ -324,7 +324,10 @@ class _Worker:
         try:
             return future.result()
         except KeyboardInterrupt:
-            self._connection.interrupt()
+            # A query that is only about to begin does not hear it.
+            while not future.cancel() and not future.done():
+                self._connection.interrupt()
+                wait([future], timeout=0.05)
             raise
         except (duckdb.Error, pa.ArrowException, OSError) as error:
             raise QueryError(str(error).strip()) from error

@@ -37,6 +37,10 @@ STOPPED: Final = "the recorder stopped"
 
 CONNECT_SECONDS: Final = 15.0
 CLOSE_SECONDS: Final = 2.0
+
+ALIVE_SECONDS: Final = 1.0
+"""How long a ping may take to be answered before a stop."""
+
 BACKOFF_FIRST_SECONDS: Final = 0.5
 BACKOFF_MAX_SECONDS: Final = 30.0
 
@@ -173,6 +177,23 @@ class Connection:
         self.is_open = False
         self.was_connected = False
         self.last_failure: str | None = None
+        self._line: tuple[Link, aiohttp.ClientWebSocketResponse[bool]] | None = None
+
+    async def ask_for_life(self) -> None:
+        """Ping, and wait a moment until anything was heard.
+
+        Before a stop: a market may have been quiet since the last frame, or
+        the socket stalled, and only an answer tells the two apart.
+        """
+        if self._line is None:
+            return
+        link, socket = self._line
+        heard = link.seq
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ALIVE_SECONDS):
+                await _send(socket, link.dialogue.ping(self._clock.now_ns()))
+                while self.is_open and link.seq == heard:  # noqa: ASYNC110 - every frame would have to set it
+                    await asyncio.sleep(0.002)
 
     async def run(self) -> None:
         """Connect, and again whenever the connection is gone.
@@ -231,6 +252,7 @@ class Connection:
         link = self._session.opened(self._name(), url, self._chains, opened_at)
         emit(ConnectionOpened(conn=link.conn, url=url))
         self.is_open = self.was_connected = True
+        self._line = link, socket
         end = _End(aiohttp.WSCloseCode.OK, STOPPED)
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -244,6 +266,7 @@ class Connection:
             end = _End(None, str(error) or type(error).__name__)
         finally:
             self.is_open = False
+            self._line = None
             await _close(socket)
             self._closed(link, end)
         return link.seq > 0 and loop.time() - since >= STEADY_SECONDS

@@ -211,6 +211,7 @@ class Capture:
                         for _ in range(SNAPSHOT_WORKERS)
                     ]
                 await self._until_stop()
+                await asyncio.gather(*(c.ask_for_life() for c in self._connections))
                 session.stop(self._clock.now_ns())
                 for job in jobs:
                     job.cancel()

@@ -272,6 +272,55 @@ async def test_pings_that_are_answered_keep_a_connection_open(line_to, venue):
     assert line.opened == 1
 
 
+async def test_before_a_stop_an_answer_shows_that_nothing_was_missed(line_to, venue):
+    async def answer(socket, request):
+        async for message in socket:
+            if "sub" in message.data:
+                await socket.send_str(OK)
+            if "ping" in message.data:
+                await socket.send_str('[["beat",1000000]]')
+
+    line = line_to(await venue(answer), ping_seconds=60)
+    await line.until(lambda: line.session.frames_total == 1)
+    asked_at = SystemClock().now_ns()
+
+    await line.connection.ask_for_life()
+
+    assert line.session.frames_total == 2
+    line.session.stop(SystemClock().now_ns())
+    line.session.settle()
+    [covered] = line.events("coverage")
+    assert covered.ended_at > asked_at
+
+
+async def test_a_server_that_does_not_answer_any_more_delays_a_stop_only_briefly(
+    line_to, venue, monkeypatch
+):
+    monkeypatch.setattr(module, "ALIVE_SECONDS", 0.05)
+    line = line_to(await venue(stay), ping_seconds=60)
+    await line.until(lambda: line.session.frames_total == 1)
+    asked_at = SystemClock().now_ns()
+
+    async with asyncio.timeout(5):
+        await line.connection.ask_for_life()
+
+    line.session.stop(SystemClock().now_ns())
+    line.session.settle()
+    [covered] = line.events("coverage")
+    assert covered.ended_at < asked_at
+
+
+async def test_where_nothing_is_connected_nobody_is_asked_for_life(
+    line_to, unused_port
+):
+    line = line_to(f"ws://127.0.0.1:{unused_port}/")
+
+    async with asyncio.timeout(5):
+        await line.connection.ask_for_life()
+
+    assert line.session.frames_total == 0
+
+
 async def test_a_server_whose_peer_does_not_answer_a_close_is_left_soon(line_to, venue):
     async def deaf(socket, request):
         await asyncio.sleep(3)

@@ -33,12 +33,19 @@ Rules that the arithmetic holds:
 * A snapshot is adopted if the chain is down, or if it is newer than what
   is applied. While updates are held it must reach back to them
   (``base + 1 >= held_first``), else it is too old and another is needed.
-* After `lost` any snapshot is adopted, also one with lower ids; and an
-  update that continues the applied id revives the chain, for then nothing
-  was missed. So a book's levels and ``applied`` are kept while it is down,
-  and `lost` does no harm where the ids prove that nothing is missing. After
-  `crossed` only a snapshot helps, and only one that contains all that was
-  received.
+* After `lost` an update that continues the applied id revives the chain, for
+  then nothing was missed. So a book's levels and ``applied`` are kept while
+  it is down, and `lost` does no harm where the ids prove that nothing is
+  missing. After `crossed` only a snapshot helps.
+* A snapshot that was asked for may come out of a cache: an old one would be
+  shown as the book of an instant at which it was past, one from before a
+  venue counted anew would never end. So it *waits* until updates reach it
+  (``first <= base + 1``, ``base <= last``), which also shows that both count
+  alike. Only one that contains neither less than what had come before the
+  break nor more than what came after it is adopted at once; and with nothing
+  received since, one that is `PROVEN` by other means. The recorder stores a
+  snapshot when it adopts it: to a replay they are all proven.
+* A snapshot among the updates is adopted as it comes, after `lost` with any id.
 * Messages without ids (``NO_ID``): a snapshot makes the chain live, updates
   apply while it is live, and nothing can be told about what was lost. Where
   updates with ids wait, a snapshot without one is of no use.
@@ -52,135 +59,45 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-
-NO_ID: Final = -1
-"""Stands for "no such id" in the integer functions."""
-
-# States of a chain.
-UNSYNCED: Final = 0
-ALIGNING: Final = 1
-LIVE: Final = 2
-BROKEN: Final = 3
-STATE_NAMES: Final = ("unsynced", "aligning", "live", "broken")
-
-# What a message turns out to be.
-IN_STALE: Final = 0  # all of it was received before
-IN_NEXT: Final = 1  # continues the chain exactly, or bridges a fresh snapshot
-IN_COVERED: Final = 2  # a new row, but the snapshot already contains it
-IN_AHEAD: Final = 3  # does not continue what is known or held
-IN_HELD: Final = 4  # continues what is held
-IN_BARE: Final = 5  # an update without ids
-IN_NEWER: Final = 6  # a snapshot that can be adopted
-IN_OLDER: Final = 7  # a snapshot at or below what is applied
-IN_TOO_OLD: Final = 8  # a snapshot that does not reach back to what is held
-IN_LOST: Final = 9  # the connection went away
-IN_CROSSED: Final = 10  # the book was found crossed
-INPUT_NAMES: Final = (
-    "stale",
-    "next",
-    "covered",
-    "ahead",
-    "held",
-    "bare",
-    "newer snapshot",
-    "older snapshot",
-    "too old snapshot",
-    "lost",
-    "crossed",
-)
-
-# What is to be done with it.
-SKIP: Final = 0  # leave the book alone
-APPLY: Final = 1  # apply the update to the book
-HOLD: Final = 2  # keep the update until a snapshot comes
-RESTART: Final = 3  # forget what is held, then hold this update
-ADOPT: Final = 4  # replace the book, then apply the held updates beyond it
-REFUSE: Final = 5  # the snapshot is of no use; ask for another
-DROP: Final = 6  # the book is no longer known; forget what is held
-ACTION_NAMES: Final = ("skip", "apply", "hold", "restart", "adopt", "refuse", "drop")
-
-NEVER: Final = (-1, -1)
-
-# TRANSITIONS[state][input] = (next state, action); columns as numbered above.
-TRANSITIONS: Final = (
-    # UNSYNCED
-    (
-        (UNSYNCED, SKIP),  # stale
-        NEVER,  # next
-        NEVER,  # covered
-        (ALIGNING, RESTART),  # ahead
-        NEVER,  # held
-        (UNSYNCED, SKIP),  # bare
-        (LIVE, ADOPT),  # newer snapshot
-        NEVER,  # older snapshot
-        NEVER,  # too old snapshot
-        (UNSYNCED, DROP),  # lost
-        (UNSYNCED, DROP),  # crossed
-    ),
-    # ALIGNING
-    (
-        (ALIGNING, SKIP),
-        (LIVE, APPLY),
-        NEVER,
-        (ALIGNING, RESTART),
-        (ALIGNING, HOLD),
-        (ALIGNING, SKIP),
-        (LIVE, ADOPT),
-        NEVER,
-        (ALIGNING, REFUSE),
-        (BROKEN, DROP),
-        (BROKEN, DROP),
-    ),
-    # LIVE
-    (
-        (LIVE, SKIP),
-        (LIVE, APPLY),
-        (LIVE, SKIP),
-        (ALIGNING, RESTART),
-        NEVER,
-        (LIVE, APPLY),
-        (LIVE, ADOPT),
-        (LIVE, SKIP),
-        NEVER,
-        (BROKEN, DROP),
-        (BROKEN, DROP),
-    ),
-    # BROKEN
-    (
-        (BROKEN, SKIP),
-        (LIVE, APPLY),
-        NEVER,
-        (ALIGNING, RESTART),
-        NEVER,
-        (BROKEN, SKIP),
-        (LIVE, ADOPT),
-        NEVER,
-        (BROKEN, REFUSE),
-        (BROKEN, DROP),
-        (BROKEN, DROP),
-    ),
+from recorder.transitions import (
+    ADOPT,
+    ALIGNING,
+    APPLY,
+    IN_AHEAD,
+    IN_BAND,
+    IN_BARE,
+    IN_COVERED,
+    IN_CROSSED,
+    IN_EARLY,
+    IN_HELD,
+    IN_LOST,
+    IN_NEWER,
+    IN_NEXT,
+    IN_OLDER,
+    IN_REACHES,
+    IN_STALE,
+    IN_TOO_OLD,
+    JOIN,
+    LIVE,
+    NO_ID,
+    PROVEN,
+    RESTART,
+    STATE_NAMES,
+    TRANSITIONS,
+    UNSYNCED,
+    WAIT,
 )
 
 
-def classify_update(
-    state: int,
-    applied: int,
-    received: int,
-    joining: int,
-    first: int,
-    last: int,
-) -> int:
+def classify_update(chain: "Fields", first: int, last: int) -> int:
     """Return what an update is to a chain.
 
     Args:
-        state: State of the chain.
-        applied: Id through which the book's levels are right, known or not,
-            or ``NO_ID``.
-        received: Last id received on this chain, or ``NO_ID``.
-        joining: 1 while the update that bridges a snapshot is awaited.
+        chain: The chain before it.
         first: First change folded in, or ``NO_ID`` on streams without ids.
         last: Last change folded in.
     """
+    state, applied, received, _, joining, waiting = chain
     if first == NO_ID:
         return IN_BARE
     if received != NO_ID and last <= received:
@@ -192,28 +109,32 @@ def classify_update(
             return IN_NEXT
         if joining == 1 and first <= applied + 1 <= last:
             return IN_NEXT
-    if state == ALIGNING and first == received + 1:
-        return IN_HELD
-    return IN_AHEAD
+    is_next = state == ALIGNING and first == received + 1
+    if waiting != NO_ID and waiting <= last and (is_next or first <= waiting + 1):
+        return IN_REACHES
+    return IN_HELD if is_next else IN_AHEAD
 
 
-def classify_snapshot(state: int, applied: int, held_first: int, base: int) -> int:
+def classify_snapshot(chain: "Fields", base: int, origin: int) -> int:
     """Return what a snapshot is to a chain.
 
     Args:
-        state: State of the chain.
-        applied: Id through which the book is known.
-        held_first: A snapshot must reach back to just before this id: the
-            oldest update held, or the one after a crossed book; or ``NO_ID``.
+        chain: The chain before it.
         base: The snapshot's id, or ``NO_ID`` on streams without ids.
+        origin: ``ASKED``, ``IN_BAND`` or ``PROVEN``.
     """
+    state, applied, received, held_first, _, _ = chain
     if base == NO_ID:
         return IN_NEWER if held_first == NO_ID else IN_TOO_OLD
-    if state == LIVE and base <= applied:
-        return IN_OLDER
-    if state != LIVE and base + 1 < held_first:
+    if state == LIVE:
+        return IN_OLDER if base <= applied else IN_NEWER
+    if received == NO_ID:
+        if origin == IN_BAND or (origin == PROVEN and base + 1 >= held_first):
+            return IN_NEWER
+        return IN_EARLY
+    if base + 1 < held_first:
         return IN_TOO_OLD
-    return IN_NEWER
+    return IN_NEWER if base <= received or origin == IN_BAND else IN_EARLY
 
 
 def is_row_gap(received: int, first: int) -> bool:
@@ -221,10 +142,21 @@ def is_row_gap(received: int, first: int) -> bool:
     return received != NO_ID and first != NO_ID and first > received + 1
 
 
-Fields: TypeAlias = tuple[int, int, int, int, int]
-"""A chain as integers: state, applied, received, held_first, joining."""
+Fields: TypeAlias = tuple[int, int, int, int, int, int]
+"""A chain as integers.
 
-FRESH: Final[Fields] = (UNSYNCED, NO_ID, NO_ID, NO_ID, 0)
+* state;
+* applied: id through which the book's levels are right, known or not;
+* received: last id received since the connection went away;
+* held_first: a snapshot must reach back to just before this id: the oldest
+  update held, or the one after all that had come when the chain broke;
+* joining: 1 while the update that bridges a snapshot is awaited;
+* waiting: id of the snapshot that waits for updates to prove it.
+
+Ids may be ``NO_ID``.
+"""
+
+FRESH: Final[Fields] = (UNSYNCED, NO_ID, NO_ID, NO_ID, 0, NO_ID)
 
 
 def step_update(chain: Fields, first: int, last: int) -> tuple[Fields, int, int]:
@@ -235,54 +167,64 @@ def step_update(chain: Fields, first: int, last: int) -> tuple[Fields, int, int]
         first: First change folded in, or ``NO_ID``.
         last: Last change folded in, or ``NO_ID``.
     """
-    state, applied, received, held_first, joining = chain
-    kind = classify_update(state, applied, received, joining, first, last)
+    state, applied, received, held_first, joining, waiting = chain
+    kind = classify_update(chain, first, last)
     state, action = TRANSITIONS[state][kind]
     if kind != IN_STALE and last != NO_ID:
         received = last
-    if action == APPLY:
+    if action in (APPLY, JOIN):
         applied = last
         held_first = NO_ID
         joining = 0
+        waiting = NO_ID
     elif action == RESTART:
         held_first = first
-    return (state, applied, received, held_first, joining), action, kind
+        if first > waiting + 1:
+            waiting = NO_ID
+    return (state, applied, received, held_first, joining, waiting), action, kind
 
 
-def step_snapshot(chain: Fields, base: int, in_band: int) -> tuple[Fields, int, int]:
+def step_snapshot(chain: Fields, base: int, origin: int) -> tuple[Fields, int, int]:
     """Return a chain after a snapshot, what to do, and what it was.
 
     Args:
         chain: The chain before it.
         base: The snapshot's id, or ``NO_ID``.
-        in_band: 1 if it came among the updates, else 0.
+        origin: ``ASKED``, ``IN_BAND`` or ``PROVEN``.
     """
-    state, applied, received, held_first, joining = chain
-    kind = classify_snapshot(state, applied, held_first, base)
+    state, applied, received, held_first, joining, waiting = chain
+    kind = classify_snapshot(chain, base, origin)
     state, action = TRANSITIONS[state][kind]
-    if action == ADOPT:
+    if action == WAIT:
+        waiting = base
+    elif action == ADOPT:
         reaches_held = held_first != NO_ID and received > base
         applied = received if reaches_held else base
         joining = 0 if reaches_held else 1
-        held_first = NO_ID
-        if in_band == 1 and base > received:
+        held_first = waiting = NO_ID
+        if origin == IN_BAND and base > received:
             received = base
-    return (state, applied, received, held_first, joining), action, kind
+    return (state, applied, received, held_first, joining, waiting), action, kind
 
 
 def step_lost(chain: Fields) -> tuple[Fields, int, int]:
     """Return a chain after its connection went away."""
-    state, applied, _, _, joining = chain
+    state, applied, received, held_first, joining, _ = chain
     state, action = TRANSITIONS[state][IN_LOST]
-    return (state, applied, NO_ID, NO_ID, joining), action, IN_LOST
+    newest = max(applied, received)
+    if newest != NO_ID:
+        held_first = newest + 1
+    return (state, applied, NO_ID, held_first, joining, NO_ID), action, IN_LOST
 
 
 def step_crossed(chain: Fields) -> tuple[Fields, int, int]:
     """Return a chain after its book was found crossed."""
-    state, _, received, _, _ = chain
+    state, applied, received, held_first, _, _ = chain
     state, action = TRANSITIONS[state][IN_CROSSED]
-    held_first = NO_ID if received == NO_ID else received + 1
-    return (state, NO_ID, received, held_first, 0), action, IN_CROSSED
+    newest = max(applied, received)
+    if newest != NO_ID:
+        held_first = newest + 1
+    return (state, NO_ID, received, held_first, 0, NO_ID), action, IN_CROSSED
 
 
 class Verdict(msgspec.Struct, frozen=True, gc=False):
@@ -290,7 +232,7 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         action: ``SKIP``, ``APPLY``, ``HOLD``, ``RESTART``, ``ADOPT``,
-            ``REFUSE`` or ``DROP``.
+            ``REFUSE``, ``DROP``, ``WAIT`` or ``JOIN``.
         is_double: The row was received before; do not store it again.
         is_row_gap: Rows between the last one received and this are missing.
         was_live: The book was known before this message.
@@ -312,7 +254,9 @@ class Continuity:
     The caller holds the updates (or need not, when it only wants to know
     whether the book is known): on ``HOLD`` append, on ``RESTART`` clear and
     append, on ``ADOPT`` replace the book and apply those held whose last id
-    is beyond the snapshot's, on ``APPLY`` clear and apply, on ``DROP`` clear.
+    is beyond the snapshot's, on ``APPLY`` clear and apply, on ``DROP`` clear;
+    on ``WAIT`` keep the snapshot, and on ``JOIN`` append the update and adopt
+    the snapshot that was kept.
     """
 
     __slots__ = ("_fields",)
@@ -350,6 +294,11 @@ class Continuity:
         """First id that a snapshot has to reach back to, or ``NO_ID``."""
         return self._fields[3]
 
+    @property
+    def waiting(self) -> int:
+        """Id of the snapshot that waits for updates, or ``NO_ID``."""
+        return self._fields[5]
+
     def follows(self, first: int | None, last: int | None) -> bool:
         """Take an update if it simply continues a live chain.
 
@@ -359,7 +308,7 @@ class Continuity:
         Returns:
             Whether the update was taken. If it was not, ask `update`.
         """
-        state, applied, received, _, _ = self._fields
+        state, applied, received, _, _, _ = self._fields
         if (
             state != LIVE
             or first is None
@@ -370,7 +319,7 @@ class Continuity:
             or last < first
         ):
             return False
-        self._fields = (LIVE, last, last, NO_ID, 0)
+        self._fields = (LIVE, last, last, NO_ID, 0, NO_ID)
         return True
 
     def update(self, first: int | None, last: int | None) -> Verdict:
@@ -395,13 +344,15 @@ class Continuity:
         row_gap = is_row_gap(self.received, first)
         return self._follow(step_update(self._fields, first, last), row_gap=row_gap)
 
-    def snapshot(self, base: int | None, *, is_in_band: bool) -> Verdict:
+    def snapshot(self, base: int | None, origin: int) -> Verdict:
         """Judge a snapshot.
 
         Args:
             base: Id of the last book change it contains; None without ids.
-            is_in_band: True if it came among the updates, on their socket,
-                so that the next update continues it.
+            origin: ``IN_BAND`` if it came among the updates, on their socket,
+                so that the next update continues it; ``PROVEN`` if it was
+                asked for and is known to be newer than the asking; ``ASKED``
+                if only ids can prove that.
 
         Returns:
             The verdict; the chain has already moved on.
@@ -413,7 +364,7 @@ class Continuity:
             base = NO_ID
         elif base < 0:
             raise ValueError(f"a snapshot cannot have the id {base}")
-        return self._follow(step_snapshot(self._fields, base, int(is_in_band)))
+        return self._follow(step_snapshot(self._fields, base, origin))
 
     def lost(self) -> Verdict:
         """Note that the connection went away: updates may be missed."""

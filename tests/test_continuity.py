@@ -3,8 +3,8 @@
 import pytest
 from hypothesis import given, strategies as st
 
-from recorder import continuity as c
-from recorder.continuity import Continuity
+from recorder import transitions as c
+from recorder.continuity import Continuity, Verdict
 
 
 KEYS = 4
@@ -27,8 +27,9 @@ class Caller:
         self.chain = Continuity()
         self.book: dict[int, int] = {}
         self.held: list[tuple[int, int]] = []
+        self.waiting = -1
 
-    def update(self, first: int, last: int) -> c.Verdict:
+    def update(self, first: int, last: int) -> Verdict:
         verdict = self.chain.update(first, last)
         if verdict.action == c.APPLY:
             self.held.clear()
@@ -37,23 +38,31 @@ class Caller:
             self.held = [(first, last)]
         elif verdict.action == c.HOLD:
             self.held.append((first, last))
+        elif verdict.action == c.JOIN:
+            self.held.append((first, last))
+            self.adopt(self.waiting)
         return verdict
 
-    def snapshot(self, base: int, *, is_in_band: bool = False) -> c.Verdict:
-        verdict = self.chain.snapshot(base, is_in_band=is_in_band)
+    def snapshot(self, base: int, origin: int = c.PROVEN) -> Verdict:
+        verdict = self.chain.snapshot(base, origin)
         if verdict.action == c.ADOPT:
-            self.book = truth_at(base)
-            for first, last in self.held:
-                if last > base:
-                    self.book.update(net(first, last))
-            self.held.clear()
+            self.adopt(base)
+        elif verdict.action == c.WAIT:
+            self.waiting = base
         return verdict
 
-    def lost(self) -> c.Verdict:
+    def adopt(self, base: int) -> None:
+        self.book = truth_at(base)
+        for first, last in self.held:
+            if last > base:
+                self.book.update(net(first, last))
+        self.held.clear()
+
+    def lost(self) -> Verdict:
         self.held.clear()
         return self.chain.lost()
 
-    def crossed(self) -> c.Verdict:
+    def crossed(self) -> Verdict:
         self.held.clear()
         return self.chain.crossed()
 
@@ -78,12 +87,14 @@ FAULTS = st.sampled_from(
 @given(SIZES, st.data())
 def test_a_book_called_known_is_the_true_book_whatever_is_missing(sizes, data):
     caller, last, sent = Caller(), 0, []
+    newest, was_repeated = 0, False
 
     for size in sizes:
         first, last = last + 1, last + size
         fault = data.draw(FAULTS)
         if fault == "drop":
             continue
+        was_repeated |= fault == "double" and caller.chain.received == c.NO_ID
         if fault == "lost":
             caller.lost()
         elif fault == "crossed":
@@ -93,14 +104,22 @@ def test_a_book_called_known_is_the_true_book_whatever_is_missing(sizes, data):
         elif fault == "old":
             caller.snapshot(data.draw(st.integers(0, last)))
         elif fault == "full":
-            caller.snapshot(last, is_in_band=True)
+            caller.snapshot(last, c.IN_BAND)
         elif fault == "double" and sent:
             caller.update(*data.draw(st.sampled_from(sent)))
+        check(caller, newest if not was_repeated else 0)
         sent.append((first, last))
+        newest = last
         caller.update(first, last)
+        check(caller, newest)
+        was_repeated = False
 
-        if caller.chain.is_live:
-            assert caller.book == truth_at(caller.chain.applied)
+
+def check(caller, newest):
+    """A known book is true, and not older than what had been received."""
+    if caller.chain.is_live:
+        assert caller.book == truth_at(caller.chain.applied)
+        assert caller.chain.applied >= newest
 
 
 @given(SIZES, st.data())
@@ -112,14 +131,18 @@ def test_a_whole_chain_is_known_from_a_snapshot_that_reaches_back_to_it(sizes, d
         caller.update(first, last)
         bounds.append(last)
     base = data.draw(st.integers(10, last + 5))
+    origin = data.draw(st.sampled_from([c.PROVEN, c.ASKED]))
 
-    caller.snapshot(base)
+    caller.snapshot(base, origin)
+    assert caller.chain.is_live == (base <= last)
     for size in sizes:
         first, last = last + 1, last + size
         caller.update(first, last)
 
-        assert caller.chain.is_live
-        assert caller.chain.applied == max(base, last)
+        assert caller.chain.is_live == (base <= last)
+        if not caller.chain.is_live:
+            continue
+        assert caller.chain.applied == last
         assert caller.book == truth_at(caller.chain.applied)
 
 
@@ -160,19 +183,19 @@ def test_any_single_lost_update_is_one_row_gap(sizes, data):
 
 STEPS = st.one_of(
     st.tuples(st.just("update"), st.integers(0, 12), st.integers(0, 4)),
-    st.tuples(st.just("snapshot"), st.none() | st.integers(0, 14), st.booleans()),
+    st.tuples(st.just("snapshot"), st.none() | st.integers(0, 14), st.integers(0, 2)),
     st.tuples(st.just("bare"), st.none(), st.none()),
     st.tuples(st.just("lost"), st.none(), st.none()),
     st.tuples(st.just("crossed"), st.none(), st.none()),
 )
 
 
-def take(chain: Continuity, step: tuple[str, int, int]) -> c.Verdict:
+def take(chain: Continuity, step: tuple[str, int, int]) -> Verdict:
     name, one, other = step
     if name == "update":
         return chain.update(one, one + other)
     if name == "snapshot":
-        return chain.snapshot(one, is_in_band=other)
+        return chain.snapshot(one, other)
     if name == "bare":
         return chain.update(None, None)
     return chain.lost() if name == "lost" else chain.crossed()
@@ -231,7 +254,7 @@ def test_every_excluded_input_is_excluded_with_its_action():
 
 def live(base: int) -> Continuity:
     chain = Continuity()
-    chain.snapshot(base, is_in_band=False)
+    chain.snapshot(base, c.PROVEN)
     return chain
 
 
@@ -260,26 +283,69 @@ def test_a_snapshot_older_than_what_is_held_is_refused():
     chain = Continuity()
     chain.update(20, 22)
 
-    assert chain.snapshot(18, is_in_band=False).action == c.REFUSE
-    assert chain.snapshot(19, is_in_band=False).action == c.ADOPT
+    assert chain.snapshot(18, c.PROVEN).action == c.REFUSE
+    assert chain.snapshot(19, c.PROVEN).action == c.ADOPT
     assert chain.applied == 22
 
 
 def test_a_snapshot_older_than_a_known_book_is_left_alone():
     chain = live(10)
 
-    verdict = chain.snapshot(9, is_in_band=True)
+    verdict = chain.snapshot(9, c.IN_BAND)
 
     assert verdict.is_double
     assert chain.applied == 10
 
 
-def test_after_a_loss_a_snapshot_with_lower_ids_is_adopted():
+def test_after_a_loss_a_snapshot_with_lower_ids_waits_for_an_update():
     chain = live(1000)
     chain.lost()
 
-    assert chain.snapshot(5, is_in_band=False).action == c.ADOPT
+    assert chain.snapshot(5, c.PROVEN).action == c.WAIT
+    assert chain.update(5, 7).action == c.JOIN
+    assert chain.applied == 7
+
+
+def test_after_a_loss_a_snapshot_among_the_updates_needs_no_proof():
+    chain = live(1000)
+    chain.lost()
+
+    assert chain.snapshot(5, c.IN_BAND).action == c.ADOPT
     assert chain.update(6, 7).action == c.APPLY
+
+
+def test_a_snapshot_beyond_the_updates_waits_until_they_reach_it():
+    chain = Continuity()
+    chain.update(20, 22)
+
+    assert chain.snapshot(25, c.PROVEN).action == c.WAIT
+    assert chain.update(23, 24).action == c.HOLD
+    assert chain.update(25, 25).action == c.JOIN
+    assert chain.update(26, 26).action == c.APPLY
+
+
+def test_a_snapshot_of_an_old_numbering_is_never_adopted():
+    chain = Continuity()
+    chain.update(20, 22)
+
+    assert chain.snapshot(90_000, c.ASKED).action == c.WAIT
+    assert chain.update(23, 24).action == c.HOLD
+    assert chain.snapshot(23, c.ASKED).action == c.ADOPT
+    assert chain.update(25, 26).applied == 26
+
+
+def test_a_snapshot_that_waits_is_forgotten_when_updates_begin_beyond_it():
+    chain = Continuity()
+
+    assert chain.snapshot(10, c.ASKED).action == c.WAIT
+    assert chain.update(12, 13).action == c.RESTART
+    assert chain.update(14, 14).action == c.HOLD
+    assert not chain.is_live
+
+
+def test_a_snapshot_with_nothing_received_is_adopted_only_if_it_is_proven():
+    assert Continuity().snapshot(10, c.ASKED).action == c.WAIT
+    assert Continuity().snapshot(10, c.PROVEN).action == c.ADOPT
 
 
 def test_doubles_after_a_loss_do_not_keep_the_chain_from_going_on():
@@ -309,8 +375,8 @@ def test_a_crossed_book_is_not_mended_by_an_update():
     chain.crossed()
 
     assert chain.update(12, 12).action == c.RESTART
-    assert chain.snapshot(10, is_in_band=False).action == c.REFUSE
-    assert chain.snapshot(11, is_in_band=False).action == c.ADOPT
+    assert chain.snapshot(10, c.PROVEN).action == c.REFUSE
+    assert chain.snapshot(11, c.PROVEN).action == c.ADOPT
 
 
 def test_a_crossed_book_is_not_mended_by_a_loss():
@@ -325,19 +391,19 @@ def test_without_ids_a_snapshot_starts_and_a_loss_ends_the_book():
     chain = Continuity()
 
     assert chain.update(None, None).action == c.SKIP
-    assert chain.snapshot(None, is_in_band=True).action == c.ADOPT
+    assert chain.snapshot(None, c.IN_BAND).action == c.ADOPT
     assert chain.update(None, None).action == c.APPLY
     assert chain.update(None, None).applied is None
     assert chain.lost().action == c.DROP
     assert chain.update(None, None).action == c.SKIP
-    assert chain.snapshot(None, is_in_band=True).is_live
+    assert chain.snapshot(None, c.IN_BAND).is_live
 
 
 def test_a_snapshot_without_id_is_of_no_use_to_updates_with_ids():
     chain = Continuity()
     chain.update(5, 6)
 
-    assert chain.snapshot(None, is_in_band=True).action == c.REFUSE
+    assert chain.snapshot(None, c.IN_BAND).action == c.REFUSE
 
 
 def test_impossible_ids_are_refused():
@@ -348,7 +414,7 @@ def test_impossible_ids_are_refused():
     with pytest.raises(ValueError, match="run backwards: 5 to 4"):
         chain.update(5, 4)
     with pytest.raises(ValueError, match="id -7"):
-        chain.snapshot(-7, is_in_band=True)
+        chain.snapshot(-7, c.IN_BAND)
 
 
 def test_the_state_has_a_name():
@@ -358,7 +424,7 @@ def test_the_state_has_a_name():
     names.append(chain.state_name)
     assert chain.held_first == 5
     assert chain.received == 6
-    chain.snapshot(6, is_in_band=False)
+    chain.snapshot(6, c.PROVEN)
     names.append(chain.state_name)
     chain.lost()
     names.append(chain.state_name)

@@ -4,12 +4,11 @@ No levels are kept here. For each depth chain the sequence check of
 `recorder.continuity` is run, rows that came before are left out, breaks go
 to the ledger, and snapshots are asked for until the chain is live.
 
-A snapshot had by HTTP may be a cached one. While updates are held, the ids
-prove that it reaches back to them. With nothing held only the venue's clock
-can prove that it is younger than the subscription; where that is not sent,
-the snapshot waits (`DepthChain.pending`) and the next update decides. It is
-stored with the time at which it was received, once it is proven: the book
-was what it says from that time on.
+A snapshot had by HTTP may be a cached one. Updates prove it, as
+`recorder.continuity` says; until then it waits (`DepthChain.pending`). With
+nothing received the venue's clock can prove that it is younger than the
+subscription. It is stored once it is proven, with the time at which it was
+received.
 """
 
 from collections.abc import Callable, Iterable
@@ -17,21 +16,25 @@ from typing import Final, Protocol
 
 import msgspec
 
-from recorder.capture.depth_chain import FIRST_RETRY_NS, DepthChain, Pending
+from recorder.capture.depth_chain import FIRST_RETRY_NS, DepthChain, Message
 from recorder.capture.snapshot_queue import SnapshotQueue
-from recorder.continuity import (
-    ADOPT,
-    BROKEN,
-    LIVE,
-    NO_ID,
-    STATE_NAMES,
-    Verdict,
-    is_row_gap,
-)
+from recorder.continuity import Verdict, is_row_gap
 from recorder.model import Chain, DepthUpdate, Gap, LedgerRow, RawLevels
 from recorder.source import BookRule
 from recorder.store.ledger import Ledger
 from recorder.telemetry import BookKnown, RowDoubled, SnapshotUseless, emit
+from recorder.transitions import (
+    ADOPT,
+    ASKED,
+    BROKEN,
+    IN_BAND,
+    JOIN,
+    LIVE,
+    NO_ID,
+    PROVEN,
+    STATE_NAMES,
+    WAIT,
+)
 
 
 FIRST_ASK_NS: Final = 100_000_000
@@ -40,14 +43,14 @@ FIRST_ASK_NS: Final = 100_000_000
 QUIET_ASK_NS: Final = 1_500_000_000
 """After an acceptance without any update, before a snapshot is asked for."""
 
-IMAGE_NS: Final = 10_000_000_000
-"""How long a first image on the socket may take."""
+IN_BAND_NS: Final = 10_000_000_000
+"""How long a first snapshot on the socket may take."""
 
 YOUNGER_NS: Final = 500_000_000
 """How much later than an acceptance a snapshot must be made to prove itself."""
 
-STALE_RUN: Final = 20
-"""Consecutive stale updates in a row: the venue counts anew."""
+SUSPECTS_MAX: Final = 20
+"""So many stale updates that continue each other: the venue counts anew."""
 
 
 class Put(Protocol):
@@ -128,11 +131,12 @@ class Books:
         if book.rule.snapshot == "rest":
             self._queue.ask(book, at + QUIET_ASK_NS)
         else:
-            book.asked_until = at + IMAGE_NS
+            book.asked_until = at + IN_BAND_NS
 
     def lost(self, chain: Chain) -> int | None:
         """Note that the connection went away; return the last id received."""
         book = self._books[chain]
+        self._count_anew(book)  # more of them will not come
         received = book.continuity.received
         book.break_off()
         return None if received == NO_ID else received
@@ -151,22 +155,21 @@ class Books:
         if book is None:
             return False
         if event.is_snapshot:
-            self._image(book, ts_recv, conn, seq, idx, event, payload)
+            self._in_band(book, Message(ts_recv, conn, seq, idx, event, payload))
             return True
         first, last = event.first_update_id, event.last_update_id
         continuity = book.continuity
         if not continuity.follows(first, last):
-            if book.pending is not None and first is not None:
-                self._decide_pending(book, first)
             before = continuity.received
             if before == NO_ID and (first, last) in book.recent:
                 emit(RowDoubled(market=event.market, stream=event.stream))
                 return True
             verdict = continuity.update(first, last)
             if verdict.is_double and not self._fills_gap(book, first, last):
-                self._doubled(book, ts_recv, first, last)
+                self._doubled(book, Message(ts_recv, conn, seq, idx, event, payload))
                 return True
-            book.stale_run = 0
+            if book.suspects:
+                book.suspects.clear()
             self._judge(book, verdict, ts_recv, before, first)
         if first is not None and last is not None:
             book.recent.append((first, last))
@@ -193,6 +196,13 @@ class Books:
                     book.last_at + 1 if verdict.is_row_gap else ts_recv,
                 )
             )
+        pending = book.pending
+        if pending is not None and book.continuity.waiting == NO_ID:
+            book.pending = None
+            if verdict.action == JOIN:
+                self._adopt(book, pending, ts_recv if before != NO_ID else None)
+                return
+            self._useless(book, pending.event.last_update_id)
         if verdict.is_live and not verdict.was_live:
             self._note(self._ledger.healed(book.chain, "sequence"))
             self._known(book, ts_recv)  # the levels are those of before
@@ -231,58 +241,65 @@ class Books:
             self._note([healed])
         return True
 
-    def _doubled(
-        self, book: DepthChain, ts_recv: int, first: int | None, last: int | None
-    ) -> None:
-        """Count a double; many in a row mean that the venue counts anew."""
+    def _doubled(self, book: DepthChain, message: Message) -> None:
+        """Count a double; many in a row mean that the venue counts anew.
+
+        Those may be none. So they are kept until that is clear.
+        """
         emit(RowDoubled(market=book.chain.market, stream=book.chain.stream))
-        if first is None or last is None:
+        first = message.event.first_update_id
+        ids = (first, message.event.last_update_id)
+        if first is None or ids in book.recent:
             return
-        book.stale_run = book.stale_run + 1 if first == book.stale_last + 1 else 1
-        book.stale_last = last
-        if book.stale_run < STALE_RUN:
+        suspects = book.suspects
+        if suspects and suspects[-1].event.last_update_id != first - 1:
+            suspects.clear()
+        suspects.append(message)
+        if len(suspects) >= SUSPECTS_MAX:
+            self._count_anew(book)
+            self._start_over(book, message.ts_recv)
+
+    def _count_anew(self, book: DepthChain) -> None:
+        """Take the suspects for the first updates of a new numbering."""
+        suspects, book.suspects = book.suspects, []
+        if not suspects:
             return
-        book.stale_run = 0
+        since, began = max(book.last_at, book.known_since) + 1, suspects[0]
         self._note(
             self._ledger.missed(
                 book.chain,
                 "sequence_gap",
-                book.last_at + 1,
-                ts_recv + 1,
+                since,
+                began.ts_recv,
                 after_update_id=book.continuity.received,
+                before_update_id=began.event.first_update_id,
                 detail="the venue's update ids started over at lower numbers",
             )
         )
-        self._note(self._ledger.book_lost(book.chain, "resync", book.last_at + 1))
+        self._note(self._ledger.book_lost(book.chain, "resync", since))
         book.break_off()
+        book.recent.clear()
         # What the venue's clock said of the old numbering proves nothing now.
         book.accepted_event = None
-        self._start_over(book, ts_recv)
+        for suspect in suspects:
+            self.event(*suspect)
 
-    def _image(
-        self,
-        book: DepthChain,
-        ts_recv: int,
-        conn: str,
-        seq: int,
-        idx: int,
-        event: DepthUpdate[RawLevels],
-        payload: bytes,
-    ) -> None:
+    def _in_band(self, book: DepthChain, message: Message) -> None:
         """Take a snapshot that came on the socket."""
+        event, ts_recv = message.event, message.ts_recv
         base, first = event.last_update_id, event.first_update_id
         received = book.continuity.received
-        if base is not None and received != NO_ID and base == book.last_image:
+        if base is not None and received != NO_ID and base == book.last_in_band:
             emit(RowDoubled(market=book.chain.market, stream=book.chain.stream))
             return
         if first is not None and is_row_gap(received, first):
             self._note_jump(book, ts_recv, received, first)
-        book.last_image = base
-        book.pending = None
-        verdict = book.continuity.snapshot(base, is_in_band=True)
+        book.last_in_band = base
+        verdict = book.continuity.snapshot(base, IN_BAND)
         book.last_at = ts_recv
-        self._put(ts_recv, conn, seq, idx, event, payload)
+        self._put(*message)
         if verdict.action == ADOPT:
+            book.pending = None
             book.asked_until = 0
             book.known_since = ts_recv
         if verdict.is_live and not verdict.was_live:
@@ -303,30 +320,26 @@ class Books:
         if epoch != book.epoch:
             return
         book.is_asked = False
-        if (event.last_update_id or 0) < 0:
-            raise ValueError(f"a snapshot cannot have the id {event.last_update_id}")
         continuity = book.continuity
         if continuity.is_live:
             return
-        pending = Pending(ts_recv, conn, seq, event, payload)
-        if continuity.received == NO_ID:
-            if _is_younger(event.ts_event, book.accepted_event):
-                self._adopt(book, pending)
-                return
-            book.pending = pending
-            if event.ts_event is not None:
+        message = Message(ts_recv, conn, seq, 0, event, payload)
+        is_first = continuity.received == NO_ID
+        is_younger = is_first and _is_younger(event.ts_event, book.accepted_event)
+        verdict = continuity.snapshot(
+            event.last_update_id, PROVEN if is_younger else ASKED
+        )
+        if verdict.action == ADOPT:
+            book.pending = None
+            self._adopt(book, message, None)
+        elif verdict.action == WAIT:
+            book.pending = message
+            # With nothing received, only a later clock could prove another.
+            if event.ts_event is not None or not is_first:
                 self._queue.retry(book, ts_recv)
-            return
-        base = event.last_update_id
-        if base is not None and base + 1 < continuity.held_first:
-            emit(
-                SnapshotUseless(
-                    market=chain.market, base=base, held_first=continuity.held_first
-                )
-            )
+        else:
+            self._useless(book, event.last_update_id)
             self._queue.retry(book, ts_recv)
-            return
-        self._adopt(book, pending)
 
     def snapshot_failed(self, chain: Chain, epoch: int, now: int) -> None:
         """Note that a snapshot could not be had; it will be asked for again."""
@@ -378,40 +391,36 @@ class Books:
         return None if book is None else (book.chain, book.epoch)
 
     def take_restarts(self, now: int) -> list[Chain]:
-        """Return chains whose image on the socket must be asked for afresh."""
+        """Return chains whose snapshot on the socket must be asked for afresh."""
         for book in self._books.values():
             if book.rule.snapshot == "in_band" and 0 < book.asked_until <= now:
-                book.asked_until = now + IMAGE_NS
+                book.asked_until = now + IN_BAND_NS
                 self._restart.append(book.chain)
         restart, self._restart = self._restart, []
-        # Some images came meanwhile, or their connection went away.
+        # Some snapshots came meanwhile, or their connection went away.
         return [chain for chain in restart if self._books[chain].asked_until > 0]
 
     def _start_over(self, book: DepthChain, at: int) -> None:
         if book.rule.snapshot == "rest":
             self._queue.ask(book, at + FIRST_ASK_NS)
         else:
-            book.asked_until = at + IMAGE_NS
+            book.asked_until = at + IN_BAND_NS
             self._restart.append(book.chain)
 
-    def _decide_pending(self, book: DepthChain, first: int) -> None:
-        """Adopt the waiting snapshot if an update reaches back to it."""
-        pending, book.pending = book.pending, None
-        if pending is None:
-            return
-        base = pending.event.last_update_id
-        if base is not None and first > base + 1:
-            emit(SnapshotUseless(market=book.chain.market, base=base, held_first=first))
-            return
-        self._adopt(book, pending)
+    def _useless(self, book: DepthChain, base: int | None) -> None:
+        emit(
+            SnapshotUseless(
+                market=book.chain.market,
+                base=NO_ID if base is None else base,
+                held_first=book.continuity.held_first,
+            )
+        )
 
-    def _adopt(self, book: DepthChain, pending: Pending) -> None:
-        event = pending.event
-        book.pending = None
-        book.continuity.snapshot(event.last_update_id, is_in_band=False)
-        book.known_since = pending.ts_recv
-        self._put(pending.ts_recv, pending.conn, pending.seq, 0, event, pending.payload)
-        self._known(book, pending.ts_recv)
+    def _adopt(self, book: DepthChain, proven: Message, at: int | None) -> None:
+        """Store a snapshot; the book is known from ``at``, else from it on."""
+        book.known_since = proven.ts_recv
+        self._put(*proven)
+        self._known(book, proven.ts_recv if at is None else at)
 
     def _known(self, book: DepthChain, at: int) -> None:
         book.retry_ns = FIRST_RETRY_NS

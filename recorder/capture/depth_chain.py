@@ -1,9 +1,9 @@
 """What is known of one depth chain while it is being recorded."""
 
 from collections import deque
-from typing import Final
+from typing import Final, NamedTuple
 
-from recorder.continuity import NO_ID, Continuity
+from recorder.continuity import Continuity
 from recorder.model import Chain, DepthUpdate, Gap, RawLevels
 from recorder.source import BookRule
 
@@ -18,24 +18,15 @@ GAPS_REMEMBERED: Final = 16
 """Gaps of a chain that an update may still come late to fill."""
 
 
-class Pending:
-    """A snapshot that waits for proof, with its place in the data."""
+class Message(NamedTuple):
+    """A depth message with its place in the data."""
 
-    __slots__ = ("conn", "event", "payload", "seq", "ts_recv")
-
-    def __init__(
-        self,
-        ts_recv: int,
-        conn: str,
-        seq: int,
-        event: DepthUpdate[RawLevels],
-        payload: bytes,
-    ) -> None:
-        self.ts_recv = ts_recv
-        self.conn = conn
-        self.seq = seq
-        self.event = event
-        self.payload = payload
+    ts_recv: int
+    conn: str
+    seq: int
+    idx: int
+    event: DepthUpdate[RawLevels]
+    payload: bytes
 
 
 class DepthChain:
@@ -45,8 +36,11 @@ class DepthChain:
         missing: Ranges of book changes that are missing, by gap.
         recent: Ids of the last updates stored, to know them again when a new
             connection begins with what the old one ended with.
-        last_image: Id of the last snapshot that came on the socket.
+        last_in_band: Id of the last snapshot that came on the socket.
         known_since: When the snapshot was received that the levels stem from.
+        pending: The snapshot that waits for updates to prove it.
+        suspects: Stale updates that continue each other, the last ones: either
+            doubles, or the first of a new numbering.
     """
 
     __slots__ = (
@@ -58,14 +52,13 @@ class DepthChain:
         "is_asked",
         "known_since",
         "last_at",
-        "last_image",
+        "last_in_band",
         "missing",
         "pending",
         "recent",
         "retry_ns",
         "rule",
-        "stale_last",
-        "stale_run",
+        "suspects",
     )
 
     def __init__(self, chain: Chain, rule: BookRule) -> None:
@@ -77,14 +70,13 @@ class DepthChain:
         self.recent: deque[tuple[int, int]] = deque(maxlen=UPDATES_REMEMBERED)
         self.last_at = 0
         self.known_since = 0
-        self.last_image: int | None = None
+        self.last_in_band: int | None = None
         self.accepted_event: int | None = None
-        self.pending: Pending | None = None
+        self.pending: Message | None = None
         self.is_asked = False
         self.asked_until = 0
         self.retry_ns = FIRST_RETRY_NS
-        self.stale_last = NO_ID
-        self.stale_run = 0
+        self.suspects: list[Message] = []
 
     def break_off(self) -> None:
         """Forget what was known and asked: what comes next begins anew."""

@@ -14,9 +14,9 @@ from its ``started_at`` on: the book is not known until a snapshot comes, or
 an update whose ids prove that nothing was missed. So a gap is never shown
 across, and one that turns out to be empty (``healed_by`` ``sequence``, or
 the gap of one of two jobs that record the same source) hides the book no
-longer than until the next update. Gaps of scope ``book``, and those of
-`TOLD_BY_IDS`, say what the levels and ids show anyway, except on streams
-without ids.
+longer than until the next update. Gaps of scope ``book``, and those that are
+told by ids (`is_told_by_ids`), say what the levels and ids show anyway,
+except on streams without ids.
 
 A book is known *at its messages*. Between two of them a gap may begin that
 only its own row tells of; for the book at an instant ask `book_at`, which
@@ -35,16 +35,19 @@ hold the two together.
 from bisect import bisect_left, insort
 from typing import Final
 
-from recorder.continuity import (
+from recorder.continuity import Continuity, Verdict
+from recorder.errors import BookError, NotSyncedError
+from recorder.model import DepthUpdate, Gap, Level, Levels
+from recorder.transitions import (
     ADOPT,
     APPLY,
     HOLD,
+    IN_BAND,
+    JOIN,
+    PROVEN,
     RESTART,
-    Continuity,
-    Verdict,
+    WAIT,
 )
-from recorder.errors import BookError, NotSyncedError
-from recorder.model import DepthUpdate, Gap, Level, Levels
 
 
 HELD_MAX: Final = 100_000
@@ -54,9 +57,19 @@ When they are more, those held are forgotten and holding begins anew.
 """
 
 
-TOLD_BY_IDS: Final = frozenset({"sequence_gap", "undecodable", "backpressure"})
-"""Reasons of gaps in which frames were lost while the connection went on: the
-ids of the next update show whether one of this chain was among them."""
+_TOLD_BY_IDS: Final = frozenset({"sequence_gap", "undecodable", "backpressure"})
+
+
+def is_told_by_ids(gap: Gap) -> bool:
+    """Return whether ids show anyway what a gap of rows did to a chain.
+
+    So it is where frames were lost while the connection went on: the next
+    update tells whether one of this chain was among them. Unless the venue
+    began to count anew.
+    """
+    after, before = gap.after_update_id, gap.before_update_id
+    is_new_count = after is not None and before is not None and before <= after
+    return gap.reason in _TOLD_BY_IDS and not is_new_count
 
 
 class _Side:
@@ -108,6 +121,7 @@ class OrderBook:
         "_continuity",
         "_held",
         "_held_max",
+        "_waiting",
         "crossings",
         "foreign",
         "stale",
@@ -120,6 +134,7 @@ class OrderBook:
         self._asks = _Side()
         self._held: list[DepthUpdate[Levels]] = []
         self._held_max = held_max
+        self._waiting: DepthUpdate[Levels] | None = None
         self._chain: tuple[str, str] | None = None
         self._conn: str | None = None
         self.unknown_deletes = 0
@@ -231,7 +246,7 @@ class OrderBook:
 
     def lost(self) -> Verdict:
         """Note that messages may be missing from here on."""
-        self._held.clear()
+        self._forget()
         return self._continuity.lost()
 
     def _apply_gap(self, gap: Gap) -> Verdict | None:
@@ -240,7 +255,7 @@ class OrderBook:
             return None
         chain = self._continuity
         has_ids = max(chain.applied, chain.received) >= 0
-        if has_ids and (gap.scope == "book" or gap.reason in TOLD_BY_IDS):
+        if has_ids and (gap.scope == "book" or is_told_by_ids(gap)):
             return None
         return self.lost()
 
@@ -254,8 +269,12 @@ class OrderBook:
             self.lost()
         verdict = self._continuity.update(event.first_update_id, event.last_update_id)
         if verdict.action == APPLY:
-            self._held.clear()
+            self._forget()
             self._change(event)
+            return self._checked(verdict)
+        if verdict.action == JOIN and self._waiting is not None:
+            self._held.append(event)
+            self._adopt(self._waiting)
             return self._checked(verdict)
         if verdict.action == RESTART:
             self._held.clear()
@@ -265,11 +284,17 @@ class OrderBook:
         return verdict
 
     def _apply_snapshot(self, event: DepthUpdate[Levels]) -> Verdict:
-        verdict = self._continuity.snapshot(
-            event.last_update_id, is_in_band=event.origin == "live"
-        )
+        origin = IN_BAND if event.origin == "live" else PROVEN
+        verdict = self._continuity.snapshot(event.last_update_id, origin)
+        if verdict.action == WAIT:
+            self._waiting = event
         if verdict.action != ADOPT:
             return verdict
+        self._adopt(event)
+        return self._checked(verdict)
+
+    def _adopt(self, event: DepthUpdate[Levels]) -> None:
+        """Replace the book by a snapshot, then apply the updates held for it."""
         self._bids.clear()
         self._asks.clear()
         self._bids.apply(event.bids)
@@ -278,8 +303,11 @@ class OrderBook:
             # Where updates are held both have ids: others were refused.
             if (held.last_update_id or 0) > (event.last_update_id or 0):
                 self._change(held)
+        self._forget()
+
+    def _forget(self) -> None:
         self._held.clear()
-        return self._checked(verdict)
+        self._waiting = None
 
     def _change(self, event: DepthUpdate[Levels]) -> None:
         self.unknown_deletes += self._bids.apply(event.bids)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from numba.extending import register_jitable
 
-from recorder import continuity
+from recorder import continuity, transitions
 
 
 P = ParamSpec("P")
@@ -46,7 +46,7 @@ def fingerprint() -> int:
     sequence check must have this number in its closure, which is part of
     what it is kept by: else an old check could live on in it.
     """
-    text = repr(continuity.TRANSITIONS)
+    text = repr(transitions.TRANSITIONS)
     for function in _SEQUENCE_CHECK:
         code = function.__code__
         text += repr((code.co_code, code.co_consts, code.co_names))

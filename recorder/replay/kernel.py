@@ -8,7 +8,8 @@ level is the highest rank, and one function serves both.
 
 Whether a message may be applied is decided by the integer functions of
 `recorder.continuity`, compiled as they are. Updates that wait for a snapshot
-are not copied: they are rows of the stretch, from the first one held on.
+are not copied: they are rows of the stretch, from the first one held on, as
+is a snapshot that waits for updates.
 
 `recorder.replay.book.OrderBook` says the same plainly, and a test holds the
 two together on random input.
@@ -17,9 +18,20 @@ two together on random input.
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from recorder import continuity
-from recorder.continuity import ADOPT, APPLY, HOLD, IN_STALE, LIVE, NO_ID, RESTART
+from recorder import continuity, transitions
 from recorder.replay.compiled import Codes, Flags, Floats, Ints, compiled, fingerprint
+from recorder.transitions import (
+    ADOPT,
+    APPLY,
+    HOLD,
+    IN_STALE,
+    JOIN,
+    LIVE,
+    NO_ID,
+    PROVEN,
+    RESTART,
+    WAIT,
+)
 
 
 # Bits of a row's flags.
@@ -29,12 +41,13 @@ AUDIT: Final = 4
 LOST: Final = 8  # messages may be missing before this row
 
 # The state of a stretch, kept from one to the next.
-HELD_FROM: Final = 5  # after the five fields of the chain: row of the first held
-HELD_COUNT: Final = 6
-UNKNOWN_DELETES: Final = 7
-STALE: Final = 8
-CROSSINGS: Final = 9
-STATE_SIZE: Final = 10
+HELD_FROM: Final = 6  # after the six fields of the chain: row of the first held
+HELD_COUNT: Final = 7
+WAITING: Final = 8  # row of the snapshot that waits
+UNKNOWN_DELETES: Final = 9
+STALE: Final = 10
+CROSSINGS: Final = 11
+STATE_SIZE: Final = 12
 
 DONE: Final = -1
 """No row was found impossible."""
@@ -170,7 +183,13 @@ def apply_row(  # pragma: no cover - compiled
 
 @compiled
 def adopt(  # pragma: no cover - compiled
-    rows: Rows, bid: SideRows, ask: SideRows, bounds: Ints, row: int, held_from: int
+    rows: Rows,
+    bid: SideRows,
+    ask: SideRows,
+    bounds: Ints,
+    row: int,
+    held_from: int,
+    held_end: int,
 ) -> int:
     """Replace the book by a snapshot, then apply the updates held for it.
 
@@ -181,6 +200,7 @@ def adopt(  # pragma: no cover - compiled
         bounds: As for `follow`.
         row: The snapshot.
         held_from: First row that is held, or -1.
+        held_end: First row after those that are held.
 
     Returns:
         How many prices that held updates removed were unknown.
@@ -194,7 +214,7 @@ def adopt(  # pragma: no cover - compiled
     unknown = 0
     if held_from >= 0:
         through = rows.lasts[row]
-        for held in range(held_from, row):
+        for held in range(held_from, held_end):
             # Snapshots that were refused and doubles lie among those held.
             is_update = rows.flags[held] & (SNAPSHOT | AUDIT) == 0
             if is_update and rows.lasts[held] > through:
@@ -263,8 +283,9 @@ def _compile_follow(version: int) -> Callable[..., int]:  # noqa: C901 - below
             The first row whose ids are impossible, or `DONE`.
         """
         _ = version  # a closure's variables are part of the cache's key
-        chain = (state[0], state[1], state[2], state[3], state[4])
+        chain = (state[0], state[1], state[2], state[3], state[4], state[5])
         held_from, held_count = state[HELD_FROM], state[HELD_COUNT]
+        waiting = state[WAITING]
         # Taken out of their tuples once: each time costs two atomic operations
         # on a reference count, which is more than a level does.
         flags, firsts, lasts = rows.flags, rows.firsts, rows.lasts
@@ -289,8 +310,8 @@ def _compile_follow(version: int) -> Callable[..., int]:  # noqa: C901 - below
             elif flag & AUDIT == 0:
                 if last < NO_ID:
                     return row
-                in_band = 1 if flag & IN_BAND else 0
-                chain, action, kind = continuity.step_snapshot(chain, last, in_band)
+                origin = transitions.IN_BAND if flag & IN_BAND else PROVEN
+                chain, action, kind = continuity.step_snapshot(chain, last, origin)
             if action == APPLY:
                 bounds[0], bounds[1], unknown = apply_levels(
                     bids,
@@ -316,16 +337,23 @@ def _compile_follow(version: int) -> Callable[..., int]:  # noqa: C901 - below
                 state[UNKNOWN_DELETES] += unknown
                 held_from, held_count = NO_ID, 0
             elif action == ADOPT:
-                unknown = adopt(rows, bid, ask, bounds, row, held_from)
+                unknown = adopt(rows, bid, ask, bounds, row, held_from, row)
                 state[UNKNOWN_DELETES] += unknown
                 held_from, held_count = NO_ID, 0
+            elif action == JOIN:
+                joined = row if held_from == NO_ID else held_from
+                unknown = adopt(rows, bid, ask, bounds, waiting, joined, row + 1)
+                state[UNKNOWN_DELETES] += unknown
+                held_from, held_count = NO_ID, 0
+            elif action == WAIT:
+                waiting = row
             elif action == RESTART:
                 held_from, held_count = row, 1
             elif action == HOLD:
                 held_count += 1
             elif kind == IN_STALE:
                 state[STALE] += 1
-            if action in (APPLY, ADOPT) and is_crossed(bids, asks, bounds):
+            if action in (APPLY, ADOPT, JOIN) and is_crossed(bids, asks, bounds):
                 state[CROSSINGS] += 1
                 chain, _, _ = continuity.step_crossed(chain)
             if chain[0] == LIVE:
@@ -337,8 +365,9 @@ def _compile_follow(version: int) -> Callable[..., int]:  # noqa: C901 - below
                 if bounds[2] >= 0:
                     best_asks[row] = bounds[2]
                     best_ask_amounts[row] = asks[bounds[2]]
-        state[0], state[1], state[2], state[3], state[4] = chain
+        state[0], state[1], state[2], state[3], state[4], state[5] = chain
         state[HELD_FROM], state[HELD_COUNT] = held_from, held_count
+        state[WAITING] = waiting if chain[5] != NO_ID else NO_ID
         return DONE
 
     return follow

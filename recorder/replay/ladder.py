@@ -7,12 +7,12 @@ memory follows the stretch and not the history.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from recorder.continuity import FRESH, LIVE, NO_ID
+from recorder.continuity import FRESH
 from recorder.errors import CorruptSegmentError
 from recorder.model import Levels
 from recorder.replay import kernel
@@ -20,6 +20,7 @@ from recorder.replay.book import HELD_MAX
 from recorder.replay.compiled import Codes, Floats, Ints, read_only
 from recorder.replay.ranking import Ranking
 from recorder.replay.rows import DepthRows, Truths, empty_row, from_row, joined
+from recorder.transitions import LIVE, NO_ID
 
 
 Positions: TypeAlias = npt.NDArray[np.intp]
@@ -68,6 +69,10 @@ class Quoted(NamedTuple):
             values[rows] = replacements
 
 
+_KEPT_ROWS: Final = (kernel.HELD_FROM, kernel.WAITING)
+"""Where the state names rows that the next stretch still needs."""
+
+
 class Ladder:
     """The order book of one chain, followed in bulk.
 
@@ -80,7 +85,7 @@ class Ladder:
     def __init__(self, *, held_max: int = HELD_MAX) -> None:
         self._state = np.zeros(kernel.STATE_SIZE, np.int64)
         self._state[: len(FRESH)] = FRESH
-        self._state[kernel.HELD_FROM] = NO_ID
+        self._state[list(_KEPT_ROWS)] = NO_ID
         self._held_max = held_max
         self._held: DepthRows | None = None
         self._bids = self._asks = _Side(np.empty(0), np.empty(0))
@@ -148,7 +153,6 @@ class Ladder:
         if self._held is not None:
             start = self._held.rows.flags.size
             given = joined(self._held, given)
-            self._state[kernel.HELD_FROM] = 0
         ranking = Ranking()
         bids_before = ranking.encode([self._bids.prices])
         asks_before = ranking.encode([self._asks.prices])
@@ -179,8 +183,7 @@ class Ladder:
             raise CorruptSegmentError(f"a depth row has impossible update ids: {ids}")
         self._bids = _Side.from_ranked(bid.book, ranks.bid_prices, bounds[:2])
         self._asks = _Side.from_ranked(ask.book, ranks.ask_prices, bounds[2:])
-        held_from = int(self._state[kernel.HELD_FROM])
-        self._held = None if held_from == NO_ID else from_row(given, held_from)
+        self._held = self._kept(given)
         return Quoted(
             known=output.known[start:].view(np.bool_),
             bid_price=ranks.bid_prices[output.bids.ranks[start:]],
@@ -189,6 +192,17 @@ class Ladder:
             ask_amount=output.asks.amounts[start:],
             last_update_id=output.applied[start:],
         )
+
+    def _kept(self, given: DepthRows) -> DepthRows | None:
+        """Return the rows that are still needed, and number them from 0."""
+        needed = [row for row in self._state[list(_KEPT_ROWS)].tolist() if row >= 0]
+        if not needed:
+            return None
+        first = min(needed)
+        for place in _KEPT_ROWS:
+            if self._state[place] >= 0:
+                self._state[place] -= first
+        return from_row(given, first)
 
 
 class _Side(NamedTuple):

@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recorder.model import Chain, Gap
-from recorder.replay.book import TOLD_BY_IDS
+from recorder.replay.book import is_told_by_ids
 from recorder.replay.compiled import Ints
 from recorder.store.ledger import newest_revisions, plain_rows
 from recorder.store.listing import Listing
@@ -99,7 +99,7 @@ class Outages:
             )
             left = without(_interval(gap), others)
             hidden += left
-            if gap.reason not in TOLD_BY_IDS:
+            if not is_told_by_ids(gap):
                 lost += [start for start, _ in left]
                 if gap.reason.startswith("process_"):
                     lost += [end for _, end in left]
@@ -189,7 +189,7 @@ def _interval(gap: Gap) -> Interval:
 
 def _told_by_ids(gaps: Iterable[Gap]) -> list[Interval]:
     """Return the gaps that the ids of the updates show anyway."""
-    return [_interval(gap) for gap in gaps if gap.reason in TOLD_BY_IDS]
+    return [_interval(gap) for gap in gaps if is_told_by_ids(gap)]
 
 
 def _marks(hidden: Iterable[Interval], lost: Iterable[int]) -> Marks:

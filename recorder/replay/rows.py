@@ -7,9 +7,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recorder.continuity import NO_ID
 from recorder.replay import kernel
 from recorder.replay.compiled import Flags, Floats, Ints
+from recorder.transitions import NO_ID
 
 
 Truths: TypeAlias = npt.NDArray[np.bool_]

@@ -16,14 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from recorder.continuity import (
-    ADOPT,
-    APPLY,
-    DROP,
     FRESH,
-    HOLD,
-    LIVE,
-    NO_ID,
-    RESTART,
     step_crossed,
     step_lost,
     step_snapshot,
@@ -33,6 +26,19 @@ from recorder.model import Chain, DepthUpdate, Levels, Origin
 from recorder.replay.compiled import compiled, fingerprint
 from recorder.store.batch import RowTuple, build
 from recorder.store.tables import TABLES
+from recorder.transitions import (
+    ADOPT,
+    APPLY,
+    DROP,
+    HOLD,
+    IN_BAND,
+    JOIN,
+    LIVE,
+    NO_ID,
+    PROVEN,
+    RESTART,
+    WAIT,
+)
 
 
 PRICES_MAX: Final = 2048
@@ -159,19 +165,18 @@ def _compile_follow(fingerprint: int) -> Callable[..., tuple[int, int, int]]:
         for r in range(start, chains.size):
             chain = chains[r]
             row = states[chain]
-            fields = (row[0], row[1], row[2], row[3], row[4])
+            fields = (row[0], row[1], row[2], row[3], row[4], row[5])
             was_live = row[0] == LIVE
             if is_in_band[r] and row[_CONN] != conns[r]:
                 was_used = row[_CONN] != NO_ID
                 row[_CONN] = conns[r]
                 if was_used:
                     fields, action, _kind = step_lost(fields)
-                    row[0], row[1], row[2], row[3], row[4] = fields
+                    row[0], row[1], row[2], row[3], row[4], row[5] = fields
                     return r, action, found
             if is_snapshot[r]:
-                fields, action, _kind = step_snapshot(
-                    fields, lasts[r], int(is_in_band[r])
-                )
+                origin = IN_BAND if is_in_band[r] else PROVEN
+                fields, action, _kind = step_snapshot(fields, lasts[r], origin)
             else:
                 fields, action, _kind = step_update(fields, firsts[r], lasts[r])
             if action == APPLY:
@@ -195,8 +200,9 @@ def _compile_follow(fingerprint: int) -> Callable[..., tuple[int, int, int]]:
                     crossed[found] = r
                     found += 1
                     fields, _action, _kind = step_crossed(fields)
-            row[0], row[1], row[2], row[3], row[4] = fields
-            if action in (ADOPT, HOLD, RESTART) or (action == APPLY and not was_live):
+            row[0], row[1], row[2], row[3], row[4], row[5] = fields
+            is_routine = action == APPLY and was_live
+            if not is_routine and action in (APPLY, ADOPT, HOLD, RESTART, WAIT, JOIN):
                 return r, action, found
         return chains.size, NOTHING, found
 
@@ -241,6 +247,7 @@ class BookWatch:
         self._numbers: dict[Chain, int] = {}
         self._conns: dict[str, int] = {}
         self._held: dict[int, list[_Held]] = {}
+        self._waiting: dict[int, _Held] = {}
         self._states = _fresh_states(_FIRST_CHAINS)
         self._bids = np.zeros((_FIRST_CHAINS, PRICES_MAX))
         self._asks = np.zeros((_FIRST_CHAINS, PRICES_MAX))
@@ -289,11 +296,16 @@ class BookWatch:
                 break
             number = int(chains[row])
             if action in (DROP, APPLY):
-                self._held.pop(number, None)
+                self._forget(number)
                 start = row if action == DROP else row + 1
                 continue
             held = _Held(int(lasts[row]), bid.row(row), ask.row(row))
-            if action == ADOPT:
+            if action == WAIT:
+                self._waiting[number] = _copied(held)
+            elif action in (ADOPT, JOIN):
+                if action == JOIN:
+                    self._held.setdefault(number, []).append(held)
+                    held = self._waiting[number]
                 if self._adopt(number, held):
                     rows.append(row)
             else:
@@ -316,12 +328,17 @@ class BookWatch:
         if len(updates) < HELD_MAX:
             updates.append(_copied(held))
             return
-        updates.clear()
+        self._forget(number)
         self._states[number] = _fresh_states(1)[0]
+
+    def _forget(self, number: int) -> None:
+        self._held.pop(number, None)
+        self._waiting.pop(number, None)
 
     def _adopt(self, number: int, image: _Held) -> bool:
         """Replace a book; return whether it is crossed after that."""
-        held = self._held.pop(number, [])
+        held = self._held.get(number, [])
+        self._forget(number)
         counts = self._counts[number]
         counts[:] = 0
         for update in (image, *(u for u in held if u.last > image.last)):
@@ -329,8 +346,8 @@ class BookWatch:
             counts[1] = _set_levels(self._asks[number], counts[1], *update.asks, 0)
         if not _is_crossed(self._bids, self._asks, self._counts, number):
             return False
-        state, applied, received, held_first, joining, _ = self._states[number].tolist()
-        fields, _, _ = step_crossed((state, applied, received, held_first, joining))
+        *fields, _ = self._states[number].tolist()
+        fields, _, _ = step_crossed(tuple(fields))
         self._states[number, :_CONN] = fields
         return True
 

@@ -4,9 +4,9 @@ import pytest
 
 from recorder.capture.books import (
     FIRST_ASK_NS,
-    IMAGE_NS,
+    IN_BAND_NS,
     QUIET_ASK_NS,
-    STALE_RUN,
+    SUSPECTS_MAX,
     YOUNGER_NS,
     Books,
 )
@@ -242,13 +242,67 @@ def test_a_long_run_of_stale_updates_means_the_venue_counts_anew(bench):
     bench.books.next_due(10 + FIRST_ASK_NS)
     bench.rest(15, 0, 1_000)
 
-    for number in range(STALE_RUN):
+    for number in range(SUSPECTS_MAX):
         bench.update(100 + number, 1 + number, 1 + number)
 
-    assert bench.state() == "broken"
-    assert ("rows", "sequence_gap", 11, 100 + STALE_RUN) in bench.gaps()
-    bench.update(300, STALE_RUN + 1, STALE_RUN + 1)
-    assert bench.stored()[-1] == (300, STALE_RUN + 1, STALE_RUN + 1)
+    assert bench.state() == "aligning"
+    assert ("rows", "sequence_gap", 16, 100) in bench.gaps()
+    assert bench.stored()[2:] == [
+        (100 + number, 1 + number, 1 + number) for number in range(SUSPECTS_MAX)
+    ]
+    bench.books.next_due(200 + FIRST_ASK_NS)
+    bench.rest(210, 1, 1_000)
+    assert bench.state() == "aligning"
+    bench.books.next_due(300 + FIRST_RETRY_NS)
+    bench.rest(310, 1, SUSPECTS_MAX)
+    assert bench.state() == "live"
+
+
+def test_updates_that_may_be_no_doubles_are_stored_when_the_connection_goes(bench):
+    live(bench)
+    bench.update(30, 3, 3)
+    bench.update(31, 4, 4)
+
+    bench.books.lost(IDS)
+
+    assert bench.stored()[-2:] == [(30, 3, 3), (31, 4, 4)]
+
+
+def test_a_repetition_of_recent_updates_is_no_new_numbering(bench):
+    live(bench)
+    bench.update(30, 5, 7)
+    bench.update(31, 8, 9)
+
+    bench.books.lost(IDS)
+
+    assert bench.stored()[-1] == (20, 8, 9)
+
+
+def test_a_snapshot_ahead_of_the_updates_waits_for_them(bench):
+    bench.accept(IDS, 0)
+    bench.update(10, 5, 7)
+    bench.books.next_due(10 + FIRST_ASK_NS)
+
+    bench.rest(30, 0, 12)
+    assert bench.state() == "aligning"
+    bench.update(40, 8, 13)
+
+    assert bench.state() == "live"
+    assert bench.stored() == [(10, 5, 7), (30, None, 12), (40, 8, 13)]
+    assert bench.gaps() == [("book", "resync", 0, 40)]
+
+
+def test_a_snapshot_that_waits_for_updates_that_do_not_come_is_replaced(bench):
+    bench.accept(IDS, 0)
+    bench.update(10, 5, 7)
+    bench.books.next_due(10 + FIRST_ASK_NS)
+    bench.rest(30, 0, 9_000)
+
+    assert bench.books.next_due(30 + FIRST_RETRY_NS) == (IDS, 0)
+    bench.rest(50, 0, 7)
+
+    assert bench.state() == "live"
+    assert bench.stored() == [(10, 5, 7), (50, None, 7)]
 
 
 def test_a_chain_that_goes_on_exactly_after_a_lost_connection_missed_nothing(bench):
@@ -349,11 +403,11 @@ def test_without_ids_a_clean_frame_makes_the_book_known(bench):
 def test_an_image_that_does_not_come_is_asked_for_again(bench):
     bench.accept(BARE, 0)
 
-    assert bench.books.take_restarts(IMAGE_NS - 1) == []
-    assert bench.books.take_restarts(IMAGE_NS) == [BARE]
-    assert bench.books.take_restarts(IMAGE_NS + 1) == []
-    bench.bare(IMAGE_NS + 2, is_clean=True)
-    assert bench.books.take_restarts(3 * IMAGE_NS) == []
+    assert bench.books.take_restarts(IN_BAND_NS - 1) == []
+    assert bench.books.take_restarts(IN_BAND_NS) == [BARE]
+    assert bench.books.take_restarts(IN_BAND_NS + 1) == []
+    bench.bare(IN_BAND_NS + 2, is_clean=True)
+    assert bench.books.take_restarts(3 * IN_BAND_NS) == []
 
 
 def test_a_lost_frame_makes_books_without_ids_unknown(bench):

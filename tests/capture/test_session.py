@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from recorder.capture import intake, session as module
-from recorder.capture.books import FIRST_ASK_NS, IMAGE_NS, QUIET_ASK_NS
+from recorder.capture.books import FIRST_ASK_NS, IN_BAND_NS, QUIET_ASK_NS
 from recorder.capture.depth_chain import FIRST_RETRY_NS
 from recorder.capture.doubles import Doubles
 from recorder.capture.session import ANSWER_SECONDS, Session
@@ -366,7 +366,7 @@ def test_an_acceptance_that_is_repeated_does_a_known_book_no_harm(desk_of):
     desk.say(link, ["image", "BTC_USDT"])
 
     desk.say(link, ["ok", [BARE]])
-    desk.wait(2 * IMAGE_NS)
+    desk.wait(2 * IN_BAND_NS)
 
     assert desk.session.books.states() == {BARE: "live"}
     assert desk.send(link) == []
@@ -435,7 +435,7 @@ def test_a_first_image_that_does_not_come_is_asked_for_again(desk_of):
     desk = desk_of(BARE, TRADES)
     link = desk.open()
 
-    desk.wait(IMAGE_NS - 100)
+    desk.wait(IN_BAND_NS - 100)
     assert desk.send(link) == []
     desk.wait(100)
 

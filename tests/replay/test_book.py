@@ -3,10 +3,10 @@
 import pytest
 from hypothesis import given, strategies as st
 
-from recorder.continuity import ADOPT, APPLY, DROP, HOLD, REFUSE, RESTART, SKIP
 from recorder.errors import BookError, NotSyncedError
 from recorder.model import DepthUpdate, Gap
 from recorder.replay.book import OrderBook
+from recorder.transitions import ADOPT, APPLY, DROP, HOLD, REFUSE, RESTART, SKIP
 
 
 MIDDLE = 50.0

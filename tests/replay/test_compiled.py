@@ -6,7 +6,7 @@ import numba
 import numpy as np
 import pytest
 
-from recorder import continuity
+from recorder import transitions
 from recorder.replay import compiled as module
 from recorder.replay.compiled import compiled, fingerprint, read_only
 
@@ -38,6 +38,6 @@ def test_a_read_only_view_cannot_be_written_to_and_its_array_can():
 def test_another_sequence_check_is_another_fingerprint(monkeypatch):
     before = fingerprint()
 
-    monkeypatch.setattr(continuity, "TRANSITIONS", ())
+    monkeypatch.setattr(transitions, "TRANSITIONS", ())
 
     assert fingerprint() != before

@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import msgspec
 from hypothesis import given, strategies as st
 
 from recorder.model import Gap
@@ -71,6 +72,19 @@ def test_what_the_ids_decide_is_hidden_and_not_marked():
 
     assert marks.lost.tolist() == []
     assert marks.hidden == ((5, 8), (10, 12))
+
+
+def test_a_venue_that_counts_anew_is_marked():
+    counted_anew = msgspec.structs.replace(
+        gap(5, 8, reason="sequence_gap"), after_update_id=900, before_update_id=1
+    )
+    jump = msgspec.structs.replace(
+        gap(15, 18, reason="sequence_gap"), after_update_id=900, before_update_id=902
+    )
+
+    marks = Outages([counted_anew, jump], {}, {}).with_ids()
+
+    assert marks.lost.tolist() == [5]
 
 
 def test_gaps_of_the_book_alone_say_nothing_about_a_stream_with_ids():

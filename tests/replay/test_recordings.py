@@ -9,7 +9,6 @@ from collections import defaultdict
 
 import msgspec
 
-from recorder.continuity import APPLY
 from recorder.model import DepthUpdate
 from recorder.replay import bbo
 from recorder.replay.book import OrderBook
@@ -68,15 +67,18 @@ def pairs(levels):
 
 def follow(path):
     """Every market's book at the end, and how many updates it was given."""
-    books, updates, beyond = defaultdict(OrderBook), 0, set()
+    books, updates, bases = defaultdict(OrderBook), 0, {}
     for _, event in messages(path):
-        verdict = books[event.market].apply(event)
-        if not event.is_snapshot:
+        books[event.market].apply(event)
+        if event.is_snapshot:
+            bases[event.market] = event.last_update_id
+        else:
             updates += 1
-            if verdict.action == APPLY:
-                beyond.add(event.market)
-        elif books[event.market].last_update_id != event.last_update_id:
-            beyond.add(event.market)  # updates that were held reach beyond it
+    beyond = {
+        market
+        for market, book in books.items()
+        if book.is_known and book.last_update_id > bases[market]
+    }
     return books, updates, beyond
 
 

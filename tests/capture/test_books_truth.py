@@ -1,0 +1,203 @@
+"""Recorded books against the truth, through breaks, caches and new numberings.
+
+A venue is played that numbers its book changes, may begin to number anew, and
+whose snapshots may come out of a cache. What `Books` stores of it is followed
+by the plain order book, which must never show anything but the venue's book.
+"""
+
+from hypothesis import given, settings, strategies as st
+
+from recorder.capture.books import Books
+from recorder.model import Chain, DepthUpdate, Gap
+from recorder.replay.book import OrderBook
+from recorder.source import BookRule
+from recorder.store.ledger import Ledger
+
+
+CHAIN = Chain("BTC_USDT", "depth:100ms")
+RULE = BookRule(has_ids=True, snapshot="rest", depth_limit=100)
+SECOND = 1_000_000_000
+KEYS = 5
+FIRST_COUNT = 100_000
+LOWER = 1_000
+
+STEP = st.tuples(
+    st.sampled_from(
+        ["push"] * 8
+        + ["drop", "double", "reconnect", "renumber", "snapshot", "cached", "quiet"]
+    ),
+    st.integers(1, 4),
+    st.integers(0, 6),
+)
+
+
+class Venue:
+    """Changes its book one level at a time, and remembers every book it had."""
+
+    def __init__(self) -> None:
+        self.count = self.first_count = FIRST_COUNT
+        self.changes = 0
+        self.book: dict[float, float] = {}
+        self.history: list[tuple[int, dict[float, float]]] = [(self.count, {})]
+
+    def change(self, size: int) -> tuple[int, int, list[tuple[float, float]]]:
+        """Make some changes; return the first and last id, and the levels."""
+        first, levels = self.count + 1, []
+        for _ in range(size):
+            self.count += 1
+            self.changes += 1
+            levels.append((float(self.changes % KEYS + 1), float(self.changes)))
+        self.book.update(levels)
+        self.history.append((self.count, dict(self.book)))
+        return first, self.count, levels
+
+    def renumber(self) -> None:
+        self.first_count -= LOWER  # numbers that were given before would fit in
+        self.count = self.first_count
+        self.history.append((self.count, dict(self.book)))
+
+
+class Recording:
+    """Feeds `Books` what the venue sends, and keeps what it stores."""
+
+    def __init__(self) -> None:
+        self.venue = Venue()
+        self.ledger = Ledger("job", "run", [CHAIN])
+        self.rows: list[tuple[int, int, DepthUpdate]] = []
+        self.gaps: dict[str, Gap] = {}
+        self.known_after: dict[int, bool] = {}
+        self.found_out_later: set[int] = set()
+        self.books = Books([(CHAIN, RULE)], self.ledger, self._put, self._note)
+        self.truth: dict[int, dict[float, float]] = {}
+        self.now = 0
+        self.conn = 0
+        self.last = (0, 0, [])
+        self._note(self.ledger.start(0))
+        self.accept()
+
+    def _put(self, ts, conn, seq, idx, event, payload) -> None:
+        self.rows.append((ts, len(self.rows), event))
+
+    def _note(self, rows) -> None:
+        self.gaps |= {row.gap_id: row for row in rows if isinstance(row, Gap)}
+
+    def accept(self) -> None:
+        self._note(self.ledger.covered(CHAIN, self.now))
+        self.books.accepted(CHAIN, self.now, None)
+
+    def update(self, first: int, last: int, levels: list[tuple[float, float]]) -> None:
+        event = depth(first, last, levels, "live")
+        self.books.event(self.now, f"run.{self.conn}", 0, 0, event, b"")
+        self.known_after[self.now] = self.books.states()[CHAIN] == "live"
+        if not any(row[0] == self.now for row in self.rows[-1:]):
+            self.found_out_later.add(self.now)  # kept: a double, or a new numbering
+
+    def snapshot(self, age: int) -> None:
+        """Ask for a snapshot if one is wanted; it comes from so far back."""
+        due = self.books.next_due(self.now + 3600 * SECOND)
+        if due is None:
+            return
+        base, book = self.venue.history[max(-1 - age, -len(self.venue.history))]
+        event = depth(None, base, list(book.items()), "rest")
+        self.books.snapshot(due[0], due[1], self.now, "run.rest", 0, event, b"")
+
+    def reconnect(self) -> None:
+        after = self.books.lost(CHAIN)
+        if self.ledger.is_covered(CHAIN):
+            since = self.now - SECOND + 1
+            self._note(
+                self.ledger.lost(CHAIN, "connect_lost", since, after_update_id=after)
+            )
+        self.now += SECOND
+        self.conn += 1
+        self.accept()
+
+    def play(self, steps) -> None:
+        for kind, size, age in steps:
+            self.now += SECOND
+            if kind == "reconnect":
+                self.reconnect()
+            elif kind == "renumber":
+                self.venue.renumber()
+            elif kind in ("snapshot", "cached"):
+                self.snapshot(age if kind == "cached" else 0)
+            elif kind == "double":
+                self.update(*self.last) if self.last[0] else None
+            elif kind != "quiet":
+                said = self.venue.change(size)
+                self.truth[self.now] = dict(self.venue.book)
+                if kind == "push":
+                    self.last = said
+                    self.update(*said)
+
+
+def depth(first, last, levels, origin) -> DepthUpdate:
+    return DepthUpdate(
+        market=CHAIN.market,
+        stream=CHAIN.stream,
+        ts_event=None,
+        is_snapshot=first is None,
+        first_update_id=first,
+        last_update_id=last,
+        bids=tuple(levels),
+        asks=(),
+        origin=origin,
+    )
+
+
+def replayed(recording: Recording):
+    """Yield the rows and gaps in the order of time, as a replay gives them."""
+    events = [(ts, 1, place, event) for ts, place, event in recording.rows]
+    events += [
+        (gap.started_at, 0, place, gap)
+        for place, gap in enumerate(recording.gaps.values())
+    ]
+    for ts, _, _, event in sorted(events, key=lambda item: item[:3]):
+        yield ts, event
+
+
+@settings(max_examples=400)
+@given(st.lists(STEP, max_size=60))
+def test_a_book_that_is_shown_is_the_book_of_the_venue(steps):
+    recording = Recording()
+    recording.play(steps)
+    book = OrderBook()
+
+    for ts, event in replayed(recording):
+        book.apply(event)
+        if isinstance(event, Gap) or event.is_snapshot:
+            continue
+        if book.is_known and ts in recording.truth:
+            assert dict(book.top(KEYS)[0]) == recording.truth[ts]
+
+
+@settings(max_examples=400)
+@given(st.lists(STEP, max_size=60))
+def test_the_replay_knows_a_book_when_the_capture_knew_it(steps):
+    recording = Recording()
+    recording.play(steps)
+    book = OrderBook()
+
+    for ts, event in replayed(recording):
+        book.apply(event)
+        if isinstance(event, Gap) or event.is_snapshot:
+            continue
+        if ts not in recording.found_out_later:
+            assert book.is_known == recording.known_after[ts]
+
+
+@given(st.integers(20, 60), st.integers(0, 3))
+def test_a_new_numbering_ends_in_a_book_that_is_known_again(count, age):
+    recording = Recording()
+    recording.play([("push", 1, 0), ("snapshot", 1, 0), ("push", 1, 0)])
+    recording.play([("renumber", 1, 0)])
+
+    recording.play([("push", 1, 0)] * count)
+    recording.play([("cached", 1, age + count + 1), ("cached", 1, age), ("push", 2, 0)])
+
+    assert recording.books.states()[CHAIN] == "live"
+    book = OrderBook()
+    for _, event in replayed(recording):
+        book.apply(event)
+    assert book.is_known
+    assert dict(book.top(KEYS)[0]) == recording.venue.book

@@ -7,7 +7,7 @@ from recorder.simulator.book import ASK, BID
 from recorder.simulator.connection import Connection, Context, Push
 from recorder.simulator.engine import BookChange, Market
 from recorder.simulator.faults import FaultPlan
-from recorder.simulator.window import Levels, NetWindow, left_by
+from recorder.simulator.window import Levels, NetWindow
 from recorder.simulator.wire_v4 import DepthFrame, V4Wire
 
 
@@ -76,11 +76,11 @@ class DepthSequence:
             conn.push(self._push(frame, payload) if altered is None else altered)
 
     def image(self, now_ns: int) -> Push:
-        """Return the whole window as an ordinary frame with ``U = u``.
+        """Return the whole window with ``U = u`` and no flag that says so.
 
         It must follow a call of `publish`, so that the next frame continues
-        it. Who joined with a snapshot one change earlier is brought to the
-        same window, for it also removes the level that this change took.
+        it. As at the venue it holds no removals: who takes it for the one
+        change that its ids name keeps the level that this change took.
         """
         frame = self._image_frame()
         return self._push(frame, self._wire.depth(frame, now_ns))
@@ -133,11 +133,8 @@ class DepthSequence:
 
     def _image_frame(self) -> DepthFrame:
         market, depth = self._market, self._depth
-        sides = (market.book.top(BID, depth), market.book.top(ASK, depth))
-        left = left_by(market.last_change.level, market.book, depth)
-        if left is not None:
-            sides[left[0]].append((left[1], 0))
-        return self._frame(market.update_id, *sides)
+        bids, asks = market.book.top(BID, depth), market.book.top(ASK, depth)
+        return self._frame(market.update_id, bids, asks)
 
     def _frame(
         self, first_id: int, bids: Levels, asks: Levels, *, is_full: bool = False

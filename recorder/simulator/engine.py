@@ -76,7 +76,6 @@ class Market:
         trades: The latest trades, oldest first.
         update_id: Id of the last change of the book.
         changed_ns: When that change happened.
-        last_change: That change.
         observers: Called after each change, while the book stands so.
         trade_observers: Called for each trade.
     """
@@ -91,9 +90,6 @@ class Market:
         self._trade_id = self._rng.randrange(10**8, 10**9)
         self._market_trade_id = self._rng.randrange(10**5, 10**7)
         self.changed_ns = start_ns
-        # As if something had changed, far away from every window.
-        nothing = LevelChange(BID, 0, 0, 10**9, 0)
-        self.last_change = BookChange(self.update_id, start_ns, nothing)
         self.observers: list[Callable[[BookChange], None]] = []
         self.trade_observers: list[Callable[[Trade], None]] = []
         self._flow = OrderFlow(spec, self._rng)
@@ -134,7 +130,7 @@ class Market:
     def _changed(self, level: LevelChange) -> None:
         self.update_id += 1
         self.changed_ns = self._now_ns
-        self.last_change = change = BookChange(self.update_id, self._now_ns, level)
+        change = BookChange(self.update_id, self._now_ns, level)
         for observe in self.observers:
             observe(change)
 

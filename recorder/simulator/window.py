@@ -74,18 +74,6 @@ class NetWindow:
         return found
 
 
-def left_by(change: LevelChange, book: OrderBook, depth: int) -> Key | None:
-    """Return the level that left the window by the latest change, if any."""
-    if change.rank >= depth or not change.shift:
-        return None
-    if change.shift < 0:
-        return change.side, change.price
-    book_side = book.sides[change.side]
-    if len(book_side.keys) <= depth:
-        return None
-    return change.side, book_side.keys[depth] * book_side.sign
-
-
 class TopLevels:
     """The best levels of a book, prices merged to a step.
 

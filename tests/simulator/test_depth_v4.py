@@ -91,48 +91,35 @@ def test_a_book_without_asks_cannot_be_crossed():
     assert truth.faults == []
 
 
-def test_an_image_of_a_fresh_market_is_the_window():
-    market, sequence, _ = made()
-    push = sequence.image(5)
-    result = json.loads(push.payload)["result"]
-
-    assert result["U"] == result["u"] == market.update_id
-    shown = [level for level in result["b"] if level[1] != "0"]
-    own = market.level_texts(market.book.top(BID, 100))
-    assert shown == [list(level) for level in own]
+def image_of(sequence: DepthSequence) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads(sequence.image(5).payload)["result"]
+    return result
 
 
-def image_bids(market: Market, sequence: DepthSequence) -> list[list[str]]:
-    bids: list[list[str]] = json.loads(sequence.image(5).payload)["result"]["b"]
-    return [level for level in bids if level[1] == "0"]
-
-
-def test_an_image_removes_what_the_last_change_took_from_the_window():
+def test_an_image_is_the_window_and_nothing_else():
     market, sequence, _ = made()
     bid = market.book.best(BID)
     assert bid is not None
     market.book.take(ASK, bid[1])
+    image = image_of(sequence)
 
-    assert image_bids(market, sequence) == [[market.price_text(bid[0]), "0"]]
+    assert image["U"] == image["u"] == market.update_id
+    assert "full" not in image
+    for side, key in ((BID, "b"), (ASK, "a")):
+        own = market.level_texts(market.book.top(side, 100))
+        assert image[key] == [list(level) for level in own]
+        assert all(amount != "0" for _, amount in image[key])
 
 
-def test_an_image_removes_what_the_last_change_pushed_out_of_the_window():
+def test_an_image_names_no_level_that_was_pushed_out_of_the_window():
     market, sequence, _ = made()
-    ask = market.book.best(ASK)
-    assert ask is not None
-    for price in range(ask[0] - 1, ask[0] - 200, -1):
-        if not market.book.amount_within(BID, price, 1_000):
-            market.book.place(BID, price, 1)
-    market.book.cancel(market.book.order_at(BID, 0))
+    bid = market.book.best(BID)
+    assert bid is not None
+    for price in range(bid[0], bid[0] - 300, -1):
+        market.book.place(BID, price, 1)
     tail = market.book.top(BID, 100)[-1]
-    top = market.book.top(BID, 1)[0]
-    market.book.place(BID, top[0], 1)
-    assert image_bids(market, sequence) == []
-    gap = next(
-        p
-        for p in range(top[0], tail[0], -1)
-        if not market.book.amount_within(BID, p, 1_000)
-    )
-    market.book.place(BID, gap, 1)
+    market.book.place(BID, bid[0] + 1, 1)
+    image = image_of(sequence)
 
-    assert image_bids(market, sequence) == [[market.price_text(tail[0]), "0"]]
+    assert len(image["b"]) == 100
+    assert market.price_text(tail[0]) not in dict(image["b"])

@@ -43,8 +43,10 @@ class Book:
             assert update["U"] == self.applied + 1
         else:
             assert update["U"] <= self.applied + 1
+        # One change moves two levels at most: more of them are the whole window.
+        is_image = update["U"] == update["u"] and len(update["b"] + update["a"]) > 2
         for key, side in self.sides.items():
-            if update.get("full"):
+            if update.get("full") or is_image:
                 side.clear()
             for price, amount in update[key]:
                 if amount == "0":
@@ -544,7 +546,8 @@ async def test_an_unflagged_full_frame_skips_ids_and_can_be_joined(connect):
         assert "full" not in image
         assert image["U"] == image["u"] == fault.last_update_id
         assert image["U"] > updates[at - 1]["u"] + 1
-        # Who holds the book one change earlier is brought to the same window.
+        assert all(amount != "0" for _, amount in image["b"] + image["a"])
+        # Whoever holds the book one change earlier is to replace it.
         bids, asks = exchange.truth.book_at("BTC_USDT", image["U"] - 1, 100)
         before = {"id": image["U"] - 1, "bids": bids, "asks": asks}
         assert check(exchange, "BTC_USDT", [before], updates[at:], 100) > 2

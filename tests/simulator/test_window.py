@@ -4,7 +4,7 @@ from collections.abc import Iterator
 import pytest
 
 from recorder.simulator.book import ASK, BID, LevelChange, OrderBook
-from recorder.simulator.window import NetWindow, TopLevels, left_by, price_step
+from recorder.simulator.window import NetWindow, TopLevels, price_step
 
 
 def random_changes(seed: int, steps: int) -> Iterator[tuple[OrderBook, LevelChange]]:
@@ -106,21 +106,6 @@ def test_changes_outside_the_window_say_nothing():
     book.place(ASK, 105, 1)
 
     assert net.collect() == ([], [])
-
-
-@pytest.mark.parametrize("depth", [1, 4, 50])
-def test_left_by_names_the_level_that_the_last_change_took(depth: int):
-    before: list[dict[int, int]] = [{}, {}]
-    for book, change in random_changes(9, 800):
-        after = window(book, depth)
-        left = [
-            (side, price)
-            for side in (BID, ASK)
-            for price in before[side]
-            if price not in after[side]
-        ]
-        assert left_by(change, book, depth) == (left[0] if left else None)
-        before = after
 
 
 def test_prices_are_merged_away_from_the_middle():

@@ -7,6 +7,7 @@ import msgspec
 from recorder.errors import WireError
 from recorder.model import Chain, DepthUpdate, RawLevels
 from recorder.sources._gate import (
+    DECODE_ERRORS,
     MILLISECOND_NS,
     Id,
     Known,
@@ -169,7 +170,11 @@ TICKER: Final = msgspec.json.Decoder(Ticker)
 PUSHED_BBO: Final = msgspec.json.Decoder(Push[Bbo])
 BBO: Final = msgspec.json.Decoder(Bbo)
 _SNAPSHOT: Final = msgspec.json.Decoder(_Snapshot)
+_LEVELS: Final = msgspec.json.Decoder(list[tuple[str, str]])
 _RANGE_DIGITS: Final = 18  # so that each number fits 64 bits
+_CHANGE_LEVELS: Final = 2
+_ONE_SIDED_LEVELS: Final = 10  # twice what was ever seen for one id
+_SHORT_BYTES: Final = 40  # the four levels that a window has at least are longer
 
 KNOWN: Final[dict[str, Known]] = {
     "spot.trades": keys(
@@ -185,6 +190,34 @@ KNOWN: Final[dict[str, Known]] = {
     "spot.order_book_update": keys("t full l e E s U u b a"),
 }
 """Keys of a result that a document or a recording shows, used or not."""
+
+
+def is_whole_window(bids: msgspec.Raw, asks: msgspec.Raw) -> bool:
+    """Return whether levels said to be one change must be the whole window.
+
+    One change sets or removes one level, and may push another out of the
+    window or let one in: in the recordings it has at most two levels, all of
+    one side. (Futures show up to five for one id, of one side as well.) A
+    window has both sides, mostly, and never removes anything. Where it cannot
+    be told apart, with two levels a side or with one side that is short, the
+    levels are taken for a change: to replace a book by a change would ruin
+    it, to take a window for a change leaves one level too many at worst.
+
+    Args:
+        bids: Raw levels of a push whose first id is its last.
+        asks: The same for the other side.
+    """
+    if len(bids) + len(asks) < _SHORT_BYTES:
+        return False
+    try:
+        sides = _LEVELS.decode(bids), _LEVELS.decode(asks)
+    except DECODE_ERRORS:
+        return False  # whether these are levels at all is judged by the store
+    longest = max(map(len, sides))
+    most = _CHANGE_LEVELS if all(sides) else _ONE_SIDED_LEVELS
+    if longest <= most:
+        return False
+    return all(amount.strip("0.") for side in sides for _, amount in side)
 
 
 def snapshot_of(chain: Chain, body: bytes, depth_limit: int) -> DepthUpdate[RawLevels]:

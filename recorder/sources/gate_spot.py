@@ -24,8 +24,11 @@ Books
 A push folds the changes ``U`` to ``u`` into absolute amounts. The base is a
 REST snapshot with as many levels as the stream maintains: deeper ones are
 cached by the venue for half a minute and never updated by the stream. A push
-with ``full`` replaces the book. The first push after subscribing may or may
-not be the whole book without saying so; the ids cope with either.
+with ``full`` replaces the book. The whole window may also come without
+saying so, with one id as ``U`` and ``u``: in 2021 as the first push of most
+markets. It holds no removals, so it must not be taken for that one change;
+a push whose one id cannot explain its levels replaces the book as well
+(`_gate_spot_wire.is_whole_window`).
 
 Source: protocol facts, section 2 (Gate documents as of 2026-05-27, and
 recordings of 2021, 2022 and 2026).
@@ -179,17 +182,20 @@ class Dialogue(Conversation):
         if market is None:
             return [_unasked("depth", row.market)]
         first, last = row.first_update_id, row.last_update_id
+        is_whole = row.is_full
         if first is None:
-            if not row.is_full:
+            if not is_whole:
                 raise WireError("an update without its first id, U")
         elif first > last:
             raise WireError(f"update ids run backwards: {first} to {last}")
+        elif first == last and not is_whole:
+            is_whole = wire.is_whole_window(row.bids, row.asks)
         return [
             DepthUpdate(
                 market=market,
                 stream=self._depth_stream,
                 ts_event=row.t * MILLISECOND_NS,
-                is_snapshot=row.is_full,
+                is_snapshot=is_whole,
                 first_update_id=first,
                 last_update_id=last,
                 bids=row.bids,

@@ -102,6 +102,58 @@ def test_rows_share_the_market_as_it_was_asked_for() -> None:
     assert update.market is market
 
 
+def side(start: int, count: int, amount: str = "1") -> list[list[str]]:
+    return [[str(start + step), amount] for step in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("bids", "asks", "is_whole"),
+    [
+        # The shapes of the six first pushes of the recording of 2021.
+        (side(1, 35), side(100, 38), True),
+        (side(1, 100), side(200, 100), True),
+        (side(1, 3), side(100, 1), True),
+        (side(1, 1), side(100, 3), True),
+        (side(1, 11), [], True),
+        ([], side(1, 11), True),
+        # What one change does: a level, and one that it pushes out or lets in.
+        ([], [], False),
+        (side(1, 1), [], False),
+        ([], side(1, 1) + side(2, 1, "0"), False),
+        (side(1, 2), [], False),
+        # Not to be told apart; as many levels of one side were seen for one id.
+        (side(1, 2), side(100, 2), False),
+        (side(1, 5), [], False),
+        (side(1, 10), [], False),
+        # A window removes nothing.
+        (side(1, 35) + side(90, 1, "0"), side(100, 38), False),
+        (side(1, 35), side(100, 38) + side(900, 1, "0.0000"), False),
+        (side(1, 12) + side(90, 1, "0"), [], False),
+        # These are no levels, which is not for the feed to judge.
+        (side(1, 35), [["200", 1]] * 5, False),
+        (side(1, 35), {"levels": side(100, 35)}, False),
+    ],
+)
+def test_levels_that_one_change_cannot_explain_are_the_whole_window(
+    bids: Any, asks: Any, is_whole: bool
+) -> None:
+    dialogue = Dialogue(CHAINS, {})
+    row = {"t": 1, "s": "BTC_USDT", "u": 9, "b": bids, "a": asks}
+
+    (one,) = dialogue.receive(depth_push({**row, "U": 9}), NOW_NS)
+    (many,) = dialogue.receive(depth_push({**row, "U": 8}), NOW_NS)
+
+    assert (one.first_update_id, one.last_update_id, one.origin) == (9, 9, "live")
+    assert json.loads(bytes(one.bids)) == bids
+    assert json.loads(bytes(one.asks)) == asks
+    assert one.is_snapshot is is_whole
+    assert many.is_snapshot is False
+
+
+def depth_push(row: dict[str, Any]) -> bytes:
+    return push("spot.order_book_update", json.dumps(row))
+
+
 DEPTH = '{"t":1,"s":"BTC_USDT","U":7,"u":9,"b":[],"a":[]}'
 TRADE = (
     '{"id":1,"create_time":1,"create_time_ms":"1.5","side":"buy",'

@@ -7,11 +7,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from recorder.model import Chain
+from recorder.model import Chain, DepthUpdate
 from recorder.source import Source
 from recorder.sources import gate_spot, gate_v3
+from recorder.sources._gate_spot_wire import is_whole_window
 
 
 Plain = Callable[[Sequence[Any]], list[dict[str, Any]]]
@@ -54,6 +56,16 @@ def with_levels(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 # Spot --------------------------------------------------------------------
+
+WINDOWS = {
+    "HAI_ETH": 2691446,
+    "QTUM3S_USDT": 69526943,
+    "OMG_USDT": 59231869,
+    "ZKS_ETH": 11077661,
+    "NEO_BTC": 31244061,
+    "INK_USDT": 2509482,
+}
+"""Markets whose first push was the whole window, unflagged, and its one id."""
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +110,7 @@ def spot_expected(
                 "market": row["s"],
                 "stream": "depth:100ms",
                 "ts_event": row["t"] * 10**6,
-                "is_snapshot": False,
+                "is_snapshot": WINDOWS.get(row["s"]) == row["U"],
                 "first_update_id": row["U"],
                 "last_update_id": row["u"],
                 "bids": row["b"],
@@ -166,6 +178,53 @@ def test_every_spot_frame_says_what_the_recording_holds(
         "Trade": 9,
         "Subscribed": 22,
     }
+
+
+def test_unflagged_windows_are_the_books_that_rest_gave(spot: list[Line]) -> None:
+    """From each window on, updates lead to the very book of the REST answer."""
+    rest = {
+        line["url"].split("currency_pair=")[1].split("&")[0]: json.loads(line["data"])
+        for line in spot
+        if line["kind"] == "http" and "/spot/order_book?" in line["url"]
+    }
+    books: dict[str, dict[str, dict[str, str]]] = {}
+    compared = set()
+    for _, said in replay(gate_spot.SOURCE, spot_chains(spot), spot):
+        for event in said:
+            if not isinstance(event, DepthUpdate):
+                continue
+            if event.is_snapshot:
+                books[event.market] = {"bids": {}, "asks": {}}
+            sides = books.get(event.market, {})
+            for name, side in sides.items():
+                for price, amount in json.loads(bytes(getattr(event, name))):
+                    side[price] = amount
+                    if float(amount) == 0:
+                        del side[price]
+            if sides and event.last_update_id == rest[event.market]["id"]:
+                compared.add(event.market)
+                for name, side in sides.items():
+                    assert side == dict(rest[event.market][name])
+
+    assert books.keys() == compared == WINDOWS.keys()
+
+
+def test_no_change_of_futures_looks_like_a_whole_window(recordings: Path) -> None:
+    """Of spot too few changes are recorded to trust the rule to them alone."""
+    seen: Counter[bool] = Counter()
+    for line in lines(recordings / "gate-futures-2023-05-24.jsonl"):
+        frame = json.loads(line["data"]) if line["kind"] == "recv" else {}
+        if frame.get("channel") != "futures.order_book_update":
+            continue
+        row = frame["result"]
+        if frame["event"] == "update" and row["U"] == row["u"]:
+            sides = [
+                msgspec.Raw(json.dumps([[x["p"], str(x["s"])] for x in row[key]]))
+                for key in "ba"
+            ]
+            seen[is_whole_window(*sides)] += 1
+
+    assert seen == {False: 157}
 
 
 def test_spot_requests_are_those_of_the_recording(spot: list[Line]) -> None:

@@ -50,6 +50,13 @@ Milliseconds: TypeAlias = Annotated[
     int, msgspec.Meta(ge=0, le=(2**63 - 1) // MILLISECOND_NS)
 ]
 Seconds: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=(2**63 - 1) // SECOND_NS)]
+Moment: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=(2**63 - 1) // 1_000)]
+"""Milliseconds that may be microseconds; `moment_ns` tells which."""
+
+_MOST_MILLISECONDS: Final = (2**63 - 1) // MILLISECOND_NS
+
+NULL: Final = msgspec.Raw(b"null")
+EMPTY: Final = msgspec.Raw(b"[]")
 
 DECODE_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """All that msgspec raises on bytes from a stranger."""
@@ -59,7 +66,7 @@ class Fault(msgspec.Struct, gc=False):
     """An error object of an answer, the same in all of Gate's protocols."""
 
     code: int | None = None
-    message: str = ""
+    message: str | None = None
 
     def words(self) -> str:
         """Return the venue's words, or its code where it has none."""
@@ -97,6 +104,20 @@ def check_utf8(payload: bytes) -> None:
         payload.decode()
     except UnicodeDecodeError as error:
         raise WireError(f"not UTF-8: {error.reason} at byte {error.start}") from error
+
+
+def moment_ns(moment: int) -> int | None:
+    """Return a time of the venue as nanoseconds; None for 0, which is none.
+
+    Book times are in milliseconds, but have been seen in microseconds. A
+    number that is no time in milliseconds (they end in the year 2262) is one
+    in microseconds (of any day since April 1970).
+
+    Args:
+        moment: What was sent, checked as `Moment`.
+    """
+    is_fine = moment > _MOST_MILLISECONDS
+    return moment * (1_000 if is_fine else MILLISECOND_NS) or None
 
 
 def levels_of(raw: msgspec.Raw) -> bytes:

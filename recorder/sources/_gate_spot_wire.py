@@ -8,16 +8,20 @@ from recorder.errors import WireError
 from recorder.model import Chain, DepthUpdate, RawLevels
 from recorder.sources._gate import (
     DECODE_ERRORS,
-    MILLISECOND_NS,
     Id,
     Known,
-    Milliseconds,
+    Moment,
     check_utf8,
     decoded,
     keys,
     levels_of,
+    moment_ns,
 )
 from recorder.sources._gate_v4 import Push
+
+
+ABSENT: Final = msgspec.Raw(b"[]")
+"""A side that is not there: it is known by being this very object."""
 
 
 class Trade(msgspec.Struct, gc=False):
@@ -36,9 +40,9 @@ class Trade(msgspec.Struct, gc=False):
         """Return first and last number of ``range``, which is ``"a-b"``.
 
         Raises:
-            WireError: If it is not of that form.
+            WireError: If it is neither of that form nor empty.
         """
-        if self.range is None:
+        if not self.range:
             return None, None
         first, _, last = self.range.partition("-")
         if not (
@@ -63,19 +67,19 @@ class Depth(
         "is_full": "full",
     },
 ):
-    """An order book update; ``t`` is in milliseconds.
+    """An order book update.
 
-    The sides stay raw: whether they hold levels is judged by the store, which
-    reads them in bulk.
+    A side without a change may be left out, or null. The sides stay raw:
+    whether they hold levels is judged by the store, which reads them in bulk.
     """
 
-    t: Milliseconds
+    t: Moment
     market: str
     last_update_id: Id
-    bids: msgspec.Raw
-    asks: msgspec.Raw
+    bids: msgspec.Raw = ABSENT
+    asks: msgspec.Raw = ABSENT
     first_update_id: Id | None = None
-    is_full: bool = False
+    is_full: bool | None = None
 
 
 class DepthPush(msgspec.Struct, gc=False):
@@ -140,22 +144,22 @@ class Bbo(
         "ask_amount": "A",
     },
 ):
-    """Best bid and offer; ``t`` is in milliseconds."""
+    """Best bid and offer; an empty side is an empty text, or null."""
 
-    t: Milliseconds
+    t: Moment
     update_id: Id
     market: str
-    bid_price: str
-    bid_amount: str
-    ask_price: str
-    ask_amount: str
+    bid_price: str | None = None
+    bid_amount: str | None = None
+    ask_price: str | None = None
+    ask_amount: str | None = None
 
 
 class _Snapshot(msgspec.Struct, gc=False):
     id: Id
     asks: msgspec.Raw
     bids: msgspec.Raw
-    current: Milliseconds | None = None
+    current: Moment | None = None
 
 
 DEPTH_PUSH: Final = msgspec.json.Decoder(DepthPush)
@@ -232,7 +236,7 @@ def snapshot_of(chain: Chain, body: bytes, depth_limit: int) -> DepthUpdate[RawL
     return DepthUpdate(
         market=chain.market,
         stream=chain.stream,
-        ts_event=book.current * MILLISECOND_NS if book.current else None,
+        ts_event=moment_ns(book.current or 0),
         is_snapshot=True,
         first_update_id=None,
         last_update_id=book.id,

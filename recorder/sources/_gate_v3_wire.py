@@ -4,11 +4,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from recorder.sources._gate import Fault, Id, Known, Seconds, keys
-
-
-NULL: Final = msgspec.Raw(b"null")
-EMPTY: Final = msgspec.Raw(b"[]")
+from recorder.sources._gate import EMPTY, NULL, Fault, Id, Known, Seconds, keys
 
 
 class Frame(msgspec.Struct, gc=False):
@@ -22,10 +18,11 @@ class Frame(msgspec.Struct, gc=False):
 
 
 class Depth(msgspec.Struct, gc=False):
-    """Levels of a book; a side without a change is left out.
+    """Levels of a book; a side without a change is left out, or null.
 
     The ``id`` of a clean frame is in no document and continues nothing, so
-    it is not read. ``current`` is in seconds and only sent by late servers.
+    it is not read. ``current`` is in seconds and only sent by late servers;
+    null and 0 are no time.
     The sides stay raw: whether they hold levels is judged by the store.
     """
 

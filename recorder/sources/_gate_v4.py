@@ -16,6 +16,7 @@ from recorder.model import Chain, StatusEvent
 from recorder.source import Heartbeat, Request, Unrecognized
 from recorder.sources._gate import (
     DECODE_ERRORS,
+    NULL,
     SECOND_NS,
     Known,
     Said,
@@ -197,6 +198,10 @@ class Conversation(ABC):
         if frame.error is not None:
             return [Unrecognized(error=f"{frame.channel}: {frame.error.words()}")]
         if frame.event == "update":
+            if frame.result == NULL:
+                return [
+                    Unrecognized(error=f"{frame.channel}: an update without result")
+                ]
             if frame.channel == f"{self.prefix}.system":
                 return self._notice(frame, payload)
             route = self._routes.get(frame.channel)

@@ -19,6 +19,7 @@ from recorder.model import Chain
 from recorder.source import Refused, Reply, Request, Send, Subscribed, Unrecognized
 from recorder.sources._gate import (
     MILLISECOND_NS,
+    NULL,
     SECOND_NS,
     TRIES,
     Fault,
@@ -32,7 +33,6 @@ from recorder.sources._gate import (
 
 
 _SERVER_ERROR: Final = 3
-_NULL: Final = msgspec.Raw(b"null")
 
 
 class Stamped(msgspec.Struct, gc=False, kw_only=True):
@@ -61,9 +61,9 @@ class Envelope(Stamped, gc=False, kw_only=True):
     id: int | str | None = None
     channel: str = ""
     event: str = ""
-    payload: msgspec.Raw = _NULL
+    payload: msgspec.Raw = NULL
     error: Fault | None = None
-    result: msgspec.Raw = _NULL
+    result: msgspec.Raw = NULL
 
 
 _ANY: Final = msgspec.json.Decoder()
@@ -210,5 +210,5 @@ def items_of(raw: msgspec.Raw, depth: int = 2) -> Iterator[msgspec.Raw]:
     if text.startswith(b"[") and depth:
         for item in decoded(_ITEMS, text):
             yield from items_of(item, depth - 1)
-    elif text != b"null":
+    elif raw != NULL:
         yield raw

@@ -52,13 +52,16 @@ from recorder.source import (
 from recorder.sources import _gate_spot_wire as wire
 from recorder.sources._gate import (
     DECODE_ERRORS,
+    EMPTY,
     INTERVAL_SECONDS,
     MILLISECOND_NS,
+    NULL,
     REST_URL,
     SECOND_NS,
     SPOT_MARKETS,
     Known,
     Said,
+    moment_ns,
 )
 from recorder.sources._gate_v4 import Conversation, Route
 from recorder.sources._gate_v4_asking import Stamped
@@ -182,24 +185,28 @@ class Dialogue(Conversation):
         if market is None:
             return [_unasked("depth", row.market)]
         first, last = row.first_update_id, row.last_update_id
-        is_whole = row.is_full
+        is_whole = row.is_full or False
+        bids = EMPTY if row.bids == NULL else row.bids
+        asks = EMPTY if row.asks == NULL else row.asks
+        if is_whole and (bids is wire.ABSENT or asks is wire.ABSENT):
+            raise WireError("a whole book without one of its sides")
         if first is None:
             if not is_whole:
                 raise WireError("an update without its first id, U")
         elif first > last:
             raise WireError(f"update ids run backwards: {first} to {last}")
         elif first == last and not is_whole:
-            is_whole = wire.is_whole_window(row.bids, row.asks)
+            is_whole = wire.is_whole_window(bids, asks)
         return [
             DepthUpdate(
                 market=market,
                 stream=self._depth_stream,
-                ts_event=row.t * MILLISECOND_NS,
+                ts_event=moment_ns(row.t),
                 is_snapshot=is_whole,
                 first_update_id=first,
                 last_update_id=last,
-                bids=row.bids,
-                asks=row.asks,
+                bids=bids,
+                asks=asks,
                 depth_limit=self._depth_limit,
             )
         ]
@@ -238,8 +245,8 @@ class Dialogue(Conversation):
                 high=row.high,
                 low=row.low,
                 close=row.close,
-                volume=row.volume,
-                turnover=row.turnover,
+                volume=row.volume or None,
+                turnover=row.turnover or None,
                 is_closed=row.is_closed,
             )
         ]
@@ -268,11 +275,11 @@ class Dialogue(Conversation):
         market = self._markets["bbo"].get(row.market)
         if market is None:
             return [_unasked("bbo", row.market)]
-        # An empty side is an empty string; 0 stands for "none" in t and u.
+        # 0 stands for "none" in t and u.
         return [
             Bbo(
                 market=market,
-                ts_event=row.t * MILLISECOND_NS or None,
+                ts_event=moment_ns(row.t),
                 update_id=row.update_id or None,
                 bid_price=row.bid_price or None,
                 bid_amount=row.bid_amount or None,

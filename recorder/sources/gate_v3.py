@@ -53,7 +53,9 @@ from recorder.source import (
 from recorder.sources import _gate_v3_wire as wire
 from recorder.sources._gate import (
     DECODE_ERRORS,
+    EMPTY,
     INTERVAL_SECONDS,
+    NULL,
     REST_URL,
     SECOND_NS,
     SPOT_MARKETS,
@@ -204,17 +206,20 @@ class Dialogue:
         if market is None:
             return [_unasked("depth", push.market)]
         depth = push.depth
-        current = depth.current
         return [
             DepthUpdate(
                 market=market,
                 stream=self._depth_stream,
-                ts_event=None if current is wire.NULL else _seconds_ns(current),
+                ts_event=(
+                    None
+                    if depth.current == NULL
+                    else _seconds_ns(depth.current) or None
+                ),
                 is_snapshot=push.is_clean,
                 first_update_id=None,
                 last_update_id=None,
-                bids=depth.bids,
-                asks=depth.asks,
+                bids=EMPTY if depth.bids == NULL else depth.bids,
+                asks=EMPTY if depth.asks == NULL else depth.asks,
                 depth_limit=self._depth_limit,
             )
         ]

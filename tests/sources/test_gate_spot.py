@@ -150,6 +150,26 @@ def test_levels_that_one_change_cannot_explain_are_the_whole_window(
     assert many.is_snapshot is False
 
 
+@pytest.mark.parametrize(
+    ("moment", "ts_event"),
+    [
+        (0, None),
+        (1, 1_000_000),
+        (9_223_372_036_854, 9_223_372_036_854_000_000),  # in the year 2262
+        (9_223_372_036_855, 9_223_372_036_855_000),  # in April 1970
+        (9_223_372_036_854_775, 9_223_372_036_854_775_000),
+    ],
+)
+def test_a_book_time_too_large_for_milliseconds_is_in_microseconds(
+    moment: int, ts_event: int | None
+) -> None:
+    row = {"t": moment, "s": "BTC_USDT", "U": 1, "u": 1, "b": [], "a": []}
+
+    (update,) = Dialogue(CHAINS, {}).receive(depth_push(row), NOW_NS)
+
+    assert update.ts_event == ts_event
+
+
 def depth_push(row: dict[str, Any]) -> bytes:
     return push("spot.order_book_update", json.dumps(row))
 
@@ -183,9 +203,10 @@ def push(channel: str, result: str) -> bytes:
         ("spot.order_book_update", DEPTH, '"u":9,', ""),
         ("spot.order_book_update", DEPTH, '"u":9', '"u":9223372036854775808'),
         ("spot.order_book_update", DEPTH, '"u":9', '"u":' + "9" * 5000),
-        ("spot.order_book_update", DEPTH, '"t":1', '"t":9223372036855'),
+        ("spot.order_book_update", DEPTH, '"t":1', '"t":9223372036854776'),
         ("spot.order_book_update", DEPTH, '"t":1', '"t":1e999'),
-        ("spot.order_book_update", DEPTH, '"b":[],', ""),
+        ("spot.order_book_update", DEPTH, '"b":[],', '"full":true,'),
+        ("spot.order_book_update", DEPTH, '"a":[]', '"full":true'),
         ("spot.order_book_update", DEPTH, '"s":"BTC_USDT"', '"s":7'),
         ("spot.order_book_update", DEPTH, '"a":[]', '"a":[],"full":1'),
         ("spot.order_book_update", DEPTH, '"a":[]', '"a":[' + "[" * 5000),
@@ -207,7 +228,7 @@ def push(channel: str, result: str) -> bytes:
         ("spot.candlesticks", KLINE, '"60"', "60"),
         ("spot.candlesticks", KLINE, '"o":"1",', ""),
         ("spot.book_ticker", BBO, '"u":1,', ""),
-        ("spot.book_ticker", BBO, '"b":"1"', '"b":null'),
+        ("spot.book_ticker", BBO, '"b":"1"', '"b":1'),
         ("spot.tickers", TICKER, '"last":"1"', '"last":1'),
         ("spot.system", '{"type":"upgrade"}', '"upgrade"', "7"),
     ],

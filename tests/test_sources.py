@@ -1,5 +1,6 @@
 """What every feed owes, whichever venue it is of."""
 
+import ast
 import json  # noqa: TID251 - tests judge the decoders, so they use another
 import subprocess
 import sys
@@ -67,6 +68,57 @@ def test_loading_a_feed_imports_no_other(name: str) -> None:
 
     public = {m for m in done.stdout.split() if not m.split(".")[2].startswith("_")}
     assert public == {f"recorder.sources.{name}"}
+
+
+def imports_of(path: Path) -> set[str]:
+    """Names of modules of the folder that a module imports, wherever in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            found.add(f"{node.module}")
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    prefix = f"{sources.__name__}."
+    inside = {name.removeprefix(prefix).partition(".")[0] for name in found}
+    return {name for name in inside if (path.parent / f"{name}.py").is_file()}
+
+
+def reached_from(name: str, folder: Path) -> set[str]:
+    """Names of modules of the folder that a module needs, by whatever way."""
+    reached: set[str] = set()
+    ahead = {name}
+    while ahead:
+        module = ahead.pop()
+        new = imports_of(folder / f"{module}.py") - reached
+        reached |= new
+        ahead |= new
+    return reached
+
+
+@pytest.mark.parametrize("name", sources.names())
+def test_no_feed_sees_another(name: str) -> None:
+    reached = reached_from(name, Path(sources.__file__).parent)
+
+    assert reached & set(sources.names()) <= {name}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import recorder.sources.one",
+        "from recorder.sources import one",
+        "from recorder.sources.one import SOURCE",
+        "def late():\n    from recorder.sources import one as other",
+    ],
+)
+def test_a_feed_that_sees_another_would_be_found(tmp_path: Path, line: str) -> None:
+    (tmp_path / "one.py").write_text("import json, recorder.model")
+    (tmp_path / "_shared.py").write_text(line)
+    (tmp_path / "two.py").write_text("from recorder.sources._shared import late")
+
+    assert reached_from("one", tmp_path) == set()
+    assert reached_from("two", tmp_path) == {"_shared", "one"}
 
 
 # The feed as data --------------------------------------------------------

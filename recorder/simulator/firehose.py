@@ -12,21 +12,27 @@ import asyncio
 import random
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from types import TracebackType
 
 import msgspec
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
-from recorder.clock import wall_ns
+from recorder.clock import monotonic_ns, wall_ns
 from recorder.errors import ConfigError
 from recorder.simulator.markets import generated_names
 from recorder.simulator.numbers import MS_NS, SECOND_NS, decimal_text, fixed_text
-from recorder.simulator.serving import HOST, listen, settled
+from recorder.simulator.serving import (
+    REST_ROOT,
+    LocalServer,
+    converse,
+    serve_forever,
+    sleep_until,
+)
 from recorder.simulator.wire_v4 import plain_answer
 
 
 LEVELS = 100
 """Price steps a side that a market uses: all of them fit its window."""
+WS_PATH = "/ws/v4/"
 _WRITE_FRAMES = 256
 _BUFFER_BYTES = 4 * 2**20
 _POLL_SECONDS = 0.001
@@ -133,7 +139,7 @@ class _Ladder:
         }
 
 
-class Firehose:
+class Firehose(LocalServer):
     """Serves rendered v4 frames on one local port; a context manager.
 
     Attributes:
@@ -147,57 +153,29 @@ class Firehose:
 
     def __init__(self, settings: FirehoseSettings | None = None) -> None:
         """Render everything; 100,000 frames take two seconds or so."""
+        super().__init__()
         self.settings = settings or FirehoseSettings()
         self.markets = generated_names(self.settings.markets)
         self.finished = asyncio.Event()
         self.books: dict[str, bytes] = {}
         self.frames: list[bytes] = []
         self._chunks: list[bytes] = []
-        self._port = 0
-        self._stack = AsyncExitStack()
         self._transports: dict[asyncio.Transport, None] = {}
         self._render()
         self.bytes_total = sum(map(len, self._chunks))
 
     @property
-    def port(self) -> int:
-        """The TCP port that it serves."""
-        return self._port
-
-    @property
     def ws_url_spot(self) -> str:
         """Address of the v4 spot WebSocket."""
-        return f"ws://{HOST}:{self._port}/ws/v4/"
+        return self.ws_url_of(WS_PATH)
 
-    @property
-    def rest_url(self) -> str:
-        """Address of the REST calls, without a final slash."""
-        return f"http://{HOST}:{self._port}/api/v4"
-
-    async def __aenter__(self) -> "Firehose":
-        """Start to serve.
-
-        Raises:
-            ConfigError: If the port is taken.
-        """
+    async def _open(self, stack: AsyncExitStack) -> None:
         app = web.Application()
-        app.router.add_get("/ws/v4/", self._pour)
-        app.router.add_get("/api/v4/spot/order_book", self._order_book)
-        app.router.add_get("/api/v4/spot/currency_pairs", self._market_list)
-        async with AsyncExitStack() as stack:
-            self._port = await listen(app, self.settings.port, stack)
-            stack.callback(self._drop_all)
-            self._stack = stack.pop_all()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Drop all connections and stop."""
-        await self._stack.aclose()
+        app.router.add_get(WS_PATH, self._pour)
+        app.router.add_get(f"{REST_ROOT}/spot/order_book", self._order_book)
+        app.router.add_get(f"{REST_ROOT}/spot/currency_pairs", self._market_list)
+        await self._listen(app, self.settings.port, stack)
+        stack.callback(self._drop_all)
 
     def _drop_all(self) -> None:
         for transport in self._transports:
@@ -268,33 +246,24 @@ class Firehose:
         if transport is None:  # pragma: no cover - the client is gone already
             return socket
         self._transports[transport] = None
-        asked = asyncio.Event()
         try:
-            async with asyncio.TaskGroup() as tasks:
-                pouring = tasks.create_task(self._send_chunks(transport, asked))
-                async for message in socket:
-                    if message.type is not WSMsgType.TEXT:
-                        continue
-                    answer, is_subscription = plain_answer(message.data, wall_ns())
-                    if answer is not None:
-                        await socket.send_frame(answer, WSMsgType.TEXT)
-                    if is_subscription:
-                        asked.set()
-                pouring.cancel()
+            await converse(
+                socket,
+                lambda text: plain_answer(text, wall_ns()),
+                lambda: self._send_chunks(transport),
+                self.settings.settle_seconds,
+            )
         finally:
             del self._transports[transport]
         return socket
 
-    async def _send_chunks(
-        self, transport: asyncio.Transport, asked: asyncio.Event
-    ) -> None:
-        await settled(asked, self.settings.settle_seconds)
+    async def _send_chunks(self, transport: asyncio.Transport) -> None:
         pace = self.settings.frames_per_second
-        start_ns = wall_ns()
+        start_ns = monotonic_ns()
         for number, chunk in enumerate(self._chunks):
             if pace is not None:
-                due_ns = start_ns + int(number * _WRITE_FRAMES / pace * SECOND_NS)
-                await asyncio.sleep(max(0.0, (due_ns - wall_ns()) / SECOND_NS))
+                due_ns = int(number * _WRITE_FRAMES / pace * SECOND_NS)
+                await sleep_until(start_ns + due_ns)
             await _drained(transport, _BUFFER_BYTES)
             if transport.is_closing():
                 return
@@ -337,7 +306,4 @@ async def serve_firehose(
     Raises:
         ConfigError: If the port is taken.
     """
-    async with Firehose(settings) as firehose:
-        if on_ready is not None:
-            on_ready(firehose)
-        await asyncio.Event().wait()
+    await serve_forever(Firehose(settings), on_ready)

@@ -11,7 +11,6 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
-from types import TracebackType
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
@@ -21,7 +20,12 @@ from recorder.clock import monotonic_ns, wall_ns
 from recorder.errors import ConfigError
 from recorder.simulator import wire_v3
 from recorder.simulator.numbers import SECOND_NS
-from recorder.simulator.serving import HOST, listen, settled
+from recorder.simulator.serving import (
+    LocalServer,
+    converse,
+    serve_forever,
+    sleep_until,
+)
 from recorder.simulator.wire_v4 import plain_answer
 
 
@@ -113,7 +117,7 @@ def load_recording(file: Path) -> Recording:
     )
 
 
-class Player:
+class Player(LocalServer):
     """Serves a recording on one local port; a context manager.
 
     Attributes:
@@ -128,52 +132,24 @@ class Player:
         Raises:
             ConfigError: If the file cannot be read or is not a recording.
         """
+        super().__init__()
         self.recording = load_recording(file)
         self.frames_sent = 0
         self.finished = asyncio.Event()
         self._settings = settings or PlaySettings()
-        self._port = 0
-        self._stack = AsyncExitStack()
         self._sockets: dict[web.WebSocketResponse, None] = {}
         self._bodies_left = {k: list(v) for k, v in self.recording.bodies.items()}
 
     @property
-    def port(self) -> int:
-        """The TCP port that it serves."""
-        return self._port
-
-    @property
     def ws_url(self) -> str:
         """Address of the WebSocket, with the path of the recording."""
-        return f"ws://{HOST}:{self._port}{self.recording.path}"
+        return self.ws_url_of(self.recording.path)
 
-    @property
-    def rest_url(self) -> str:
-        """Address of the REST calls, without a final slash."""
-        return f"http://{HOST}:{self._port}/api/v4"
-
-    async def __aenter__(self) -> "Player":
-        """Start to serve.
-
-        Raises:
-            ConfigError: If the port is taken.
-        """
+    async def _open(self, stack: AsyncExitStack) -> None:
         app = web.Application()
         app.router.add_get("/{path:.*}", self._serve)
-        async with AsyncExitStack() as stack:
-            self._port = await listen(app, self._settings.port, stack)
-            stack.push_async_callback(self._close_all)
-            self._stack = stack.pop_all()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close all connections and stop."""
-        await self._stack.aclose()
+        await self._listen(app, self._settings.port, stack)
+        stack.push_async_callback(self._close_all)
 
     async def _close_all(self) -> None:
         for socket in list(self._sockets):
@@ -196,34 +172,24 @@ class Player:
         socket = web.WebSocketResponse(compress=False, timeout=1.0)
         await socket.prepare(request)
         self._sockets[socket] = None
-        asked = asyncio.Event()
         is_v3 = self.recording.path == V3_PATH
         try:
-            async with asyncio.TaskGroup() as tasks:
-                playing = tasks.create_task(self._send_frames(socket, asked))
-                async for message in socket:
-                    if message.type is not WSMsgType.TEXT:
-                        continue
-                    answer, is_subscription = _answer(message.data, is_v3=is_v3)
-                    if answer is not None:
-                        await socket.send_frame(answer, WSMsgType.TEXT)
-                    if is_subscription:
-                        asked.set()
-                playing.cancel()
+            await converse(
+                socket,
+                lambda text: _answer(text, is_v3=is_v3),
+                lambda: self._send_frames(socket),
+                self._settings.settle_seconds,
+            )
         finally:
             del self._sockets[socket]
         return socket
 
-    async def _send_frames(
-        self, socket: web.WebSocketResponse, asked: asyncio.Event
-    ) -> None:
+    async def _send_frames(self, socket: web.WebSocketResponse) -> None:
         settings = self._settings
-        await settled(asked, settings.settle_seconds)
         start_ns = monotonic_ns()
         for offset, payload in self.recording.frames:
             if settings.speed is not None:
-                due_ns = start_ns + int(offset / settings.speed * SECOND_NS)
-                await asyncio.sleep(max(0.0, (due_ns - monotonic_ns()) / SECOND_NS))
+                await sleep_until(start_ns + int(offset / settings.speed * SECOND_NS))
             try:
                 await socket.send_frame(payload, WSMsgType.TEXT)
             except ConnectionError:
@@ -250,10 +216,7 @@ async def play_forever(
     Raises:
         ConfigError: If the file is not a recording or the port is taken.
     """
-    async with Player(file, settings) as player:
-        if on_ready is not None:
-            on_ready(player)
-        await asyncio.Event().wait()
+    await serve_forever(Player(file, settings), on_ready)
 
 
 def _body_key(path: str, query: Mapping[str, str]) -> tuple[str, str | None]:

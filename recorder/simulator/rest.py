@@ -10,11 +10,11 @@ from recorder.simulator.candles import INTERVALS
 from recorder.simulator.connection import Context
 from recorder.simulator.engine import Engine, Market, Trade
 from recorder.simulator.numbers import MS_NS, SECOND_NS, fixed_text
+from recorder.simulator.serving import REST_ROOT
 from recorder.simulator.settings import Settings
 from recorder.simulator.snapshots import Snapshots
 
 
-ROOT = "/api/v4"
 MAX_LIMIT = 1_000
 
 Query = Mapping[str, str]
@@ -62,7 +62,7 @@ class RestApi:
             "candlesticks": self._klines,
         }
         return [
-            web.get(f"{ROOT}/spot/{name}", self._served(call))
+            web.get(f"{REST_ROOT}/spot/{name}", self._served(call))
             for name, call in calls.items()
         ]
 

@@ -12,7 +12,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from types import TracebackType
 
 import msgspec
 from aiohttp import WSMsgType, web
@@ -23,8 +22,8 @@ from recorder.simulator.engine import Engine
 from recorder.simulator.faults import Fault, FaultPlan
 from recorder.simulator.markets import market_spec
 from recorder.simulator.numbers import SECOND_NS
-from recorder.simulator.rest import ROOT, RestApi
-from recorder.simulator.serving import HOST, listen
+from recorder.simulator.rest import RestApi
+from recorder.simulator.serving import LocalServer, serve_forever
 from recorder.simulator.settings import Settings
 from recorder.simulator.snapshots import Snapshots
 from recorder.simulator.spot_v4 import SpotV4
@@ -37,7 +36,7 @@ PATHS = {"v4": ("/ws/v4/", "/ws/v4"), "v3": ("/v3/", "/v3")}
 _FLUSH_NS = SECOND_NS
 
 
-class Exchange:
+class Exchange(LocalServer):
     """A local exchange; a context manager that serves while it is open.
 
     Attributes:
@@ -53,69 +52,46 @@ class Exchange:
     def __init__(
         self, settings: Settings | None = None, *, clock: Clock | None = None
     ) -> None:
+        super().__init__()
         self.settings = settings or Settings()
         self.counters: Counter[str] = Counter()
         self.truth = Truth(keep=False)
         self._clock = clock or SystemClock()
-        self._port = 0
         self._is_paused = False
-        self._stack = AsyncExitStack()
         self._files: TruthFiles | None = None
         self._connections: dict[str, dict[Connection, None]] = {"v4": {}, "v3": {}}
 
     @property
-    def port(self) -> int:
-        """The TCP port that it serves."""
-        return self._port
-
-    @property
     def ws_url_spot(self) -> str:
         """Address of the v4 spot WebSocket."""
-        return f"ws://{HOST}:{self._port}/ws/v4/"
+        return self.ws_url_of(PATHS["v4"][0])
 
     @property
     def ws_url_v3(self) -> str:
         """Address of the v3 WebSocket."""
-        return f"ws://{HOST}:{self._port}/v3/"
+        return self.ws_url_of(PATHS["v3"][0])
 
     @property
     def ws_urls(self) -> dict[str, str]:
         """Addresses of its WebSockets, by the name of the feed that reads them."""
         return {"gate_spot": self.ws_url_spot, "gate_v3": self.ws_url_v3}
 
-    @property
-    def rest_url(self) -> str:
-        """Address of the REST calls, without a final slash."""
-        return f"http://{HOST}:{self._port}{ROOT}"
-
-    async def __aenter__(self) -> "Exchange":
+    async def _open(self, stack: AsyncExitStack) -> None:
         """Make the markets and start to serve.
 
         Raises:
             ConfigError: If the port is taken or the truth cannot be written.
         """
         settings = self.settings
-        async with AsyncExitStack() as stack:
-            if settings.truth_dir is not None:
-                self._files = TruthFiles(settings.truth_dir)
-                stack.callback(self._files.close)
-            self._build()
-            await self._listen(stack)
-            tasks = await stack.enter_async_context(asyncio.TaskGroup())
-            stepping = tasks.create_task(self._run())
-            stack.callback(stepping.cancel)
-            stack.callback(self.drop_connections)
-            self._stack = stack.pop_all()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Drop all connections and stop."""
-        await self._stack.aclose()
+        if settings.truth_dir is not None:
+            self._files = TruthFiles(settings.truth_dir)
+            stack.callback(self._files.close)
+        self._build()
+        await self._listen(self._app(), settings.port, stack)
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        stepping = tasks.create_task(self._run())
+        stack.callback(stepping.cancel)
+        stack.callback(self.drop_connections)
 
     def order(self, fault: Fault) -> None:
         """Order a fault while the exchange runs; its ``at`` counts from the start."""
@@ -161,7 +137,7 @@ class Exchange:
         self._snapshots = Snapshots(self.engine, settings, self._context)
         self._snapshots.on_taken = self._spot.snapshot_given
 
-    async def _listen(self, stack: AsyncExitStack) -> None:
+    def _app(self) -> web.Application:
         app = web.Application()
         rest = RestApi(self.engine, self.settings, self._context, self._snapshots)
         app.add_routes(rest.routes())
@@ -169,7 +145,7 @@ class Exchange:
             app.router.add_get(path, self._serve_v4)
         for path in PATHS["v3"]:
             app.router.add_get(path, self._serve_v3)
-        self._port = await listen(app, self.settings.port, stack)
+        return app
 
     async def _run(self) -> None:
         """Advance the markets and send what is due, for ever."""
@@ -261,7 +237,4 @@ async def run_forever(
         ConfigError: If the port is taken or the truth cannot be written.
     """
     lean = msgspec.structs.replace(settings, keep_truth=False)
-    async with Exchange(lean) as exchange:
-        if on_ready is not None:
-            on_ready(exchange)
-        await asyncio.Event().wait()
+    await serve_forever(Exchange(lean), on_ready)

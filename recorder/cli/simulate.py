@@ -108,7 +108,7 @@ def simulate(
         settings = Settings(
             port=port,
             seed=seed,
-            markets=named or Settings().markets,
+            markets=named if markets else Settings().markets,
             rate=rate,
             faults=tuple(faults.parse(text) for text in fault_texts),
             truth_dir=truth,

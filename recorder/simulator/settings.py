@@ -101,8 +101,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 f"the wire era is one of {', '.join(WIRE_ERAS)}, not {self.wire_era!r}"
             )
         names = self.all_markets()
-        if not names or len(set(names)) != len(names):
-            raise ConfigError("the simulator needs at least one market, each once")
+        if not names:
+            raise ConfigError(
+                "the simulator needs at least one market: name some, as in BTC_USDT"
+            )
+        if len(set(names)) != len(names):
+            raise ConfigError("the simulator was given a market twice: name each once")
         for name in names:
             market_spec(name)
         strangers = set(self.quiet_markets) - set(names)

@@ -105,6 +105,8 @@ def test_markets_are_listed_by_the_venue_in_its_spelling(start, run):
     [
         (("--fault", "nothing"), "there is no fault 'nothing'"),
         (("--fault", "drop:x=1"), "takes"),
+        (("--markets", ""), "needs at least one market: name some"),
+        (("--markets", ", ,", "--markets", ""), "a market is called BASE_QUOTE"),
         (("--speed", "0"), "'0' is no speed"),
         (("--speed", "fast"), "'fast' is no speed"),
         (("--play", "/nowhere/x.jsonl"), "cannot read /nowhere/x.jsonl"),

@@ -4,14 +4,21 @@ Knows nothing of channels or envelopes; those are in `_gate_v4` and in the
 feeds themselves.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 
 from recorder.errors import WireError
-from recorder.model import WireEvent
-from recorder.source import HttpRequest, MarketInfo, MarketList, Reply
+from recorder.model import Chain, WireEvent
+from recorder.source import (
+    HttpRequest,
+    MarketInfo,
+    MarketList,
+    Reply,
+    Unrecognized,
+    table_of,
+)
 
 
 T = TypeVar("T")
@@ -120,6 +127,11 @@ def moment_ns(moment: int) -> int | None:
     return moment * (1_000 if is_fine else MILLISECOND_NS) or None
 
 
+def side_of(raw: msgspec.Raw) -> msgspec.Raw:
+    """Return one side of an update; null is a side without changes."""
+    return EMPTY if raw == NULL else raw
+
+
 def levels_of(raw: msgspec.Raw) -> bytes:
     """Return raw levels as bytes that do not hold on to their frame.
 
@@ -214,6 +226,42 @@ def _unknown(value: Any, known: Known, path: str) -> Iterator[str]:
             yield from _unknown(
                 item, known[0] if isinstance(known, list) else known, path
             )
+
+
+def markets_by_table(
+    chains: Iterable[Chain], tables: Iterable[str]
+) -> dict[str, dict[str, str]]:
+    """Return the markets of each table, to look them up by what a push names.
+
+    A market leads to itself as it was asked for: rows carry that one object.
+
+    Args:
+        chains: What a connection carries.
+        tables: All tables there are; those without a chain are empty.
+    """
+    markets: dict[str, dict[str, str]] = {table: {} for table in tables}
+    for market, stream in chains:
+        markets[table_of(stream)][market] = market
+    return markets
+
+
+def depth_stream_of(chains: Iterable[Chain]) -> str:
+    """Return the one depth stream of a connection; empty if it has none.
+
+    A push names its market but not its stream, so there can be only one.
+
+    Raises:
+        ValueError: If there are several.
+    """
+    streams = {chain.stream for chain in chains if table_of(chain.stream) == "depth"}
+    if len(streams) > 1:
+        raise ValueError("one connection cannot carry two depth streams")
+    return next(iter(streams), "")
+
+
+def unasked(table: str, name: str) -> Unrecognized:
+    """Return what is said of a push about something that was not asked for."""
+    return Unrecognized(error=f"{table} of {name!r} were not asked for")
 
 
 TRIES: Final = 5

@@ -45,23 +45,24 @@ from recorder.source import (
     SnapshotRule,
     Source,
     StreamKind,
-    Unrecognized,
     decimal_ns,
     table_of,
 )
 from recorder.sources import _gate_spot_wire as wire
 from recorder.sources._gate import (
     DECODE_ERRORS,
-    EMPTY,
     INTERVAL_SECONDS,
     MILLISECOND_NS,
-    NULL,
     REST_URL,
     SECOND_NS,
     SPOT_MARKETS,
     Known,
     Said,
+    depth_stream_of,
+    markets_by_table,
     moment_ns,
+    side_of,
+    unasked,
 )
 from recorder.sources._gate_v4 import Conversation, Route
 from recorder.sources._gate_v4_asking import Stamped
@@ -103,24 +104,17 @@ class Dialogue(Conversation):
     known: ClassVar[Mapping[str, Known]] = wire.KNOWN
 
     def __init__(self, chains: Sequence[Chain], _options: Mapping[str, str]) -> None:
-        # Pushes are looked up by what they name; so rows carry the market as
-        # it was asked for, one string object for all its rows.
-        self._markets: dict[str, dict[str, str]] = {table: {} for table in _CHANNELS}
-        self._klines: dict[str, tuple[str, str]] = {}
-        streams = dict.fromkeys(
-            c.stream for c in chains if table_of(c.stream) == "depth"
-        )
-        if len(streams) > 1:
-            raise ValueError("one connection cannot carry depth of two speeds")
-        self._depth_stream = next(iter(streams), "")
+        self._markets = markets_by_table(chains, _CHANNELS)
+        self._depth_markets = self._markets["depth"]
+        self._depth_stream = depth_stream_of(chains)
         rule = book_rule(self._depth_stream)
         self._depth_limit = rule.depth_limit if rule else None
+        # A push of a kline names interval and market in one text.
+        self._klines: dict[str, tuple[str, str]] = {}
         for market, stream in chains:
-            table, _, parameter = stream.partition(":")
-            self._markets[table][market] = market
+            table, _, interval = stream.partition(":")
             if table == "klines":
-                self._klines[f"{parameter}_{market}"] = (parameter, market)
-        self._depth_markets = self._markets["depth"]
+                self._klines[f"{interval}_{market}"] = (interval, market)
         super().__init__(chains)
 
     def routes(self) -> Sequence[Route[Any]]:
@@ -183,11 +177,10 @@ class Dialogue(Conversation):
     def _depth(self, row: wire.Depth, _stamp: Stamped | None = None) -> Said:
         market = self._depth_markets.get(row.market)
         if market is None:
-            return [_unasked("depth", row.market)]
+            return [unasked("depth", row.market)]
         first, last = row.first_update_id, row.last_update_id
         is_whole = row.is_full or False
-        bids = EMPTY if row.bids == NULL else row.bids
-        asks = EMPTY if row.asks == NULL else row.asks
+        bids, asks = side_of(row.bids), side_of(row.asks)
         if is_whole and (bids is wire.ABSENT or asks is wire.ABSENT):
             raise WireError("a whole book without one of its sides")
         if first is None:
@@ -214,7 +207,7 @@ class Dialogue(Conversation):
     def _trade(self, row: wire.Trade, _stamp: Stamped) -> Said:
         market = self._markets["trades"].get(row.currency_pair)
         if market is None:
-            return [_unasked("trades", row.currency_pair)]
+            return [unasked("trades", row.currency_pair)]
         first, last = row.range_ids()
         return [
             Trade(
@@ -233,7 +226,7 @@ class Dialogue(Conversation):
     def _kline(self, row: wire.Kline, stamp: Stamped) -> Said:
         asked = self._klines.get(row.name)
         if asked is None:
-            return [_unasked("klines", row.name)]
+            return [unasked("klines", row.name)]
         interval, market = asked
         return [
             Kline(
@@ -254,7 +247,7 @@ class Dialogue(Conversation):
     def _ticker(self, row: wire.Ticker, stamp: Stamped) -> Said:
         market = self._markets["tickers"].get(row.currency_pair)
         if market is None:
-            return [_unasked("tickers", row.currency_pair)]
+            return [unasked("tickers", row.currency_pair)]
         # An empty string stands for "none", as on an empty side of a book.
         return [
             Ticker(
@@ -274,7 +267,7 @@ class Dialogue(Conversation):
     def _bbo(self, row: wire.Bbo, _stamp: Stamped) -> Said:
         market = self._markets["bbo"].get(row.market)
         if market is None:
-            return [_unasked("bbo", row.market)]
+            return [unasked("bbo", row.market)]
         # 0 stands for "none" in t and u.
         return [
             Bbo(
@@ -287,10 +280,6 @@ class Dialogue(Conversation):
                 ask_amount=row.ask_amount or None,
             )
         ]
-
-
-def _unasked(table: str, name: str) -> Unrecognized:
-    return Unrecognized(error=f"{table} of {name!r} were not asked for")
 
 
 def plan(chains: Sequence[Chain]) -> list[tuple[Chain, ...]]:

@@ -53,7 +53,6 @@ from recorder.source import (
 from recorder.sources import _gate_v3_wire as wire
 from recorder.sources._gate import (
     DECODE_ERRORS,
-    EMPTY,
     INTERVAL_SECONDS,
     NULL,
     REST_URL,
@@ -63,6 +62,10 @@ from recorder.sources._gate import (
     channel_of,
     check_utf8,
     decoded,
+    depth_stream_of,
+    markets_by_table,
+    side_of,
+    unasked,
     unknown_paths,
 )
 from recorder.sources._gate_v3_asking import Requests, depth_parts
@@ -109,17 +112,14 @@ class Dialogue:
     """
 
     def __init__(self, chains: Sequence[Chain], _options: Mapping[str, str]) -> None:
-        depth = [chain for chain in chains if table_of(chain.stream) == "depth"]
         klines = {chain for chain in chains if table_of(chain.stream) == "klines"}
-        if len(klines) > 1 or len({chain.stream for chain in depth}) > 1:
-            raise ValueError("one connection cannot carry all of these chains")
-        self._depth_stream = depth[0].stream if depth else ""
-        self._depth_limit = depth_parts(depth[0])[0] if depth else None
+        if len(klines) > 1:
+            raise ValueError("one connection cannot carry two klines")
         self._kline = next(iter(klines), None)
-        # Rows carry the market as it was asked for, one object for all rows.
-        self._markets: dict[str, dict[str, str]] = {table: {} for table in _TABLES}
-        for market, stream in chains:
-            self._markets[table_of(stream)][market] = market
+        self._depth_stream = depth_stream_of(chains)
+        rule = book_rule(self._depth_stream)
+        self._depth_limit = rule.depth_limit if rule else None
+        self._markets = markets_by_table(chains, _TABLES)
         self._depth_markets = self._markets["depth"]
         self._awaiting_history = set(self._markets["trades"])
         self._repushed: set[str] = set()
@@ -204,7 +204,7 @@ class Dialogue:
     def _on_depth(self, push: wire.DepthParams) -> Said:
         market = self._depth_markets.get(push.market)
         if market is None:
-            return [_unasked("depth", push.market)]
+            return [unasked("depth", push.market)]
         depth = push.depth
         return [
             DepthUpdate(
@@ -218,8 +218,8 @@ class Dialogue:
                 is_snapshot=push.is_clean,
                 first_update_id=None,
                 last_update_id=None,
-                bids=EMPTY if depth.bids == NULL else depth.bids,
-                asks=EMPTY if depth.asks == NULL else depth.asks,
+                bids=side_of(depth.bids),
+                asks=side_of(depth.asks),
                 depth_limit=self._depth_limit,
             )
         ]
@@ -227,7 +227,7 @@ class Dialogue:
     def _on_trades(self, push: wire.TradesParams) -> Said:
         market = self._markets["trades"].get(push.market)
         if market is None:
-            return [_unasked("trades", push.market)]
+            return [unasked("trades", push.market)]
         ids = [row.id for row in push.trades]
         times = [_seconds_ns(row.time) for row in push.trades]
         origin = self._origin_of(market, ids)
@@ -264,7 +264,7 @@ class Dialogue:
     def _on_ticker(self, push: wire.TickerParams) -> Said:
         market = self._markets["tickers"].get(push.market)
         if market is None:
-            return [_unasked("tickers", push.market)]
+            return [unasked("tickers", push.market)]
         row = push.ticker
         return [
             Ticker(
@@ -285,7 +285,7 @@ class Dialogue:
         said: Said = []
         for row in rows:
             if self._kline is None or row.market != self._kline.market:
-                said.append(_unasked("klines", row.market))
+                said.append(unasked("klines", row.market))
                 continue
             said.append(
                 Kline(
@@ -303,10 +303,6 @@ class Dialogue:
                 )
             )
         return said
-
-
-def _unasked(table: str, name: str) -> Unrecognized:
-    return Unrecognized(error=f"{table} of {name!r} were not asked for")
 
 
 def _seconds_ns(raw: msgspec.Raw) -> int:

@@ -599,7 +599,7 @@ def test_each_depth_speed_has_its_own_connection() -> None:
         (chains[1], chains[4], chains[0], chains[3]),
         (chains[2],),
     ]
-    with pytest.raises(ValueError, match="two speeds"):
+    with pytest.raises(ValueError, match="two depth streams"):
         Dialogue(chains, {})
 
 

@@ -77,6 +77,17 @@ def test_frame_says_what_it_must(
     assert plain(said) == case_said
 
 
+def test_refusal_may_have_null_for_its_result() -> None:
+    chain = Chain("NOPE_USDT", "depth:100ms")
+    dialogue = Dialogue([chain], {})
+    (request,) = dialogue.open(NOW_NS)
+    frame = json.loads(refusal(request, 2, "unknown currency pair: NOPE_USDT"))
+
+    said = dialogue.receive(json.dumps({**frame, "result": None}).encode(), NOW_NS)
+
+    assert said == [Refused(chains=(chain,), reason="unknown currency pair: NOPE_USDT")]
+
+
 def test_depth_at_the_other_speed_has_its_stream_and_limit() -> None:
     dialogue = Dialogue([Chain("BTC_USDT", "depth:20ms")], {})
     frame = (

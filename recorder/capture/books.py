@@ -289,13 +289,17 @@ class Books:
         event, ts_recv = message.event, message.ts_recv
         base, first = event.last_update_id, event.first_update_id
         received = book.continuity.received
-        if base is not None and received != NO_ID and base == book.last_in_band:
+        is_repeated = base == book.last_in_band or (first, base) in book.recent
+        if base is not None and received != NO_ID and is_repeated:
             emit(RowDoubled(market=book.chain.market, stream=book.chain.stream))
             return
         if first is not None and is_row_gap(received, first):
             self._note_jump(book, ts_recv, received, first)
         book.last_in_band = base
         verdict = book.continuity.snapshot(base, IN_BAND)
+        if first is not None and base is not None:
+            self._fills_gap(book, first, base)
+            book.recent.append((first, base))
         book.last_at = ts_recv
         self._put(*message)
         if verdict.action == ADOPT:

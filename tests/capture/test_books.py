@@ -353,6 +353,29 @@ def test_a_full_frame_replaces_and_its_repetition_is_a_double(bench):
     assert bench.stored()[-2:] == [(30, None, 15), (40, 16, 17)]
 
 
+def test_a_window_is_stored_once_also_after_others(bench):
+    live(bench)
+
+    bench.full(30, 10, first=10)
+    bench.full(31, 11, first=11)
+    bench.full(32, 10, first=10)
+
+    assert bench.state() == "live"
+    assert bench.stored()[-2:] == [(30, 10, 10), (31, 11, 11)]
+
+
+def test_a_window_that_comes_late_fills_its_gap(bench):
+    live(bench)
+    bench.update(50, 11, 12)
+
+    bench.full(60, 10, first=10)
+
+    assert bench.stored()[-1] == (60, 10, 10)
+    healed = [g.reason for g in bench.notes if isinstance(g, Gap) and g.healed_by]
+    assert healed == ["sequence_gap"]
+    assert bench.state() == "live"
+
+
 def test_a_crossed_book_waits_for_a_snapshot_with_all_that_was_received(bench):
     live(bench)
 

@@ -157,6 +157,13 @@ class Dialogue(Protocol):
         """Return what to send to have these chains started afresh."""
         ...  # pragma: no cover - protocol
 
+    def ask_again(self, chains: Sequence[Chain], now_ns: int) -> Sequence[Request]:
+        """Return what to send to ask for accepted chains once more.
+
+        What runs already must go on without a break, and come only once.
+        """
+        ...  # pragma: no cover - protocol
+
     def unknown_keys(self, payload: bytes) -> Sequence[str]:
         """Return keys of a frame that this feed does not know, as paths.
 
@@ -180,6 +187,57 @@ class SnapshotRule(msgspec.Struct, frozen=True, kw_only=True):
 
     request: Callable[[Chain], HttpRequest]
     decode: Callable[[Chain, bytes], DepthUpdate[RawLevels]]
+
+
+class Witness(msgspec.Struct, frozen=True, kw_only=True):
+    """What the rows of one stream tell of other streams of their market.
+
+    A row is a sign if it differs from the row before it in a field of
+    `changed`, or is greater in one of `grown`, while both have the same in
+    `within`. Without such fields each live row is a sign. A stream that must
+    have pushed something for each sign, and pushes nothing, is silent.
+
+    Attributes:
+        by: Table whose rows tell.
+        of: Tables whose streams must have pushed something.
+        changed: Fields any change of which tells.
+        grown: Decimal fields of which only growth tells: the volume of the
+            last day also falls, as old trades leave it.
+        within: Fields that must be the same, or rows cannot be compared.
+        signs: How many prove it: few where the venue cannot but push, more
+            where it may now and then have no reason to.
+    """
+
+    by: str
+    of: tuple[str, ...]
+    changed: tuple[str, ...] = ()
+    grown: tuple[str, ...] = ()
+    within: tuple[str, ...] = ()
+    signs: int
+
+    @property
+    def has_fields(self) -> bool:
+        """Whether two rows are compared."""
+        return bool(self.changed or self.grown)
+
+    def is_sign(self, before: WireEvent | None, after: WireEvent) -> bool:
+        """Return whether a row is a sign.
+
+        Args:
+            before: The row before it of the same stream and market, if any.
+            after: The row.
+        """
+        if not self.has_fields:
+            return True
+        if before is None or any(
+            getattr(before, name) != getattr(after, name) for name in self.within
+        ):
+            return False
+        return any(
+            getattr(before, name) != getattr(after, name) for name in self.changed
+        ) or any(
+            _is_less(getattr(before, name), getattr(after, name)) for name in self.grown
+        )
 
 
 class MarketInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -215,6 +273,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
         reset_header: HTTP header of a 429 that says, in unix seconds, from
             when on it answers again; None if it sends none.
         history_trades: Trades of the past that it pushes on subscribing.
+        witnesses: What its streams tell of each other.
         plan: Which chains share a connection.
         dialogue: Makes the conversation for one connection's chains.
         book_rule: The rule of a canonical stream; None if it has no book.
@@ -234,11 +293,21 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     rest_per_second: float = 10.0
     reset_header: str | None = None
     history_trades: int = 0
+    witnesses: tuple[Witness, ...] = ()
     plan: Callable[[Sequence[Chain]], list[tuple[Chain, ...]]]
     dialogue: Callable[[Sequence[Chain], Mapping[str, str]], Dialogue]
     book_rule: Callable[[str], BookRule | None]
     snapshot: SnapshotRule | None = None
     market_list: MarketList | None = None
+
+
+def _is_less(before: str | None, after: str | None) -> bool:
+    """Return whether both texts are numbers and the second is greater."""
+    try:
+        return float(before or "nan") < float(after or "nan")
+    except ValueError:
+        # Whether a number can be stored is for others to say.
+        return False
 
 
 def table_of(stream: str) -> str:

@@ -4,10 +4,12 @@ import pytest
 from hypothesis import given, strategies as st
 
 from recorder.errors import ConfigError, WireError
+from recorder.model import Kline, Ticker, Trade
 from recorder.source import (
     Option,
     Source,
     StreamKind,
+    Witness,
     canonical_stream,
     decimal_ns,
     resolve_options,
@@ -173,3 +175,61 @@ def test_nanoseconds_agree_with_exact_decimal_arithmetic(
         context.prec = 60
         exact = int((value * 10**9).to_integral_value(rounding=ROUND_DOWN))
     assert decimal_ns(text, 10**9) == exact
+
+
+def ticker(last: str | None, volume: str | None) -> Ticker[str]:
+    return Ticker(market="A_B", ts_event=None, last=last, base_volume=volume)
+
+
+def kline(open_at: int, volume: str) -> Kline[str]:
+    return Kline(
+        market="A_B",
+        ts_event=None,
+        interval="1m",
+        open_at=open_at,
+        open="1",
+        high="1",
+        low="1",
+        close="1",
+        volume=volume,
+    )
+
+
+TRADED = Witness(
+    by="tickers", of=("trades",), changed=("last",), grown=("base_volume",), signs=2
+)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_sign"),
+    [
+        (ticker("1", "9.5"), ticker("1", "9.5"), False),
+        (ticker("1", "9.5"), ticker("2", "9.5"), True),
+        (ticker("1", "9.5"), ticker("1", "10"), True),
+        (ticker("1", "10"), ticker("1", "9.5"), False),
+        (ticker("1", None), ticker("1", "10"), False),
+        (ticker("1", "nonsense"), ticker("1", "10"), False),
+        (None, ticker("2", "10"), False),
+    ],
+)
+def test_a_row_is_a_sign_if_it_tells_of_something_new(
+    before: Ticker[str] | None, after: Ticker[str], *, is_sign: bool
+) -> None:
+    assert TRADED.is_sign(before, after) is is_sign
+
+
+def test_only_rows_of_the_same_thing_are_compared() -> None:
+    witness = Witness(
+        by="klines", of=("trades",), grown=("volume",), within=("open_at",), signs=1
+    )
+
+    assert witness.is_sign(kline(60, "1"), kline(60, "2"))
+    assert not witness.is_sign(kline(60, "1"), kline(120, "2"))
+
+
+def test_without_fields_each_row_is_a_sign() -> None:
+    trade = Trade(
+        market="A_B", ts_event=1, trade_id=1, side="buy", price="1", amount="1"
+    )
+
+    assert Witness(by="trades", of=("tickers",), signs=1).is_sign(None, trade)

@@ -179,6 +179,19 @@ def test_depth_streams_alone_have_books(source: Source) -> None:
             assert source.snapshot is not None
 
 
+def test_what_streams_tell_of_each_other_is_about_streams_there_are(
+    source: Source,
+) -> None:
+    names = {kind.name for kind in source.streams}
+    events = {TABLE_OF[kind]: kind for kind in TABLE_OF}
+    assert source.witnesses
+    for witness in source.witnesses:
+        assert {witness.by, *witness.of} <= names
+        fields = {*witness.changed, *witness.grown, *witness.within}
+        assert fields <= set(events[witness.by].__struct_fields__)
+        assert witness.signs > 1
+
+
 # Connections -------------------------------------------------------------
 
 
@@ -217,6 +230,19 @@ def test_each_chain_can_be_started_afresh(source: Source) -> None:
             requests = dialogue.resubscribe([chain], 2)
 
             assert chain in {c for request in requests for c in request.chains}
+
+
+def test_each_chain_can_be_asked_for_once_more_without_being_ended(
+    source: Source,
+) -> None:
+    for group in source.plan(some_chains(source)):
+        dialogue = source.dialogue(group, resolve_options(source, {}))
+        dialogue.open(1)
+        for chain in group:
+            requests = dialogue.ask_again([chain], 2)
+
+            assert chain in {c for request in requests for c in request.chains}
+            assert not any(b"unsubscribe" in request.payload for request in requests)
 
 
 def test_a_ping_asks_for_nothing(source: Source) -> None:

@@ -137,6 +137,13 @@ class Conversation(ABC):
             for event in ("unsubscribe", "subscribe")
         ]
 
+    def ask_again(self, chains: Sequence[Chain], now_ns: int) -> list[Request]:
+        """Return what to send to ask for accepted chains once more.
+
+        What exists already is acked and left as it is.
+        """
+        return [self._requests.ask(batch, now_ns) for batch in self.batches(chains)]
+
     def receive(self, payload: bytes, now_ns: int) -> Said:
         """Return what a frame says, in the order of the frame.
 

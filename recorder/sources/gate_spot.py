@@ -45,6 +45,7 @@ from recorder.source import (
     SnapshotRule,
     Source,
     StreamKind,
+    Witness,
     decimal_ns,
     table_of,
 )
@@ -331,6 +332,36 @@ def snapshot_decode(chain: Chain, body: bytes) -> DepthUpdate[RawLevels]:
     return wire.snapshot_of(chain, body, limit)
 
 
+WITNESSES: Final = (
+    Witness(
+        by="tickers",
+        of=("trades", "klines"),
+        changed=("last",),
+        grown=("base_volume",),
+        signs=2,
+    ),
+    Witness(by="tickers", of=("bbo", "depth"), changed=("bid", "ask"), signs=3),
+    Witness(
+        by="klines",
+        of=("trades", "tickers", "klines"),
+        grown=("volume", "turnover"),
+        within=("open_at",),
+        signs=2,
+    ),
+    Witness(by="trades", of=("tickers", "klines"), signs=2),
+    Witness(
+        by="bbo",
+        of=("depth",),
+        changed=("bid_price", "bid_amount", "ask_price", "ask_amount"),
+        signs=3,
+    ),
+    # An order may come and be filled between two pushes, and leave the book
+    # as it was.
+    Witness(by="trades", of=("bbo", "depth"), signs=10),
+)
+"""A trade shows in the trades at once, in the ticker within a second, in the
+kline within two; the best prices of ticker and bbo are those of the book."""
+
 SOURCE: Final = Source(
     name="gate_spot",
     doc="Gate spot, WebSocket v4",
@@ -355,6 +386,7 @@ SOURCE: Final = Source(
     requests_per_second=float(Dialogue.requests_per_second),
     rest_per_second=15.0,  # 200 in 10 s are allowed for each address
     reset_header="X-Gate-RateLimit-Reset-Timestamp",
+    witnesses=WITNESSES,
     plan=plan,
     dialogue=Dialogue,
     book_rule=book_rule,

@@ -101,6 +101,9 @@ class FakeDialogue:
     def resubscribe(self, chains, now_ns):
         return [self._ask("again", chain) for chain in chains]
 
+    def ask_again(self, chains, now_ns):
+        return [self._ask("once more", chain) for chain in chains]
+
     def ping(self, now_ns):
         return b'{"ping":1}'
 

@@ -102,6 +102,25 @@ class SubscriptionRefused(Signal, frozen=True):
     reason: str
 
 
+class StreamProbed(Signal, frozen=True):
+    """Streams that brought nothing so far were asked for once more."""
+
+    message: ClassVar[str] = "nothing came yet, asked once more"
+    level: ClassVar[int] = logging.DEBUG
+    counter: ClassVar[str] = "streams_probed_total"
+    chains: int
+
+
+class StreamRestarted(Signal, frozen=True):
+    """A stream that is silent is asked for afresh."""
+
+    message: ClassVar[str] = "a stream is silent, asked for it afresh"
+    level: ClassVar[int] = logging.WARNING
+    counter: ClassVar[str] = "streams_restarted_total"
+    market: str
+    stream: str
+
+
 class GapOpened(Signal, frozen=True):
     """Something is missing from here on, or was missing for a while."""
 

@@ -11,7 +11,9 @@ from typing import Final, TypeAlias
 from recorder.capture.books import Books
 from recorder.capture.doubles import Doubles
 from recorder.capture.link import Link
+from recorder.capture.restarts import Restarts
 from recorder.capture.rows import Rows
+from recorder.capture.silence import Silence
 from recorder.capture.trade_ids import TradeCheck
 from recorder.errors import WireError
 from recorder.model import (
@@ -62,6 +64,8 @@ class Intake:
         books: The depth chains among them.
         ledger: The books of the job.
         doubles: What was stored before.
+        silence: Told of every row and of every acceptance.
+        restarts: Told of refusals, which may be answers to its probes.
 
     Attributes:
         refused: Chains that the venue refused, with its words.
@@ -75,6 +79,8 @@ class Intake:
         books: Books,
         ledger: Ledger,
         doubles: Doubles,
+        silence: Silence,
+        restarts: Restarts,
     ) -> None:
         self.refused: dict[Chain, str] = {}
         self._source = source
@@ -83,6 +89,9 @@ class Intake:
         self._books = books
         self._ledger = ledger
         self._doubles = doubles
+        self._silence = silence
+        self._heard = silence.heard
+        self._restarts = restarts
         self._trade_check = TradeCheck(ledger, rows.note)
         self._seen: dict[type, int] = {}
         self._known_keys: set[str] = set()
@@ -139,6 +148,7 @@ class Intake:
         self._count(link, DepthUpdate, payload)
         if not self._books.event(ts, link.conn, seq, idx, event, payload):
             return _unasked(event.market)
+        self._heard[event.market, event.stream] = ts
         return None
 
     def _on_trade(
@@ -149,11 +159,14 @@ class Intake:
         chains = self._plain_chains.get((event.market, "trades"))
         if chains is None:
             return _unasked(event.market)
+        self._heard[chains[0]] = ts
         if not self._doubles.is_new_trade(event):
             emit(RowDoubled(market=event.market, stream="trades"))
             return None
-        if event.market_trade_id is not None and event.origin == "live":
-            self._trade_check.see(chains[0], event.market_trade_id, ts)
+        if event.origin == "live":
+            if event.market_trade_id is not None:
+                self._trade_check.see(chains[0], event.market_trade_id, ts)
+            self._silence.saw(chains[0], ts, event)
         self._rows.put(ts, link.conn, seq, idx, event, payload)
         return None
 
@@ -162,12 +175,15 @@ class Intake:
     ) -> str | None:
         event: Kline[str] = item  # type: ignore[assignment]
         self._count(link, Kline, payload)
-        if Chain(event.market, f"klines:{event.interval}") not in self._chains:
+        chain = Chain(event.market, f"klines:{event.interval}")
+        if chain not in self._chains:
             return _unasked(event.market)
+        self._heard[chain] = ts
+        self._silence.saw(chain, ts, event)
         if self._doubles.is_new_kline(event, link.conn):
             self._rows.put(ts, link.conn, seq, idx, event, payload)
         else:
-            emit(RowDoubled(market=event.market, stream=f"klines:{event.interval}"))
+            emit(RowDoubled(market=event.market, stream=chain.stream))
         return None
 
     def _on_plain(
@@ -176,8 +192,11 @@ class Intake:
         event: Ticker[str] | Bbo[str] = item  # type: ignore[assignment]
         kind = type(event)
         self._count(link, kind, payload)
-        if (event.market, TABLE_OF[kind]) not in self._plain_chains:
+        chains = self._plain_chains.get((event.market, TABLE_OF[kind]))
+        if chains is None:
             return _unasked(event.market)
+        self._heard[chains[0]] = ts
+        self._silence.saw(chains[0], ts, event)
         self._rows.put(ts, link.conn, seq, idx, event, payload)
         return None
 
@@ -195,6 +214,12 @@ class Intake:
         reply: Subscribed = item  # type: ignore[assignment]
         for chain in reply.chains:
             link.unanswered.pop(chain, None)
+            is_covered = self._ledger.is_covered(chain)
+            self._silence.accepted(chain, ts, is_covered=is_covered)
+            if chain in link.probed:
+                link.probed.discard(chain)
+                if is_covered:
+                    continue
             self._rows.note(self._ledger.covered(chain, ts))
             if chain in self._books:
                 self._books.accepted(chain, ts, reply.ts_event)
@@ -212,6 +237,9 @@ class Intake:
         reply: Refused = item  # type: ignore[assignment]
         for chain in reply.chains:
             link.unanswered.pop(chain, None)
+            if self._restarts.probe_refused(link, chain, ts, reply.reason):
+                continue
+            self._silence.lost(chain)
             self.refused[chain] = reply.reason
             self._rows.note(self._ledger.refused(chain, ts, reply.reason))
             emit(

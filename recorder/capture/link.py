@@ -17,6 +17,9 @@ class Link:
     Attributes:
         conn: Name of the connection, ``<run>.<n>``.
         outbox: Requests to be sent, oldest first.
+        unanswered: Until when chains that were asked for may stay unanswered.
+        probed: Chains that were asked for once more and not answered yet. No
+            answer is no harm: they were accepted before.
         is_dead: True once the session wants the connection closed.
     """
 
@@ -30,6 +33,7 @@ class Link:
         "offset_ms",
         "opened_at",
         "outbox",
+        "probed",
         "seq",
         "unanswered",
         "url",
@@ -50,5 +54,6 @@ class Link:
         self.offset_ms: float | None = None
         self.outbox: deque[Request] = deque()
         self.unanswered: dict[Chain, int] = {}
+        self.probed: set[Chain] = set()
         self.is_dead = False
         self.why_dead: str | None = None

@@ -14,7 +14,9 @@ from recorder.capture.books import Books
 from recorder.capture.doubles import Doubles
 from recorder.capture.intake import Intake
 from recorder.capture.link import Link, Opcode
+from recorder.capture.restarts import Restarts
 from recorder.capture.rows import Rows
+from recorder.capture.silence import Silence
 from recorder.clock import Clock
 from recorder.errors import WireError
 from recorder.model import Chain, ConnectionLife
@@ -87,8 +89,19 @@ class Session:
             self._rows.put,
             self._rows.note,
         )
+        self._silence = Silence(
+            source.witnesses, chains, [c for c in chains if _can_be_probed(source, c)]
+        )
+        self._restarts = Restarts(self._silence, ledger, self.books, self._rows.note)
         self._intake = Intake(
-            source.name, chains, self._rows, self.books, ledger, doubles
+            source.name,
+            chains,
+            self._rows,
+            self.books,
+            ledger,
+            doubles,
+            self._silence,
+            self._restarts,
         )
         self.refused = self._intake.refused
         self._rows.note(ledger.start(clock.now_ns()))
@@ -119,7 +132,8 @@ class Session:
         """Note that a request went out."""
         deadline = at + int(ANSWER_SECONDS * 1e9)
         for chain in request.chains:
-            link.unanswered[chain] = deadline
+            if chain not in link.probed:
+                link.unanswered[chain] = deadline
         if self._is_archiving:
             self._rows.keep_sent(link, request.payload, at)
 
@@ -174,6 +188,7 @@ class Session:
             return
         since = link.last_at + 1
         for chain in link.chains:
+            self._silence.lost(chain)
             after = self.books.lost(chain) if chain in self.books else None
             if self._ledger.is_covered(chain):
                 self._rows.note(
@@ -259,6 +274,7 @@ class Session:
             mine = [chain for chain in link.chains if chain in restarts]
             if mine:
                 link.outbox.extend(link.dialogue.resubscribe(mine, now))
+        self._restarts.mind(now, self._links.values())
         self._shed(now)
 
     def _shed(self, now: int) -> None:
@@ -336,6 +352,7 @@ class Session:
         if self._stopped_at is None:
             if self._shedding_since is not None:
                 self._end_shedding(self._shedding_since, at)
+            self._restarts.judge(at)
             self._stopped_at = at
             for link in self._links.values():
                 for chain in link.chains:
@@ -348,3 +365,12 @@ class Session:
         """
         if self._stopped_at is not None:
             self._rows.note(self._ledger.stop(self._stopped_at, self._heard_until))
+
+
+def _can_be_probed(source: Source, chain: Chain) -> bool:
+    """Whether a chain may be asked for once more when nothing ever came.
+
+    A book whose image comes on the socket is asked for again when that fails.
+    """
+    rule = source.book_rule(chain.stream)
+    return rule is None or rule.snapshot == "rest"

@@ -289,6 +289,10 @@ class Ledger:
         account = self._accounts[chain]
         return account.since is not None and account.rows_gap is None
 
+    def covered_since(self, chain: Chain) -> int | None:
+        """Return since when the chain is being recorded without a gap, if it is."""
+        return self._accounts[chain].since if self.is_covered(chain) else None
+
     def state(self) -> RunState | None:
         """Return what is open, for the run file; None if nothing changed."""
         if not self._is_changed:

@@ -10,9 +10,16 @@ from recorder.capture.books import FIRST_ASK_NS, IN_BAND_NS, QUIET_ASK_NS
 from recorder.capture.depth_chain import FIRST_RETRY_NS
 from recorder.capture.doubles import Doubles
 from recorder.capture.session import ANSWER_SECONDS, Session
+from recorder.capture.silence import (
+    FIRST_PROBE_NS,
+    LAG_NS,
+    PATIENCE_NS,
+    PROBE_ROWS,
+    SECOND_NS,
+)
 from recorder.capture.trade_ids import PROOF_TRADES
 from recorder.model import Chain, Gap
-from recorder.source import HttpRequest
+from recorder.source import HttpRequest, Witness
 from recorder.store.batch import RowFault
 from recorder.store.ledger import DAY_NS, Ledger
 
@@ -543,6 +550,210 @@ def test_history_is_not_checked_for_its_numbers(desk_of):
 
     assert len(desk.rows("trades")) == 3
     assert desk.gaps() == []
+
+
+# Streams that are silent
+
+
+TOLD = Witness(by="tickers", of=("trades", "depth"), changed=("last",), signs=2)
+LONG = (LAG_NS + PATIENCE_NS) // SECOND_NS + 3
+
+
+@pytest.fixture
+def watched(fake, make_clock):
+    """Makes desks of a venue whose tickers tell of trades and books."""
+    source = msgspec.structs.replace(fake, witnesses=(TOLD,))
+    return lambda *chains: Desk(source, make_clock(T0), chains)
+
+
+def tell(desk, link, seconds=LONG):
+    """Have the last price of the market change every second."""
+    for number in range(seconds):
+        desk.say(link, ["ticker", "BTC_USDT", str(desk.clock.now + number)])
+        desk.wait(SECOND_NS)
+
+
+def stale(desk):
+    return [
+        (gap.stream, gap.started_at, gap.ended_at)
+        for gap in desk.gaps()
+        if gap.reason == "stale_stream"
+    ]
+
+
+def test_a_stream_that_is_silent_is_a_gap_until_it_is_accepted_afresh(watched):
+    desk = watched(TRADES, OTHERS, TICKERS)
+    link = desk.open()
+    last = desk.say(link, ["trade", "BTC_USDT", 1])
+
+    tell(desk, link)
+    assert stale(desk) == [("trades", last + 1, None)]
+    assert desk.send(link) == [b'{"again":["BTC_USDT","trades"]}']
+    assert set(link.unanswered) == {TRADES}
+    again = desk.say(link, ["ok", [TRADES]])
+
+    assert stale(desk) == [("trades", last + 1, again)]
+    assert [c.ended_at for c in desk.events("coverage")] == [last + 1]
+
+
+def test_a_stream_that_stays_silent_is_covered_at_no_time(watched):
+    desk = watched(TRADES, TICKERS)
+    link = desk.open()
+    begun = link.last_at
+
+    tell(desk, link)
+    desk.send(link)
+    desk.say(link, ["ok", [TRADES]])
+    tell(desk, link)
+
+    covered = [c for c in desk.events("coverage") if c.stream == "trades"]
+    assert covered == []
+    assert stale(desk)[0][1] == begun
+    assert stale(desk)[0][2] == stale(desk)[1][1]
+    assert not desk.session._ledger.is_covered(TRADES)
+
+
+def test_a_silent_stream_that_comes_before_its_restart_is_covered_again(watched):
+    desk = watched(TRADES, TICKERS)
+    link = desk.open()
+    tell(desk, link)
+    desk.send(link)
+    desk.say(link, ["ok", [TRADES]])
+    tell(desk, link)
+    assert stale(desk)[1][2] is None
+
+    came = desk.say(link, ["trade", "BTC_USDT", 1])
+    desk.wait(1)
+
+    assert stale(desk)[1][2] == came
+    assert [event.trade_id for event in desk.events("trades")] == [1]
+
+
+def test_a_known_book_whose_stream_is_silent_is_not_known(watched):
+    desk = watched(BOOK, TICKERS)
+    link = desk.open()
+    last = desk.say(link, ["depth", "BTC_USDT", 5, 6])
+    desk.snapshot(4)
+    assert desk.session.books.known_total == 1
+
+    tell(desk, link)
+
+    assert desk.session.books.known_total == 0
+    assert stale(desk) == [("depth:10", last + 1, None)]
+    gap = next(gap for gap in desk.gaps() if gap.reason == "stale_stream")
+    assert gap.after_update_id == 6
+
+
+def test_a_silence_is_told_when_the_recording_ends(watched):
+    desk = watched(TRADES, TICKERS)
+    link = desk.open()
+    begun = link.last_at
+    for number in range(LONG):
+        desk.say(link, ["ticker", "BTC_USDT", str(number)])
+        desk.clock.now += SECOND_NS
+
+    at = desk.clock.now
+    desk.session.stop(at)
+    desk.session.settle()
+
+    assert stale(desk) == [("trades", begun, at)]
+
+
+def test_a_stream_without_rows_is_asked_for_once_more_and_no_harm_done(watched):
+    desk = watched(TRADES, OTHERS, BOOK)
+    link = desk.open()
+    desk.say(link, ["trade", "ETH_USDT", 1])
+    desk.wait(FIRST_PROBE_NS)
+
+    # Books are asked for again too, where their image comes by HTTP.
+    assert desk.send(link) == [
+        b'{"once more":["BTC_USDT","trades"]}',
+        b'{"once more":["BTC_USDT","depth:10"]}',
+    ]
+    accepted = desk.session.books.states()
+    desk.wait(int(ANSWER_SECONDS * 1e9) + 1)
+    assert not link.is_dead
+    desk.say(link, ["ok", [TRADES, BOOK]])
+    assert desk.session.books.states() == accepted
+    assert stale(desk) == []
+    assert desk.rows("coverage") == []
+
+
+def test_what_comes_only_after_asking_again_was_missing_before(watched):
+    desk = watched(TRADES)
+    link = desk.open()
+    begun = link.last_at
+    for number in range(PROOF_TRADES):  # the numbers are proved on another day
+        desk.session._intake._trade_check.see(TRADES, number, T0)
+    desk.wait(FIRST_PROBE_NS)
+    answered = desk.say(link, ["ok", [TRADES]])
+
+    for number in range(PROBE_ROWS + 2):
+        at = PROOF_TRADES + 20 + number
+        desk.say(link, ["trade", "BTC_USDT", at, "1", at])
+        desk.wait(SECOND_NS)
+
+    gap = next(gap for gap in desk.gaps() if gap.reason == "stale_stream")
+    assert (gap.started_at, gap.ended_at) == (begun, answered)
+    assert gap.healed_by is None
+    desk.session.stop(desk.clock.now)
+    desk.session.settle()
+    assert desk.events("coverage")[0].started_at == answered
+
+
+def test_a_gap_after_a_silence_is_not_covered_by_what_is_told_later(watched):
+    desk = watched(TRADES)
+    link = desk.open()
+    begun = link.last_at
+    desk.wait(FIRST_PROBE_NS)
+    desk.say(link, ["ok", [TRADES]])
+    bad = desk.say(link, ["trade", "BTC_USDT", 1, "nonsense"])
+    desk.session.spoiled([fault(TRADES, "trades", bad)])
+
+    for number in range(PROBE_ROWS + 1):
+        desk.wait(SECOND_NS)
+        last = desk.say(link, ["trade", "BTC_USDT", 2 + number])
+    desk.wait(1)
+    desk.session.stop(last + 1)
+    desk.session.settle()
+
+    assert stale(desk) == [("trades", begun, bad + 1)]
+    assert [(c.started_at, c.ended_at) for c in desk.events("coverage")] == [
+        (begun, bad),
+        (bad + 1, last + 1),
+    ]
+
+
+def test_a_silent_book_is_told_of_too(watched):
+    desk = watched(BOOK)
+    link = desk.open()
+    begun = link.last_at
+    desk.wait(FIRST_PROBE_NS)
+    desk.send(link)
+    answered = desk.say(link, ["ok", [BOOK]])
+
+    for number in range(PROBE_ROWS + 2):
+        desk.say(link, ["depth", "BTC_USDT", 20 + number, 20 + number])
+        desk.wait(SECOND_NS)
+
+    assert stale(desk) == [("depth:10", begun, answered)]
+
+
+def test_a_refused_probe_is_cleared_up_by_starting_afresh(watched):
+    desk = watched(TRADES, OTHERS)
+    link = desk.open()
+    desk.wait(FIRST_PROBE_NS)
+    desk.send(link)
+
+    at = desk.say(link, ["no", [TRADES], "already there"])
+    desk.say(link, ["ok", [OTHERS]])
+    desk.wait(1)
+
+    assert desk.session.refused == {}
+    assert stale(desk) == [("trades", at, None)]
+    assert desk.send(link) == [b'{"again":["BTC_USDT","trades"]}']
+    desk.say(link, ["no", [TRADES], "not listed any more"])
+    assert desk.session.refused == {TRADES: "not listed any more"}
 
 
 # Snapshots by HTTP

@@ -1,7 +1,9 @@
 """Which rows were stored before: one event is one row, over reconnects too.
 
 Depth updates are told apart by their ids, in `recorder.continuity`. Here:
-trades by id, klines by content, status events by content.
+trades by id, klines by opening time and content, status events by content.
+Nothing but what was stored is ever taken for a double; what is so old that it
+is not remembered any more is stored again rather than lost.
 """
 
 from collections import deque
@@ -12,7 +14,13 @@ from recorder.model import Kline, StatusEvent, Trade
 
 
 REMEMBERED_TRADES: Final = 256
-"""Trade ids remembered for each market: more than a venue pushes as history."""
+"""Trade ids remembered for each market: more than twice what a venue pushes as
+history, for between a trade and its last repetition as many newer ones come
+at most, and as many older ones in the history of its own connection."""
+
+REMEMBERED_KLINES: Final = 8
+"""Opening times remembered for each interval of a market: a new connection
+begins with the current kline and the last ones that closed."""
 
 REMEMBERED_STATUS: Final = 1024
 """Status events remembered: a venue repeats the latest, not old ones."""
@@ -43,7 +51,7 @@ class Doubles:
 
     def __init__(self) -> None:
         self._trades: dict[str, _Recent] = {}
-        self._klines: dict[tuple[str, str], tuple[str, Kline[str]]] = {}
+        self._klines: dict[tuple[str, str], dict[int, tuple[str, Kline[str]]]] = {}
         self._status = _Recent(REMEMBERED_STATUS)
 
     def seed_trades(self, market: str, trade_ids: Iterable[int]) -> None:
@@ -63,9 +71,11 @@ class Doubles:
 
         A connection that repeats itself is believed: its rows are kept.
         """
-        key = (kline.market, kline.interval)
-        before = self._klines.get(key)
-        self._klines[key] = (conn, kline)
+        last = self._klines.setdefault((kline.market, kline.interval), {})
+        before = last.get(kline.open_at)
+        last[kline.open_at] = (conn, kline)
+        if len(last) > REMEMBERED_KLINES:
+            del last[min(last)]
         if before is None or before[0] == conn:
             return True
         return _content(before[1]) != _content(kline)
@@ -84,7 +94,6 @@ class Doubles:
 def _content(kline: Kline[str]) -> tuple[object, ...]:
     """What makes two pushes of a kline the same, but for the time of the push."""
     return (
-        kline.open_at,
         kline.open,
         kline.high,
         kline.low,

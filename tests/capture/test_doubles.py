@@ -1,6 +1,8 @@
 """One event is stored once."""
 
-from recorder.capture.doubles import REMEMBERED_TRADES, Doubles
+from hypothesis import given, strategies as st
+
+from recorder.capture.doubles import REMEMBERED_KLINES, REMEMBERED_TRADES, Doubles
 from recorder.model import Kline, StatusEvent, Trade
 
 
@@ -15,12 +17,12 @@ def trade(trade_id: int | None, market: str = "BTC_USDT") -> Trade[str]:
     )
 
 
-def kline(close: str, *, ts_event: int = 1) -> Kline[str]:
+def kline(close: str, *, ts_event: int = 1, open_at: int = 60) -> Kline[str]:
     return Kline(
         market="BTC_USDT",
         ts_event=ts_event,
         interval="1m",
-        open_at=60,
+        open_at=open_at,
         open="1",
         high="3",
         low="1",
@@ -67,6 +69,137 @@ def test_a_kline_is_doubled_only_by_another_connection():
     assert doubles.is_new_kline(kline("2"), "run.0")
     assert not doubles.is_new_kline(kline("2", ts_event=9), "run.1")
     assert doubles.is_new_kline(kline("3"), "run.2")
+
+
+def test_a_new_connection_that_begins_with_two_klines_repeats_both():
+    doubles = Doubles()
+    closed, current = kline("2"), kline("5", open_at=120)
+    assert doubles.is_new_kline(closed, "run.0")
+    assert doubles.is_new_kline(current, "run.0")
+
+    assert not doubles.is_new_kline(closed, "run.1")
+    assert not doubles.is_new_kline(current, "run.1")
+    assert doubles.is_new_kline(kline("6", open_at=120), "run.1")
+
+
+def test_klines_too_old_to_be_remembered_are_stored_again_rather_than_lost():
+    doubles = Doubles()
+    for number in range(REMEMBERED_KLINES + 1):
+        doubles.is_new_kline(kline("2", open_at=60 * number), "run.0")
+
+    assert doubles.is_new_kline(kline("2", open_at=0), "run.1")
+    last = kline("2", open_at=60 * REMEMBERED_KLINES)
+    assert not doubles.is_new_kline(last, "run.1")
+
+
+HISTORY = 100
+"""Latest trades that a venue pushes to a new connection."""
+
+IDS = st.integers(1, 5)
+"""Ids of a market grow, but not one by one."""
+
+
+@given(
+    steps=st.lists(
+        st.one_of(
+            st.tuples(st.just("trade"), st.lists(IDS, min_size=1, max_size=120)),
+            st.tuples(st.just("missed"), st.lists(IDS, min_size=1, max_size=120)),
+            st.tuples(st.just("connect"), st.none()),
+            st.tuples(st.just("repeat"), st.integers(1, 20)),
+        ),
+        max_size=40,
+    ),
+    is_newest_first=st.booleans(),
+)
+def test_over_any_reconnects_each_trade_that_came_is_stored_once(
+    steps, is_newest_first
+):
+    """A venue that trades while we listen, and while we do not.
+
+    What it pushed is counted here by plain sets that forget nothing.
+    """
+    doubles = Doubles()
+    happened: list[int] = [0]
+    pushed: set[int] = set()
+    stored: list[int] = []
+
+    def push(ids: list[int]) -> None:
+        pushed.update(ids)
+        stored.extend(i for i in ids if doubles.is_new_trade(trade(i)))
+
+    for what, given_ in steps:
+        if what in ("trade", "missed"):
+            fresh = [happened[-1] + sum(given_[: n + 1]) for n in range(len(given_))]
+            happened += fresh
+            if what == "trade":
+                push(fresh)
+        elif what == "connect":
+            latest = happened[-HISTORY:]
+            push(latest[::-1] if is_newest_first else latest)
+        elif stored:
+            push(stored[-given_:])  # a frame that is sent twice
+
+    assert len(stored) == len(set(stored))
+    assert set(stored) == pushed
+    assert all(len(r._keys) <= REMEMBERED_TRADES for r in doubles._trades.values())
+
+
+def test_the_longest_time_between_a_trade_and_its_repetition_is_remembered():
+    doubles = Doubles()
+    for trade_id in range(200, 100, -1):  # the history that a connection begins with
+        assert doubles.is_new_trade(trade(trade_id))
+    for trade_id in range(201, 300):
+        assert doubles.is_new_trade(trade(trade_id))
+
+    again = range(299, 199, -1)  # the history of the next connection
+
+    assert not any(doubles.is_new_trade(trade(trade_id)) for trade_id in again)
+
+
+@given(
+    steps=st.lists(
+        st.sampled_from(["change", "close", "connect", "lose"]), max_size=60
+    ),
+    shown=st.integers(1, 3),
+)
+def test_over_any_reconnects_each_kline_that_came_is_stored_once(steps, shown):
+    """A venue whose current kline changes and closes, listened to or not.
+
+    A new connection begins with the current kline and some that closed.
+    """
+    doubles = Doubles()
+    klines = [kline("1", open_at=0)]
+    conn = 0
+    is_listening = True
+    pushed: set[tuple[int, str]] = set()
+    stored: list[tuple[int, str]] = []
+
+    def push(event: Kline[str]) -> None:
+        pushed.add((event.open_at, event.close))
+        if doubles.is_new_kline(event, f"run.{conn}"):
+            stored.append((event.open_at, event.close))
+
+    push(klines[-1])
+    for number, what in enumerate(steps, start=2):
+        if what == "connect":
+            conn += 1
+            is_listening = True
+            for event in klines[-shown:]:
+                push(event)
+        elif what == "lose":
+            is_listening = False
+        else:
+            open_at = klines[-1].open_at
+            if what == "close":
+                klines.append(kline(str(number), open_at=open_at + 60))
+            else:
+                klines[-1] = kline(str(number), open_at=open_at)
+            if is_listening:
+                push(klines[-1])
+
+    assert len(stored) == len(set(stored))
+    assert set(stored) == pushed
+    assert all(len(last) <= REMEMBERED_KLINES for last in doubles._klines.values())
 
 
 def test_a_status_event_is_known_by_its_content():

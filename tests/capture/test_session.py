@@ -644,6 +644,26 @@ def test_a_known_book_whose_stream_is_silent_is_not_known(watched):
     assert gap.after_update_id == 6
 
 
+def test_a_silent_book_whose_updates_come_before_its_restart_waits_for_a_snapshot(
+    watched,
+):
+    desk = watched(BOOK, TICKERS)
+    link = desk.open()
+    tell(desk, link)
+    desk.send(link)
+    desk.say(link, ["ok", [BOOK]])
+    tell(desk, link)
+
+    came = desk.say(link, ["depth", "BTC_USDT", 20, 21])
+    desk.wait(1)
+
+    assert stale(desk)[1][2] == came
+    gap = next(gap for gap in desk.gaps() if gap.ended_at is None)
+    assert (gap.scope, gap.reason) == ("book", "resync")
+    desk.snapshot(19)
+    assert desk.session.books.known_total == 1
+
+
 def test_a_silence_is_told_when_the_recording_ends(watched):
     desk = watched(TRADES, TICKERS)
     link = desk.open()

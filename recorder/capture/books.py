@@ -12,11 +12,11 @@ received.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
-from recorder.capture.depth_chain import FIRST_RETRY_NS, DepthChain, Message
+from recorder.capture.depth_chain import FIRST_RETRY_NS, DepthChain, Message, Put
 from recorder.capture.snapshot_queue import SnapshotQueue
 from recorder.continuity import Verdict, is_row_gap
 from recorder.model import Chain, DepthUpdate, Gap, LedgerRow, RawLevels
@@ -46,27 +46,8 @@ QUIET_ASK_NS: Final = 1_500_000_000
 IN_BAND_NS: Final = 10_000_000_000
 """How long a first snapshot on the socket may take."""
 
-YOUNGER_NS: Final = 500_000_000
-"""How much later than an acceptance a snapshot must be made to prove itself."""
-
 SUSPECTS_MAX: Final = 20
 """So many stale updates that continue each other: the venue counts anew."""
-
-
-class Put(Protocol):
-    """Takes a row for the store."""
-
-    def __call__(
-        self,
-        ts_recv: int,
-        conn: str,
-        seq: int,
-        idx: int,
-        event: DepthUpdate[RawLevels],
-        payload: bytes,
-    ) -> None:
-        """Append the row."""
-        ...  # pragma: no cover - protocol
 
 
 class Books:
@@ -119,10 +100,11 @@ class Books:
     def accepted(self, chain: Chain, at: int, ts_event: int | None) -> None:
         """Note that the venue accepted the chain: its updates will come."""
         book = self._books[chain]
-        book.accepted_event = ts_event
-        book.last_at = at
         if book.continuity.is_live:
             return
+        book.accepted_event = ts_event
+        if book.continuity.received == NO_ID:
+            book.last_at = at
         self._note(
             self._ledger.book_lost(
                 chain, "resync", at, detail="the first snapshot is awaited"
@@ -161,6 +143,7 @@ class Books:
         continuity = book.continuity
         if not continuity.follows(first, last):
             before = continuity.received
+            proven = continuity.applied if before == NO_ID else NO_ID
             if before == NO_ID and (first, last) in book.recent:
                 emit(RowDoubled(market=event.market, stream=event.stream))
                 return True
@@ -169,7 +152,11 @@ class Books:
                 self._doubled(book, Message(ts_recv, conn, seq, idx, event, payload))
                 return True
             if book.suspects:
-                book.suspects.clear()
+                self._clear_suspects(book)
+            if book.began == NO_ID and first is not None:
+                book.began = first
+            if verdict.was_live and first is not None and is_row_gap(proven, first):
+                self._note_jump(book, ts_recv, proven, first)
             self._judge(book, verdict, ts_recv, before, first)
         if first is not None and last is not None:
             book.recent.append((first, last))
@@ -253,11 +240,21 @@ class Books:
             return
         suspects = book.suspects
         if suspects and suspects[-1].event.last_update_id != first - 1:
-            suspects.clear()
+            self._clear_suspects(book)
         suspects.append(message)
         if len(suspects) >= SUSPECTS_MAX:
             self._count_anew(book)
             self._start_over(book, message.ts_recv)
+
+    def _clear_suspects(self, book: DepthChain) -> None:
+        """Pass over doubles; what came late and was never stored is none."""
+        for suspect in book.suspects:
+            first = suspect.event.first_update_id
+            last = suspect.event.last_update_id
+            if first is not None and last is not None and book.is_new(first, last):
+                book.recent.append((first, last))
+                self._put(*suspect)
+        book.suspects.clear()
 
     def _count_anew(self, book: DepthChain) -> None:
         """Take the suspects for the first updates of a new numbering."""
@@ -278,6 +275,7 @@ class Books:
         )
         self._note(self._ledger.book_lost(book.chain, "resync", since))
         book.break_off()
+        book.through = NO_ID
         book.recent.clear()
         # What the venue's clock said of the old numbering proves nothing now.
         book.accepted_event = None
@@ -329,9 +327,9 @@ class Books:
             return
         message = Message(ts_recv, conn, seq, 0, event, payload)
         is_first = continuity.received == NO_ID
-        is_younger = is_first and _is_younger(event.ts_event, book.accepted_event)
+        is_proven = is_first and book.is_younger(event.ts_event)
         verdict = continuity.snapshot(
-            event.last_update_id, PROVEN if is_younger else ASKED
+            event.last_update_id, PROVEN if is_proven else ASKED
         )
         if verdict.action == ADOPT:
             book.pending = None
@@ -437,13 +435,3 @@ class Books:
                 last_update_id=None if applied == NO_ID else applied,
             )
         )
-
-
-def _is_younger(snapshot: int | None, acceptance: int | None) -> bool:
-    """Whether the venue's clock proves a snapshot younger than a subscription.
-
-    By a margin, for the two may come from machines whose clocks differ.
-    """
-    if snapshot is None or acceptance is None:
-        return False
-    return snapshot >= acceptance + YOUNGER_NS

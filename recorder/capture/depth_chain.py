@@ -1,11 +1,12 @@
 """What is known of one depth chain while it is being recorded."""
 
 from collections import deque
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from recorder.continuity import Continuity
 from recorder.model import Chain, DepthUpdate, Gap, RawLevels
 from recorder.source import BookRule
+from recorder.transitions import NO_ID
 
 
 UPDATES_REMEMBERED: Final = 16
@@ -14,8 +15,27 @@ UPDATES_REMEMBERED: Final = 16
 FIRST_RETRY_NS: Final = 1_000_000_000
 """After the first useless snapshot, before the next is asked for."""
 
+YOUNGER_NS: Final = 500_000_000
+"""How much later than an acceptance a snapshot must be made to prove itself."""
+
 GAPS_REMEMBERED: Final = 16
 """Gaps of a chain that an update may still come late to fill."""
+
+
+class Put(Protocol):
+    """Takes a row for the store."""
+
+    def __call__(
+        self,
+        ts_recv: int,
+        conn: str,
+        seq: int,
+        idx: int,
+        event: DepthUpdate[RawLevels],
+        payload: bytes,
+    ) -> None:
+        """Append the row."""
+        ...  # pragma: no cover - protocol
 
 
 class Message(NamedTuple):
@@ -33,6 +53,8 @@ class DepthChain:
     """What is known of one depth chain.
 
     Attributes:
+        through: Last id received before the connection went away.
+        began: First id received since.
         missing: Ranges of book changes that are missing, by gap.
         recent: Ids of the last updates stored, to know them again when a new
             connection begins with what the old one ended with.
@@ -46,6 +68,7 @@ class DepthChain:
     __slots__ = (
         "accepted_event",
         "asked_until",
+        "began",
         "chain",
         "continuity",
         "epoch",
@@ -59,6 +82,7 @@ class DepthChain:
         "retry_ns",
         "rule",
         "suspects",
+        "through",
     )
 
     def __init__(self, chain: Chain, rule: BookRule) -> None:
@@ -77,14 +101,34 @@ class DepthChain:
         self.asked_until = 0
         self.retry_ns = FIRST_RETRY_NS
         self.suspects: list[Message] = []
+        self.through = self.began = NO_ID
 
     def break_off(self) -> None:
         """Forget what was known and asked: what comes next begins anew."""
+        self.through = max(self.through, self.continuity.received)
+        self.began = NO_ID
         self.continuity.lost()
         self.epoch += 1
         self.pending = None
         self.is_asked = False
         self.asked_until = 0
+
+    def is_new(self, first: int, last: int) -> bool:
+        """Return whether a stale update can never have been stored.
+
+        It came late if it lies before the first one of its connection, and
+        after all that earlier ones brought.
+        """
+        return self.through < first and last < self.began
+
+    def is_younger(self, snapshot_event: int | None) -> bool:
+        """Return whether the venue's clock proves a snapshot newer than its chain.
+
+        By a margin, for the two may come from machines whose clocks differ.
+        """
+        if snapshot_event is None or self.accepted_event is None:
+            return False
+        return snapshot_event >= self.accepted_event + YOUNGER_NS
 
     def miss(self, gap: Gap, first: int, last: int) -> None:
         """Note that book changes are missing, of which some may come late."""

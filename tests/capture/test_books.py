@@ -7,10 +7,9 @@ from recorder.capture.books import (
     IN_BAND_NS,
     QUIET_ASK_NS,
     SUSPECTS_MAX,
-    YOUNGER_NS,
     Books,
 )
-from recorder.capture.depth_chain import FIRST_RETRY_NS, GAPS_REMEMBERED
+from recorder.capture.depth_chain import FIRST_RETRY_NS, GAPS_REMEMBERED, YOUNGER_NS
 from recorder.model import Chain, DepthUpdate, Gap
 from recorder.source import BookRule
 from recorder.store.ledger import Ledger
@@ -276,6 +275,55 @@ def test_a_repetition_of_recent_updates_is_no_new_numbering(bench):
     bench.books.lost(IDS)
 
     assert bench.stored()[-1] == (20, 8, 9)
+
+
+def test_a_first_update_that_comes_late_is_stored(bench):
+    bench.accept(IDS, 0)
+    bench.update(10, 100, 110)
+    bench.update(20, 90, 99)
+
+    bench.update(30, 111, 112)
+    bench.update(40, 90, 99)
+    bench.update(50, 113, 113)
+
+    assert bench.stored() == [
+        (10, 100, 110),
+        (20, 90, 99),
+        (30, 111, 112),
+        (50, 113, 113),
+    ]
+
+
+def test_what_an_earlier_connection_brought_is_a_double(bench):
+    live(bench)
+    bench.books.lost(IDS)
+    bench.accept(IDS, 30)
+    bench.update(40, 12, 12)
+    bench.update(50, 8, 8)
+    bench.update(51, 11, 11)
+    bench.update(60, 13, 13)
+
+    assert bench.stored()[3:] == [(40, 12, 12), (51, 11, 11), (60, 13, 13)]
+
+
+def test_an_update_beyond_a_snapshot_that_was_proven_is_a_gap_of_rows(bench):
+    bench.accept(IDS, 0, ts_event=1_000)
+    bench.books.next_due(QUIET_ASK_NS)
+    bench.rest(QUIET_ASK_NS + 5, 0, 44, ts_event=1_000 + YOUNGER_NS)
+
+    bench.update(QUIET_ASK_NS + 50, 47, 47)
+
+    jumps = [gap for gap in bench.gaps() if gap[1] == "sequence_gap"]
+    assert jumps == [("rows", "sequence_gap", 1, QUIET_ASK_NS + 50)]
+
+
+def test_an_acceptance_of_a_chain_that_goes_on_changes_nothing(bench):
+    live(bench)
+    bench.books.accepted(IDS, 40, None)
+
+    bench.update(50, 13, 14)
+
+    assert ("rows", "sequence_gap", 21, 50) in bench.gaps()
 
 
 def test_a_snapshot_ahead_of_the_updates_waits_for_them(bench):

@@ -22,7 +22,7 @@ from recorder.continuity import Verdict, is_row_gap
 from recorder.model import Chain, DepthUpdate, Gap, LedgerRow, RawLevels
 from recorder.source import BookRule
 from recorder.store.ledger import Ledger
-from recorder.telemetry import BookKnown, RowDoubled, SnapshotUseless, emit
+from recorder.telemetry import BookKnown, RowDoubled, emit
 from recorder.transitions import (
     ADOPT,
     ASKED,
@@ -118,10 +118,15 @@ class Books:
     def lost(self, chain: Chain) -> int | None:
         """Note that the connection went away; return the last id received."""
         book = self._books[chain]
-        self._count_anew(book)  # more of them will not come
+        self._decide_suspects(book)  # more of them will not come
         received = book.continuity.received
         book.break_off()
         return None if received == NO_ID else received
+
+    def stop(self) -> None:
+        """Store what was kept until it is clear what it is."""
+        for book in self._books.values():
+            self._decide_suspects(book)
 
     def event(
         self,
@@ -152,7 +157,7 @@ class Books:
                 self._doubled(book, Message(ts_recv, conn, seq, idx, event, payload))
                 return True
             if book.suspects:
-                self._clear_suspects(book)
+                self._pass_suspects(book)
             if book.began == NO_ID and first is not None:
                 book.began = first
             if verdict.was_live and first is not None and is_row_gap(proven, first):
@@ -189,7 +194,7 @@ class Books:
             if verdict.action == JOIN:
                 self._adopt(book, pending, ts_recv if before != NO_ID else None)
                 return
-            self._useless(book, pending.event.last_update_id)
+            book.tell_useless(pending.event.last_update_id)
         if verdict.is_live and not verdict.was_live:
             self._note(self._ledger.healed(book.chain, "sequence"))
             self._known(book, ts_recv)  # the levels are those of before
@@ -239,28 +244,33 @@ class Books:
         if first is None or ids in book.recent:
             return
         suspects = book.suspects
-        if suspects and suspects[-1].event.last_update_id != first - 1:
-            self._clear_suspects(book)
+        if suspects and first <= (suspects[-1].event.last_update_id or 0):
+            if any(message.event == suspect.event for suspect in suspects):
+                return
+            self._decide_suspects(book)
+            self.event(*message)
+            return
         suspects.append(message)
         if len(suspects) >= SUSPECTS_MAX:
             self._count_anew(book)
-            self._start_over(book, message.ts_recv)
 
-    def _clear_suspects(self, book: DepthChain) -> None:
-        """Pass over doubles; what came late and was never stored is none."""
-        for suspect in book.suspects:
-            first = suspect.event.first_update_id
-            last = suspect.event.last_update_id
-            if first is not None and last is not None and book.is_new(first, last):
-                book.recent.append((first, last))
-                self._put(*suspect)
-        book.suspects.clear()
+    def _decide_suspects(self, book: DepthChain) -> None:
+        """Store what is no double: it came late, or the venue counts anew."""
+        if book.suspects and book.are_first():
+            self._pass_suspects(book)
+        elif book.suspects:
+            self._count_anew(book)
+
+    def _pass_suspects(self, book: DepthChain) -> None:
+        """Go on without suspects, which are doubles unless they came late."""
+        for late in [suspect for suspect in book.suspects if book.is_new(suspect)]:
+            book.note(late)
+            self._put(*late)
+        book.suspects = []
 
     def _count_anew(self, book: DepthChain) -> None:
         """Take the suspects for the first updates of a new numbering."""
         suspects, book.suspects = book.suspects, []
-        if not suspects:
-            return
         since, began = max(book.last_at, book.known_since) + 1, suspects[0]
         self._note(
             self._ledger.missed(
@@ -281,6 +291,7 @@ class Books:
         book.accepted_event = None
         for suspect in suspects:
             self.event(*suspect)
+        self._start_over(book, suspects[-1].ts_recv)
 
     def _in_band(self, book: DepthChain, message: Message) -> None:
         """Take a snapshot that came on the socket."""
@@ -340,7 +351,7 @@ class Books:
             if event.ts_event is not None or not is_first:
                 self._queue.retry(book, ts_recv)
         else:
-            self._useless(book, event.last_update_id)
+            book.tell_useless(event.last_update_id)
             self._queue.retry(book, ts_recv)
 
     def snapshot_failed(self, chain: Chain, epoch: int, now: int) -> None:
@@ -408,15 +419,6 @@ class Books:
         else:
             book.asked_until = at + IN_BAND_NS
             self._restart.append(book.chain)
-
-    def _useless(self, book: DepthChain, base: int | None) -> None:
-        emit(
-            SnapshotUseless(
-                market=book.chain.market,
-                base=NO_ID if base is None else base,
-                held_first=book.continuity.held_first,
-            )
-        )
 
     def _adopt(self, book: DepthChain, proven: Message, at: int | None) -> None:
         """Store a snapshot; the book is known from ``at``, else from it on."""

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple, Protocol
 from recorder.continuity import Continuity
 from recorder.model import Chain, DepthUpdate, Gap, RawLevels
 from recorder.source import BookRule
+from recorder.telemetry import SnapshotUseless, emit
 from recorder.transitions import NO_ID
 
 
@@ -113,13 +114,28 @@ class DepthChain:
         self.is_asked = False
         self.asked_until = 0
 
-    def is_new(self, first: int, last: int) -> bool:
+    def is_new(self, update: Message) -> bool:
         """Return whether a stale update can never have been stored.
 
-        It came late if it lies before the first one of its connection, and
-        after all that earlier ones brought.
+        So it is if it lies before the first one of its connection, and after
+        all that earlier ones brought.
         """
-        return self.through < first and last < self.began
+        first, last = update.event.first_update_id, update.event.last_update_id
+        if first is None or last is None:
+            return False
+        ids = (first, last)
+        return self.through < first and last < self.began and ids not in self.recent
+
+    def are_first(self) -> bool:
+        """Return whether the suspects end where the connection's updates began."""
+        return self.suspects[-1].event.last_update_id == self.began - 1
+
+    def note(self, update: Message) -> None:
+        """Note that an update before those of its connection is stored."""
+        first, last = update.event.first_update_id, update.event.last_update_id
+        if first is not None and last is not None:
+            self.recent.append((first, last))
+            self.began = min(self.began, first)
 
     def is_younger(self, snapshot_event: int | None) -> bool:
         """Return whether the venue's clock proves a snapshot newer than its chain.
@@ -129,6 +145,16 @@ class DepthChain:
         if snapshot_event is None or self.accepted_event is None:
             return False
         return snapshot_event >= self.accepted_event + YOUNGER_NS
+
+    def tell_useless(self, base: int | None) -> None:
+        """Log that a snapshot did not fit what is held."""
+        emit(
+            SnapshotUseless(
+                market=self.chain.market,
+                base=NO_ID if base is None else base,
+                held_first=self.continuity.held_first,
+            )
+        )
 
     def miss(self, gap: Gap, first: int, last: int) -> None:
         """Note that book changes are missing, of which some may come late."""

@@ -353,6 +353,7 @@ class Session:
             if self._shedding_since is not None:
                 self._end_shedding(self._shedding_since, at)
             self._restarts.judge(at)
+            self.books.stop()
             self._stopped_at = at
             for link in self._links.values():
                 for chain in link.chains:

@@ -129,6 +129,7 @@ class Recording:
                 if kind == "push":
                     self.last = said
                     self.update(*said)
+        self.books.stop()
 
 
 def depth(first, last, levels, origin) -> DepthUpdate:

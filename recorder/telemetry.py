@@ -309,11 +309,21 @@ class SegmentWritten(Signal, frozen=True):
 
 
 class JournalTorn(Signal, frozen=True):
-    """A journal ends in something that is not rows; what precedes it is kept."""
+    """A kill cut an append short; nothing of it was ever reported as written."""
 
-    message: ClassVar[str] = "journal has a torn end"
+    message: ClassVar[str] = "journal had a torn end, which was left out"
     level: ClassVar[int] = logging.WARNING
     counter: ClassVar[str] = "journals_torn_total"
+    path: str
+    torn_bytes: int
+
+
+class JournalDamaged(Signal, frozen=True):
+    """A journal is no longer what was written; rows that were durable are lost."""
+
+    message: ClassVar[str] = "damaged journal, rows are missing; check the disk"
+    level: ClassVar[int] = logging.ERROR
+    counter: ClassVar[str] = "journals_damaged_total"
     path: str
     torn_bytes: int
 

@@ -26,6 +26,7 @@ _ADVICE: Final = {
     errno.EISDIR: "a folder is in the way; move it or choose another --store",
     errno.EMFILE: "too many files are open; raise the limit (ulimit -n)",
     errno.EIO: "the disk reports an error; check it",
+    errno.ENOMEM: "memory ran out; free some, and try again",
 }
 
 _NO_LINKS: Final = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
@@ -45,11 +46,17 @@ def store_error(doing: str, error: OSError) -> StoreError:
 
 @contextmanager
 def told(doing: str) -> Iterator[None]:
-    """Turn an `OSError` of the body into a `StoreError` that says what to do."""
+    """Turn what the system refuses the body into a `StoreError`.
+
+    That is an `OSError`, and a `MemoryError`, Arrow's own among them. Its
+    sentence says what to do.
+    """
     try:
         yield
     except OSError as error:
         raise store_error(doing, error) from error
+    except MemoryError as error:
+        raise store_error(doing, OSError(errno.ENOMEM, str(error))) from error
 
 
 def sync_folder(folder: Path) -> None:

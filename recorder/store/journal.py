@@ -4,13 +4,14 @@ A journal is one Arrow IPC stream for one (table, source, date) of one run.
 It only ever grows; each append is synced before it is reported. A kill or a
 power cut may leave a torn end, cut off or, with the file's size on the disk
 before its content, filled up with zeros. Arrow takes some such ends for rows.
-So each append is two batches: the rows, and an empty one whose metadata has
-the checksum of the bytes before it. Rows without that seal are not read.
+So each append is two batches: the rows, and an empty one, the seal, whose
+metadata has the checksum of all bytes since the last seal, that one included.
+Rows without a seal are not read, and nothing is decoded before its checksum
+was found right: from then on whatever fails is an error, and no torn end.
 """
 
 import mmap
 import os
-from contextlib import suppress
 from io import RawIOBase
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
@@ -18,7 +19,7 @@ from zlib import crc32
 
 import pyarrow as pa
 
-from recorder.errors import UnknownSchemaError
+from recorder.errors import StoreError, UnknownSchemaError
 from recorder.store.disk import make_folder, store_error, sync_folder, told
 from recorder.store.layout import Partition, Stem, journal_path
 from recorder.store.tables import TABLES, Table
@@ -26,6 +27,11 @@ from recorder.store.tables import TABLES, Table
 
 _OPTIONS: Final = pa.ipc.IpcWriteOptions(compression="lz4")
 _SEAL: Final = b"recorder.checksum"
+_MESSAGE: Final = b"\xff\xff\xff\xff"
+"""What every message of a stream begins with."""
+
+_SEAL_BYTES_MAX: Final = 1 << 16
+"""A seal's name lies at most so far behind its beginning."""
 
 
 class _CheckedFile(RawIOBase):
@@ -95,8 +101,8 @@ class Journal:
             self._writer.write_batch(batch)
             # With the same dictionaries, so that they are not written again.
             seal = {_SEAL: str(self._sink.checksum).encode()}
-            self._writer.write_batch(batch.slice(0, 0), custom_metadata=seal)
             self._sink.checksum = 0
+            self._writer.write_batch(batch.slice(0, 0), custom_metadata=seal)
             self._file.flush()
             os.fsync(self._file.fileno())
             self.rows += batch.num_rows
@@ -124,48 +130,122 @@ def map_file(path: Path) -> pa.Buffer:
         return pa.py_buffer(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ))
 
 
+class Seals(NamedTuple):
+    """How far a journal can be trusted.
+
+    Attributes:
+        rows_end: Where the last seal that is right begins; 0 if there is none.
+        torn_bytes: How much lies behind that seal.
+        is_damaged: Whether there is a seal among those: then more was
+            appended once, and it is not the end of the file that is torn.
+    """
+
+    rows_end: int
+    torn_bytes: int
+    is_damaged: bool
+
+
 class JournalContent(NamedTuple):
     """What could be read of a journal.
 
     Attributes:
         batches: The complete batches, in the order of appending.
-        torn_bytes: How much lies after the last of them and is not one.
+        seals: How far they go, and what lies behind.
     """
 
     batches: list[pa.RecordBatch]
-    torn_bytes: int
+    seals: Seals
 
 
-def read_journal(content: pa.Buffer, table: Table) -> JournalContent:
+def find_seals(content: pa.Buffer) -> Seals:
+    """Return how far a journal can be trusted, without decoding its rows.
+
+    Args:
+        content: The file, perhaps torn: cut anywhere, or ending in zeros or
+            in garbage.
+
+    Raises:
+        MemoryError: If there is not enough to look at a message.
+    """
+    stream = pa.BufferReader(content)
+    rows_end = sealed = begin = 0
+    while (facts := _next_message(stream)) is not None:
+        if _SEAL in facts:
+            if not _has_text(facts, str(crc32(content[rows_end:begin]))):
+                break
+            rows_end, sealed = begin, stream.tell()
+        begin = stream.tell()
+    tail = content.slice(sealed)
+    return Seals(rows_end, tail.size, _has_seal(tail))
+
+
+def read_journal(content: pa.Buffer, table: Table, path: Path) -> JournalContent:
     """Return the complete batches of a journal.
 
     Args:
         content: The file, perhaps torn: cut anywhere, or ending in zeros or
             in garbage.
         table: Whose rows they are.
+        path: Where the file lies, or lay.
 
     Raises:
         UnknownSchemaError: If it was written with other columns.
+        StoreError: If rows whose checksum is right cannot be read.
     """
-    batches: list[pa.RecordBatch] = []
-    sealed = 0
-    stream = pa.BufferReader(content)
-    # What cannot be read is not an error but the torn end that a journal may
-    # have: nothing in it was ever reported as written.
-    with suppress(StopIteration, pa.ArrowException, OSError, MemoryError, UnicodeError):
-        reader = pa.ipc.open_stream(stream)
-        while True:
-            batch = reader.read_next_batch()
-            end = stream.tell()
-            _, metadata = reader.read_next_batch_with_custom_metadata()
-            checksum = crc32(content[sealed:end])
-            if not metadata or metadata.get(_SEAL) != str(checksum).encode():
-                break
-            if not batch.schema.equals(table.schema):
-                raise UnknownSchemaError(
-                    f"a journal of {table.name} was written with other columns; "
-                    "convert it with the release that wrote it (recorder recover)"
-                )
-            batches.append(batch)
-            sealed = stream.tell()
-    return JournalContent(batches, content.size - sealed)
+    with told(f"read the journal {path}"):
+        seals = find_seals(content)
+        if not seals.rows_end:
+            return JournalContent([], seals)
+        return JournalContent(_decode(content, seals, table, path), seals)
+
+
+def _decode(
+    content: pa.Buffer, seals: Seals, table: Table, path: Path
+) -> list[pa.RecordBatch]:
+    try:
+        reader = pa.ipc.open_stream(content.slice(0, seals.rows_end))
+        if not reader.schema.equals(table.schema):
+            raise UnknownSchemaError(
+                f"the journal {path} of {table.name} was written with other columns; "
+                "convert it with the release that wrote it (recorder recover)"
+            )
+        # Every second one is a seal.
+        return [batch for number, batch in enumerate(reader) if number % 2 == 0]
+    except MemoryError:
+        raise
+    except (pa.ArrowException, OSError) as error:
+        raise StoreError(
+            f"the journal {path} is as it was written, but cannot be read ({error}); "
+            "convert it with the release that wrote it (recorder recover)"
+        ) from error
+
+
+def _next_message(stream: pa.BufferReader) -> bytes | None:
+    """Return what the next message says of itself; None if there is none."""
+    try:
+        return pa.ipc.read_message(stream).metadata.to_pybytes()
+    except MemoryError:  # of Arrow's exceptions, too
+        raise
+    # Nothing is read from a disk here: these bytes are no message, or are the
+    # first part of one.
+    except (EOFError, pa.ArrowException, OSError):
+        return None
+
+
+def _has_text(facts: bytes, text: str) -> bool:
+    """Return whether a message says a text: its length, itself, a zero."""
+    return len(text).to_bytes(4, "little") + text.encode() + b"\0" in facts
+
+
+def _has_seal(tail: pa.Buffer) -> bool:
+    """Return whether there is a whole seal, right or wrong, in some bytes."""
+    text = tail.to_pybytes()
+    name = -1
+    while (name := text.find(_SEAL, name + 1)) >= 0:
+        begin = name
+        oldest = max(0, name - _SEAL_BYTES_MAX)
+        while (begin := text.rfind(_MESSAGE, oldest, begin)) >= 0:
+            facts = _next_message(pa.BufferReader(tail.slice(begin)))
+            if facts is not None and _SEAL in facts:
+                return True
+    return False

@@ -10,6 +10,7 @@ where no glob for data reaches::
     .recorder/runs/<run>.json          what it records, what is open
     .recorder/runs/<run>.heartbeat     through when its rows are durable
     .recorder/tmp/                     files on their way to a final name
+    .recorder/torn/<as journals>       damaged journals, kept for people
 
 A journal and the segment made from it have the same stem,
 ``<first ts_recv>_<run>_<number>``. Nothing that a venue sends takes part in
@@ -119,6 +120,11 @@ def journal_path(root: Path, partition: Partition, stem: Stem) -> Path:
 def journals_folder(root: Path) -> Path:
     """Return the folder below which journals lie as data does below the store."""
     return root / INTERNAL / "journals"
+
+
+def torn_path(root: Path, partition: Partition, stem: Stem) -> Path:
+    """Return where a damaged journal is kept: no code reads it any more."""
+    return root / INTERNAL / "torn" / partition.folder() / f"{stem}.arrow"
 
 
 def runs_folder(root: Path) -> Path:

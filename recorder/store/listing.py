@@ -27,6 +27,7 @@ from recorder.store.layout import (
 from recorder.store.reading import read_segment, select_rows, with_source
 from recorder.store.runfile import RunFile, read_run_files
 from recorder.store.tables import TABLES, TEXT, Table
+from recorder.telemetry import JournalDamaged, emit
 
 
 class Segment(NamedTuple):
@@ -68,6 +69,7 @@ class JournalRows(NamedTuple):
 class _OpenJournal(NamedTuple):
     partition: Partition
     stem: Stem
+    path: Path
     content: pa.Buffer
 
 
@@ -300,8 +302,10 @@ def _keys(rows: pa.Table) -> Iterator[tuple[Any, ...]]:
 
 
 def _rows_of(journal: _OpenJournal, table: Table) -> JournalRows:
-    content = read_journal(journal.content, table)
-    rows = pa.Table.from_batches(content.batches, schema=table.schema)
+    batches, seals = read_journal(journal.content, table, journal.path)
+    if seals.is_damaged:
+        emit(JournalDamaged(path=str(journal.path), torn_bytes=seals.torn_bytes))
+    rows = pa.Table.from_batches(batches, schema=table.schema)
     return JournalRows(journal.partition.source, journal.partition.date, rows)
 
 
@@ -309,4 +313,4 @@ def _open_journals(root: Path) -> Iterator[_OpenJournal]:
     for partition, stem, path in list_files(journals_folder(root), ".arrow"):
         # A journal that is gone by now was converted: its segment exists.
         with suppress(FileNotFoundError):
-            yield _OpenJournal(partition, stem, map_file(path))
+            yield _OpenJournal(partition, stem, path, map_file(path))

@@ -18,17 +18,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recorder.store.disk import make_folder, publish, sync_folder, told
-from recorder.store.journal import map_file, read_journal
+from recorder.store.journal import find_seals, map_file, read_journal
 from recorder.store.layout import (
     Partition,
     Stem,
     journal_path,
     segment_path,
     tmp_folder,
+    torn_path,
 )
 from recorder.store.reading import TABLE_KEY, VERSION_KEY
 from recorder.store.tables import LEVEL, LEVELS, TABLES, Table
-from recorder.telemetry import JournalTorn, SegmentWritten, emit
+from recorder.telemetry import JournalDamaged, JournalTorn, SegmentWritten, emit
 
 
 ROW_GROUP_ROWS: Final = 131_072
@@ -39,42 +40,71 @@ COMPRESSION_LEVEL: Final = 2
 """Of zstd: 17 % smaller than level 1; higher levels cost more than they save."""
 
 
-def convert(root: Path, partition: Partition, stem: Stem) -> Path | None:
+def convert(
+    root: Path, partition: Partition, stem: Stem, *, is_living: bool = False
+) -> Path | None:
     """Turn a journal into its segment, and remove it.
 
     Doing it twice changes nothing. Only who holds the lock of the journal's
-    run may do it.
+    run may do it. A torn end is left out. A journal that is damaged elsewhere
+    goes to ``.recorder/torn`` instead, when its good rows are in the segment.
 
     Args:
         root: The store's folder.
         partition: Where the journal lies.
         stem: Its name.
+        is_living: Whether its run goes on: it has closed the journal, so that
+            a torn end is a damage, too.
 
     Returns:
         The segment; None if the journal has no complete batch.
 
     Raises:
-        StoreError: If the disk refuses; the journal is still there then.
+        StoreError: If the disk refuses, or memory runs out; the journal is
+            still there then.
     """
     journal = journal_path(root, partition, stem)
     segment = segment_path(root, partition, stem)
-    made = segment.exists()
-    if not made:
-        table = TABLES[partition.table]
-        with told(f"read the journal {journal}"):
+    with told(f"convert the journal {journal}"):
+        made = segment.exists()
+        try:
             content = map_file(journal)
-            batches, torn_bytes = read_journal(content, table)
-        if torn_bytes:
-            emit(JournalTorn(path=str(journal), torn_bytes=torn_bytes))
-        if batches:
-            del content
-            _write(root, partition, stem, _combine(batches))
-            made = True
-    pa.default_memory_pool().release_unused()
+        except FileNotFoundError:
+            if made:
+                return segment
+            raise
+        if made:
+            seals = find_seals(content)
+        else:
+            batches, seals = read_journal(content, TABLES[partition.table], journal)
+            if batches:
+                del content
+                _write(root, partition, stem, _combine(batches))
+                made = True
+        pa.default_memory_pool().release_unused()
+    if seals.is_damaged or (is_living and seals.torn_bytes):
+        _keep_damaged(root, partition, stem, seals.torn_bytes)
+        return segment if made else None
+    if seals.torn_bytes:
+        emit(JournalTorn(path=str(journal), torn_bytes=seals.torn_bytes))
     with told(f"remove the journal {journal}"):
         journal.unlink(missing_ok=True)
         sync_folder(journal.parent)
     return segment if made else None
+
+
+def _keep_damaged(
+    root: Path, partition: Partition, stem: Stem, torn_bytes: int
+) -> None:
+    """Put a journal where nobody reads it and nobody removes it."""
+    journal = journal_path(root, partition, stem)
+    kept = torn_path(root, partition, stem)
+    with told(f"move the damaged journal {journal} to {kept}"):
+        make_folder(kept.parent)
+        journal.rename(kept)
+        sync_folder(kept.parent)
+        sync_folder(journal.parent)
+    emit(JournalDamaged(path=str(kept), torn_bytes=torn_bytes))
 
 
 def write_segment(root: Path, partition: Partition, stem: Stem, rows: pa.Table) -> bool:

@@ -242,7 +242,7 @@ class Writer:
             journal = self._journals[partition]
             journal.close()
             del self._journals[partition]
-            convert(self._run.root, partition, journal.stem)
+            convert(self._run.root, partition, journal.stem, is_living=True)
             self._stats = msgspec.structs.replace(
                 self._stats, segments=self._stats.segments + 1
             )

@@ -4,6 +4,7 @@ import errno
 import os
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from recorder.errors import StoreError
@@ -28,6 +29,14 @@ def test_told_lets_other_errors_through() -> None:
         raise KeyError
     with pytest.raises(StoreError, match="no permission"), told("write"):
         raise PermissionError(errno.EACCES, "denied")
+
+
+def test_want_of_memory_is_told_with_what_to_do() -> None:
+    with (
+        pytest.raises(StoreError, match="cannot read x: memory ran out"),
+        told("read x"),
+    ):
+        raise pa.ArrowMemoryError("malloc of size 64 failed")
 
 
 def test_folders_are_made_with_those_above_them(tmp_path: Path) -> None:

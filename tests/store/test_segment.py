@@ -1,5 +1,6 @@
 """A journal becomes a segment: sorted, whole, once."""
 
+import logging
 import os
 import random
 from collections.abc import Callable
@@ -16,7 +17,14 @@ from recorder.model import Gap, StatusEvent
 from recorder.store import segment as segment_module
 from recorder.store.batch import RowTuple, build
 from recorder.store.journal import Journal
-from recorder.store.layout import Partition, Stem, segment_path, tmp_folder
+from recorder.store.layout import (
+    Partition,
+    Stem,
+    segment_path,
+    tmp_folder,
+    torn_path,
+)
+from recorder.store.listing import open_listing
 from recorder.store.segment import convert, sort_order, write_segment
 from recorder.store.tables import TABLES
 from recorder.telemetry import COUNTERS
@@ -191,6 +199,143 @@ def test_a_torn_journal_gives_what_is_whole_and_is_counted(
     expected = sorted(plain(table_of("depth", rows[:35])), key=by_market)
     assert plain(pq.read_table(path, partitioning=None)) == expected
     assert COUNTERS["journals_torn_total"] == before + 1
+    assert not journal.path.exists()
+
+
+def damage(journal: Journal) -> bytes:
+    """Change a byte in the middle of a journal; return what it holds then."""
+    content = bytearray(journal.path.read_bytes())
+    content[len(content) // 2] ^= 1
+    journal.path.write_bytes(content)
+    return bytes(content)
+
+
+def told(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+    """Return what was logged at least as a warning, and about which file."""
+    return [
+        (record.levelname, record.signal.path)  # type: ignore[attr-defined]
+        for record in caplog.records
+        if record.levelno >= logging.WARNING
+    ]
+
+
+@pytest.mark.parametrize("is_living", [False, True])
+def test_a_damaged_journal_gives_its_good_rows_and_is_kept(
+    root: Path,
+    rows: list[RowTuple],
+    is_living: bool,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    journal = journal_of(root, rows)
+    content = damage(journal)
+
+    path = convert(root, PARTITION, STEM, is_living=is_living)
+
+    assert path is not None
+    found = plain(pq.read_table(path, partitioning=None))
+    whole = [
+        sorted(plain(table_of("depth", rows[:end])), key=by_market)
+        for end in range(7, 40, 7)
+    ]
+    assert found in whole
+    kept = torn_path(root, PARTITION, STEM)
+    assert kept.read_bytes() == content
+    assert not journal.path.exists()
+    assert list(open_listing(root).journals("depth")) == []
+    assert told(caplog) == [("ERROR", str(kept))]
+
+
+def test_a_journal_damaged_from_the_start_is_kept(
+    root: Path, rows: list[RowTuple]
+) -> None:
+    journal = journal_of(root, rows)
+    content = b"\0" * 8 + journal.path.read_bytes()[8:]
+    journal.path.write_bytes(content)
+
+    assert convert(root, PARTITION, STEM) is None
+
+    assert torn_path(root, PARTITION, STEM).read_bytes() == content
+    assert not segment_path(root, PARTITION, STEM).exists()
+
+
+def test_a_damaged_journal_is_kept_if_its_segment_was_made_before_a_kill(
+    root: Path, rows: list[RowTuple], caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = journal_of(root, rows)
+    content = damage(journal)
+    path = convert(root, PARTITION, STEM)
+    assert path is not None
+    segment = path.read_bytes()
+    kept = torn_path(root, PARTITION, STEM)
+    kept.rename(journal.path)
+    caplog.clear()
+
+    assert convert(root, PARTITION, STEM) == path
+
+    assert kept.read_bytes() == content
+    assert path.read_bytes() == segment
+    assert told(caplog) == [("ERROR", str(kept))]
+    assert convert(root, PARTITION, STEM) == path  # and nothing more to do
+
+
+def test_a_living_run_leaves_no_torn_end_that_could_be_left_out(
+    root: Path, rows: list[RowTuple], caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = journal_of(root, rows)
+    os.truncate(journal.path, journal.bytes - 1)
+
+    convert(root, PARTITION, STEM, is_living=True)
+
+    kept = torn_path(root, PARTITION, STEM)
+    assert kept.stat().st_size == journal.bytes - 1
+    assert told(caplog) == [("ERROR", str(kept))]
+
+
+def test_a_torn_end_is_told_once_with_the_name_of_the_file(
+    root: Path, rows: list[RowTuple], caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = journal_of(root, rows)
+    os.truncate(journal.path, journal.bytes - 1)
+
+    open_listing(root).journals("depth")
+    convert(root, PARTITION, STEM)
+
+    assert told(caplog) == [("WARNING", str(journal.path))]
+
+
+def test_who_reads_a_damaged_journal_is_told(
+    root: Path, rows: list[RowTuple], caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = journal_of(root, rows)
+    damage(journal)
+
+    listing = open_listing(root)
+    (part,) = listing.journals("depth")
+    listing.journals("depth")
+
+    assert 0 < part.rows.num_rows < 40
+    assert told(caplog) == [("ERROR", str(journal.path))]
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_a_journal_that_is_a_folder_is_an_error_and_stays(
+    root: Path, rows: list[RowTuple], made: bool
+) -> None:
+    journal = journal_of(root, rows)
+    if made:
+        convert(root, PARTITION, STEM)
+    journal.path.unlink(missing_ok=True)
+    journal.path.mkdir()
+
+    with pytest.raises(StoreError, match="a folder is in the way"):
+        convert(root, PARTITION, STEM)
+
+    assert journal.path.is_dir()
+
+
+def test_a_journal_that_is_gone_without_a_segment_is_an_error(root: Path) -> None:
+    with pytest.raises(StoreError, match="cannot convert the journal"):
+        convert(root, PARTITION, STEM)
 
 
 def test_a_journal_without_rows_leaves_no_segment(root: Path) -> None:

@@ -98,6 +98,9 @@ class Store:
         as its last columns. ``coverage`` has the intervals that running
         captures have not closed yet, too.
 
+        A view has its rows if the text has its name, anywhere. To read one
+        whose name the text puts together is an error.
+
         Each call is a session of its own, over the store as it is now: the
         relation stays valid and its answer the same while rows are added. It
         cannot be joined with the relation of another call, and what the text

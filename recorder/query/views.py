@@ -6,10 +6,12 @@ views of ``schemas/views`` are laid on top. A table without data is an empty
 view of the right types.
 
 Only the tables that a question mentions are laid over their files: binding a
-view opens files, and a question asks about few of the tables. The others are
-there, empty, so that ``SHOW TABLES`` and ``DESCRIBE`` list them. A table is
-mentioned if its name occurs anywhere in the text, as a word or inside one;
-so that none is missed at the price of a few opened in vain.
+view opens files, a journal is decoded as a whole, and a question asks about
+few of the tables. A table is mentioned if its name occurs anywhere in the
+text, as a word or inside one. The views of the others have their columns, so
+that ``SHOW TABLES`` and ``DESCRIBE`` list them, and no rows and no emptiness
+either: who reads one, by a name that the text puts together or through what
+another file defines, gets an error that says what to write.
 """
 
 from datetime import date
@@ -91,18 +93,21 @@ def create_views(
     Args:
         connection: In memory, without views of these names.
         listing: What the store holds now.
-        question: The SQL to be asked; what it mentions gets its data.
+        question: The SQL to be asked; what it mentions gets its data, and to
+            read anything else is an error.
     """
     views = defined_views()
     words = question.lower()
     words += "".join(view.sql.lower() for view in views if view.name in words)
     for table in TABLES.values():
         name = base_name(table.name)
-        data = _data(connection, listing, table) if name in words else ""
-        columns = ", ".join(f'"{column}"' for column in _column_names(table))
-        connection.execute(
-            f'CREATE VIEW "{name}" AS SELECT {columns} FROM ({_no_rows(table)}{data})'
-        )
+        if name in words:
+            columns = ", ".join(f'"{column}"' for column in _column_names(table))
+            data = _data(connection, listing, table)
+            rows = f"SELECT {columns} FROM ({_no_rows(table)}{data})"
+        else:
+            rows = _not_to_be_read(table)
+        connection.execute(f'CREATE VIEW "{name}" AS {rows}')
     for view in views:
         connection.execute(f'CREATE VIEW "{view.name}" AS {view.sql}')
 
@@ -112,10 +117,26 @@ def _column_names(table: Table) -> list[str]:
 
 
 def _no_rows(table: Table) -> str:
+    return f"SELECT {_each_column(table, 'NULL')} WHERE false"
+
+
+def _not_to_be_read(table: Table) -> str:
+    """Return SQL that has a table's columns and fails as soon as it is run."""
+    name = base_name(table.name)
+    why = _quoted(
+        f"the view {name} was left without its rows, because the SQL does not "
+        f"mention it; write its name in the text, as a comment if need be: /* {name} */"
+    )
+    # DuckDB works out `error` last of all, so it never takes a column for a
+    # constant, nor a condition on it for false.
+    return f"SELECT {_each_column(table, f'error({why})')} WHERE error({why}) IS NULL"
+
+
+def _each_column(table: Table, value: str) -> str:
+    """Return a value as each column of a table, in its type."""
     types = [*(SQL_TYPES[column.type] for column in table.columns), "VARCHAR", "DATE"]
     typed = zip(_column_names(table), types, strict=True)
-    nulls = ", ".join(f'CAST(NULL AS {type_}) AS "{name}"' for name, type_ in typed)
-    return f"SELECT {nulls} WHERE false"
+    return ", ".join(f'CAST({value} AS {type_}) AS "{name}"' for name, type_ in typed)
 
 
 def _data(connection: duckdb.DuckDBPyConnection, listing: Listing, table: Table) -> str:

@@ -2,12 +2,13 @@ import re
 import time
 from datetime import date
 
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
 from recorder import open_store
-from recorder.errors import StoreError
+from recorder.errors import QueryError, StoreError
 from recorder.query.views import SQL_TYPES, base_name, defined_views
 from recorder.store.listing import open_listing
 from recorder.store.run import OpenInterval, RunState, open_run
@@ -91,6 +92,71 @@ def test_all_views_are_listed_in_an_empty_store(maker):
     names = [row[0] for row in open_store(maker.root).sql("SHOW TABLES").fetchall()]
 
     assert sorted(names) == ALL_VIEWS
+
+
+INDIRECT = [
+    "SELECT count(*) FROM query_table('tra' || 'des')",
+    "SELECT count(*) FROM query_table(concat('dep', 'th_lev', 'els'))",
+    "SELECT count(*) FROM query_table('ga' || 'ps')",
+    "FROM query_table('tra' || 'des') WHERE market = 'BTC_USDT' AND price > 5",
+    "SELECT max(price) FROM query_table('tra' || 'des') WHERE date = '2024-05-01'",
+    "SELECT 1 WHERE EXISTS (FROM query_table('tra' || 'des'))",
+    "SELECT 1 WHERE 7 NOT IN (SELECT trade_id FROM query_table('tra' || 'des'))",
+    "FROM (SELECT 1 AS k) LEFT JOIN query_table('tra' || 'des') ON trade_id = k",
+    "SELECT count(*) FROM (FROM query_table('tra' || 'des') LIMIT 1)",
+    "FROM query('FROM tra' || 'des')",
+    "SUMMARIZE FROM query_table('tra' || 'des')",
+    "CREATE MACRO m(t) AS TABLE FROM query_table(t); FROM m('tra' || 'des')",
+    "PREPARE p AS FROM query_table('tra' || 'des'); EXECUTE p",
+    "ATTACH '{file}' AS f; FROM f.v",
+]
+
+
+@pytest.mark.parametrize("question", INDIRECT)
+@pytest.mark.parametrize("place", ["journal", "segment"])
+def test_a_view_that_the_text_does_not_name_is_never_read_as_empty(
+    maker, tmp_path, question, place
+):
+    write = getattr(maker, place)
+    write([maker.trade(1)])
+    write([maker.depth(1, b'[["1","2"]]', b"[]")])
+    write([maker.gap(1, "a")])
+    file = tmp_path / "other.duckdb"
+    with duckdb.connect() as other:
+        other.execute(f"CREATE TABLE trades (n INTEGER); ATTACH '{file}' AS f")
+        other.execute("CREATE VIEW f.v AS SELECT 1 FROM memory.main.trades")
+    store, question = open_store(maker.root), question.format(file=file)
+
+    with pytest.raises((duckdb.Error, QueryError), match="was left without its rows"):
+        store.sql(question).fetchall()
+
+    # The remedy that the error names.
+    assert store.sql(f"/* trades depth gaps_log */ {question}").fetchall()
+
+
+def test_an_error_of_a_view_that_is_not_named_says_what_to_write(maker):
+    maker.segment([maker.trade(1)])
+    store = open_store(maker.root)
+
+    with pytest.raises(QueryError, match=r"in the text.*: /\* trades \*/"):
+        list(store.stream("FROM query_table('tra' || 'des')").batches)
+
+
+def test_a_view_that_is_not_named_has_its_columns_all_the_same(maker):
+    maker.segment([maker.trade(1)])
+    maker.journal([maker.depth(1, b'[["1","2"]]', b"[]")])
+    store = open_store(maker.root)
+    columns = (
+        "SELECT table_name, column_name, data_type"
+        " FROM information_schema.columns"
+        " WHERE NOT starts_with(table_name, '_journals_') ORDER BY ALL"
+    )
+
+    unnamed = store.sql(columns).fetchall()
+    named = store.sql(f"/* {' '.join(ALL_VIEWS)} */ {columns}").fetchall()
+
+    assert unnamed == named
+    assert {row[0] for row in named} == set(ALL_VIEWS)
 
 
 @pytest.mark.parametrize("view", ["gaps", "depth_levels", "coverage", "trades"])

@@ -8,11 +8,11 @@ very sequence check that the capture and the replay follow.
 It runs in the writer's thread, outside the interpreter's lock.
 """
 
-from collections.abc import Callable
-from typing import Any, Final, NamedTuple, cast
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from recorder.continuity import (
@@ -23,7 +23,17 @@ from recorder.continuity import (
     step_update,
 )
 from recorder.model import Chain, DepthUpdate, Levels, Origin
-from recorder.replay.compiled import compiled, fingerprint
+from recorder.replay.compiled import Ints, compiled, fingerprint
+from recorder.replay.depth_batch import (
+    codes_of,
+    flags_of,
+    ids_of,
+    is_live,
+    side_of,
+    times_of,
+    without_audits,
+)
+from recorder.replay.holding import Held, Holding
 from recorder.store.batch import RowTuple, build
 from recorder.store.tables import TABLES
 from recorder.transitions import (
@@ -44,8 +54,11 @@ from recorder.transitions import (
 PRICES_MAX: Final = 2048
 """Prices a side that a watched book can hold; the far ones go first."""
 
-HELD_MAX: Final = 20_000
-"""Updates held for one chain; a chain that waits longer is not watched."""
+HELD_BYTES_MAX: Final = 64 << 20
+"""For updates that wait for snapshots, of all chains together. Beyond it the
+chain that has the most forgets them: what comes later, it holds again, and a
+snapshot that is too old for that is not used. (Snapshots that wait for updates
+are one a chain at most.)"""
 
 _FIRST_CHAINS: Final = 64
 
@@ -54,10 +67,6 @@ NOTHING: Final = -1
 
 _CONN: Final = len(FRESH)
 """The state array holds the fields of a chain, then its connection."""
-
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 
 class Crossing(NamedTuple):
@@ -72,24 +81,6 @@ class Crossing(NamedTuple):
     chain: Chain
     ts_recv: int
     last_update_id: int | None
-
-
-class _Side(NamedTuple):
-    """One side of a batch: ``prices[offsets[r]:offsets[r + 1]]`` is row r."""
-
-    offsets: Ints
-    prices: Floats
-    amounts: Floats
-
-    def row(self, number: int) -> tuple[Floats, Floats]:
-        start, end = self.offsets[number], self.offsets[number + 1]
-        return self.prices[start:end], self.amounts[start:end]
-
-
-class _Held(NamedTuple):
-    last: int
-    bids: tuple[Floats, Floats]
-    asks: tuple[Floats, Floats]
 
 
 @compiled
@@ -240,14 +231,17 @@ def _some_event(first: int | None, last: int, origin: Origin) -> DepthUpdate[Lev
 class BookWatch:
     """Follows the books of every chain that passes by.
 
-    One capture, one watch; not safe for several threads at once.
+    One capture, one watch. `see` belongs to one thread; `lost` may be called
+    from another.
     """
 
     def __init__(self) -> None:
         self._numbers: dict[Chain, int] = {}
         self._conns: dict[str, int] = {}
-        self._held: dict[int, list[_Held]] = {}
-        self._waiting: dict[int, _Held] = {}
+        self._holding = Holding(HELD_BYTES_MAX)
+        self._waiting: dict[int, Held] = {}
+        self._told: deque[tuple[Chain, int]] = deque()
+        self._breaks: dict[Chain, int] = {}
         self._states = _fresh_states(_FIRST_CHAINS)
         self._bids = np.zeros((_FIRST_CHAINS, PRICES_MAX))
         self._asks = np.zeros((_FIRST_CHAINS, PRICES_MAX))
@@ -262,20 +256,63 @@ class BookWatch:
         Returns:
             The rows that left a known book crossed.
         """
-        batch = _without_audits(batch)
+        batch = without_audits(batch)
+        found: list[Crossing] = []
+        start = 0
+        for row, chain in self._breaks_in(batch):
+            found += self._see(batch.slice(start, row - start))
+            if (number := self._numbers.get(chain)) is not None:
+                self._forget(number)
+            start = row
+        return found + self._see(batch.slice(start))
+
+    def lost(self, chain: Chain, ts_recv: int) -> None:
+        """Note that the venue numbers a chain's updates anew.
+
+        What is known of its book ends with the rows received until then; it
+        is watched again from the next snapshot on. Call it before the rows
+        that follow are given to `see`, from any thread.
+
+        Args:
+            chain: The chain; one that was never seen will do.
+            ts_recv: Our clock at the row that told it, nanoseconds.
+        """
+        self._told.append((chain, ts_recv))
+
+    def _breaks_in(self, batch: pa.RecordBatch) -> list[tuple[int, Chain]]:
+        """Return the rows before which a chain begins anew, in their order."""
+        while self._told:
+            chain, ts_recv = self._told.popleft()
+            self._breaks[chain] = ts_recv
+        if not self._breaks:
+            return []
+        times = times_of(batch)
+        found = []
+        for chain, ts_recv in list(self._breaks.items()):
+            later = np.flatnonzero(times > ts_recv)
+            if later.size:
+                found.append((int(later[0]), chain))
+                del self._breaks[chain]
+        return sorted(found)
+
+    def _see(self, batch: pa.RecordBatch) -> list[Crossing]:
+        """Follow the rows of a batch without audits."""
         if batch.num_rows == 0:
             return []
         chains, names = self._chain_numbers(batch)
-        firsts, lasts = _ids(batch, "first_update_id"), _ids(batch, "last_update_id")
-        bid, ask = _side(batch, "bids"), _side(batch, "asks")
+        firsts, lasts = (
+            ids_of(batch, "first_update_id"),
+            ids_of(batch, "last_update_id"),
+        )
+        bid, ask = side_of(batch, "bids"), side_of(batch, "asks")
         crossed = np.zeros(batch.num_rows, dtype=np.int64)
         rows: list[int] = []
         start = 0
         arguments = (
             chains,
             self._conn_numbers(batch),
-            _flags(batch, "is_snapshot"),
-            _is_live(batch),
+            flags_of(batch, "is_snapshot"),
+            is_live(batch),
             firsts,
             lasts,
             *bid,
@@ -296,49 +333,50 @@ class BookWatch:
                 break
             number = int(chains[row])
             if action in (DROP, APPLY):
-                self._forget(number)
+                self._let_go(number)
                 start = row if action == DROP else row + 1
                 continue
-            held = _Held(int(lasts[row]), bid.row(row), ask.row(row))
+            held = Held(int(lasts[row]), bid.row(row), ask.row(row))
             if action == WAIT:
-                self._waiting[number] = _copied(held)
+                self._waiting[number] = held.copied()
             elif action in (ADOPT, JOIN):
+                image, updates = held, self._holding.take(number)
                 if action == JOIN:
-                    self._held.setdefault(number, []).append(held)
-                    held = self._waiting[number]
-                if self._adopt(number, held):
+                    image, updates = self._waiting[number], [*updates, held]
+                self._let_go(number)
+                if self._adopt(number, image, updates):
                     rows.append(row)
             else:
                 self._hold(number, held, is_restart=action == RESTART)
             start = row + 1
-        times = batch.column("ts_recv").cast(pa.int64())
+        times = times_of(batch)
         return [
             Crossing(
                 names[int(chains[row])],
-                times[row].as_py(),
+                int(times[row]),
                 None if lasts[row] == NO_ID else int(lasts[row]),
             )
             for row in rows
         ]
 
-    def _hold(self, number: int, held: _Held, *, is_restart: bool) -> None:
-        updates = self._held.setdefault(number, [])
+    def _hold(self, number: int, held: Held, *, is_restart: bool) -> None:
         if is_restart:
-            updates.clear()
-        if len(updates) < HELD_MAX:
-            updates.append(_copied(held))
-            return
-        self._forget(number)
-        self._states[number] = _fresh_states(1)[0]
+            self._holding.take(number)
+        for dropped in self._holding.add(number, held):
+            self._forget(dropped)
 
-    def _forget(self, number: int) -> None:
-        self._held.pop(number, None)
+    def _let_go(self, number: int) -> None:
+        """Hold nothing for a chain any more."""
+        self._holding.take(number)
         self._waiting.pop(number, None)
 
-    def _adopt(self, number: int, image: _Held) -> bool:
+    def _forget(self, number: int) -> None:
+        """Begin a chain anew: it is known from its next snapshot on."""
+        self._let_go(number)
+        self._states[number] = _fresh_states(1)[0]
+
+    def _adopt(self, number: int, image: Held, held: Sequence[Held]) -> bool:
         """Replace a book; return whether it is crossed after that."""
-        held = self._held.get(number, [])
-        self._forget(number)
         counts = self._counts[number]
         counts[:] = 0
         for update in (image, *(u for u in held if u.last > image.last)):
@@ -353,7 +391,7 @@ class BookWatch:
 
     def _chain_numbers(self, batch: pa.RecordBatch) -> tuple[Ints, dict[int, Chain]]:
         """Return each row's chain as a number, and what the numbers mean."""
-        markets, streams = _codes(batch, "market"), _codes(batch, "stream")
+        markets, streams = codes_of(batch, "market"), codes_of(batch, "stream")
         width = len(streams.names)
         pairs, inverse = np.unique(
             markets.codes * width + streams.codes, return_inverse=True
@@ -368,7 +406,7 @@ class BookWatch:
         return numbers[inverse], names
 
     def _conn_numbers(self, batch: pa.RecordBatch) -> Ints:
-        conns = _codes(batch, "conn")
+        conns = codes_of(batch, "conn")
         known = [self._conns.setdefault(n, len(self._conns)) for n in conns.names]
         return np.array(known, dtype=np.int64)[conns.codes]
 
@@ -385,63 +423,5 @@ class BookWatch:
         )
 
 
-class _Codes(NamedTuple):
-    codes: Ints
-    names: list[str]
-
-
-def _codes(batch: pa.RecordBatch, column: str) -> _Codes:
-    """Return a text column as numbers and the texts that they stand for."""
-    encoded = batch.column(column)
-    if not isinstance(encoded, pa.DictionaryArray):
-        encoded = encoded.dictionary_encode()
-    codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-    return _Codes(codes, [str(name) for name in encoded.dictionary.to_pylist()])
-
-
 def _fresh_states(count: int) -> Ints:
     return np.tile(np.array([*FRESH, NO_ID], dtype=np.int64), (count, 1))
-
-
-def _copied(held: _Held) -> _Held:
-    """Return levels that outlive the batch they came in."""
-    (bid_prices, bid_amounts), (ask_prices, ask_amounts) = held.bids, held.asks
-    return _Held(
-        held.last,
-        (bid_prices.copy(), bid_amounts.copy()),
-        (ask_prices.copy(), ask_amounts.copy()),
-    )
-
-
-def _ids(batch: pa.RecordBatch, column: str) -> Ints:
-    numbers = batch.column(column).fill_null(NO_ID).to_numpy(zero_copy_only=False)
-    return numbers.astype(np.int64, copy=False)
-
-
-def _flags(batch: pa.RecordBatch, column: str) -> npt.NDArray[np.bool_]:
-    return np.asarray(batch.column(column).to_numpy(zero_copy_only=False), dtype=bool)
-
-
-def _without_audits(batch: pa.RecordBatch) -> pa.RecordBatch:
-    origins = _codes(batch, "origin")
-    if "audit" not in origins.names:
-        return batch
-    is_audit = np.array([name == "audit" for name in origins.names], dtype=bool)
-    return batch.filter(pa.array(~is_audit[origins.codes]))
-
-
-def _is_live(batch: pa.RecordBatch) -> npt.NDArray[np.bool_]:
-    """Return which rows came on a socket, among the updates."""
-    origins = _codes(batch, "origin")
-    is_live = np.array([name == "live" for name in origins.names], dtype=bool)
-    return is_live[origins.codes]
-
-
-def _side(batch: pa.RecordBatch, column: str) -> _Side:
-    levels = cast("pa.ListArray[Any]", batch.column(column))
-    values = cast(pa.StructArray, levels.values)
-    return _Side(
-        levels.offsets.to_numpy().astype(np.int64),
-        values.field("price").to_numpy(),
-        values.field("amount").to_numpy(),
-    )

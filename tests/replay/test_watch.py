@@ -9,6 +9,7 @@ from hypothesis import given, settings, strategies as st
 from recorder.model import Chain, DepthUpdate
 from recorder.replay import watch as module
 from recorder.replay.book import OrderBook
+from recorder.replay.holding import UPDATE_BYTES, Holding
 from recorder.replay.watch import BookWatch, Crossing
 from recorder.store.batch import build
 from recorder.store.tables import TABLES
@@ -222,28 +223,163 @@ def test_any_number_of_chains_is_watched():
     assert found == [crossing(1_000 + n, 2, name) for n, name in enumerate(names[::7])]
 
 
-def test_updates_beyond_what_can_be_held_are_forgotten(monkeypatch):
-    monkeypatch.setattr(module, "HELD_MAX", 3)
-    watch = BookWatch()
+@pytest.fixture
+def forgetful(monkeypatch):
+    """A watch with room for three updates of one level, of all chains."""
+    monkeypatch.setattr(module, "HELD_BYTES_MAX", 3 * (UPDATE_BYTES + 16))
+    return BookWatch()
+
+
+def test_updates_beyond_what_can_be_held_are_forgotten(forgetful):
     held = [event(n, n, [(4, 1)]) for n in range(1, 6)]
 
-    watch.see(batch(*held))
-    found = watch.see(batch(event(None, 4, [(1, 1)], [(3, 1)], origin="rest"), start=9))
+    forgetful.see(batch(*held))
+    image = event(None, 4, [(1, 1)], [(3, 1)], origin="rest")
+    found = forgetful.see(batch(image, start=9))
 
     # What is held begins anew with update 5, which crosses the snapshot.
     assert found == [crossing(9, 4)]
-    assert watch._held == {}
+    assert forgetful._holding.bytes == 0
 
 
-def test_a_snapshot_too_old_for_what_is_still_held_is_refused(monkeypatch):
-    monkeypatch.setattr(module, "HELD_MAX", 3)
-    watch = BookWatch()
-    watch.see(batch(*(event(n, n, [(4, 1)]) for n in range(1, 6))))
+def test_a_snapshot_too_old_for_what_is_still_held_is_refused(forgetful):
+    forgetful.see(batch(*(event(n, n, [(4, 1)]) for n in range(1, 6))))
 
     old = event(None, 2, [(1, 1)], [(3, 1)], origin="rest")
 
-    assert watch.see(batch(old, start=9)) == []
-    assert [held.last for held in watch._held[0]] == [5]
+    assert forgetful.see(batch(old, start=9)) == []
+    assert [held.last for held in forgetful._holding.take(0)] == [5]
+
+
+def test_of_many_chains_the_one_that_holds_the_most_forgets(forgetful):
+    many = [event(n, n, [(4, 1)], market="MANY") for n in range(1, 4)]
+    few = event(1, 1, [(4, 1)], market="FEW")
+    images = [
+        event(None, 1, [(1, 1)], [(3, 1)], market="MANY", origin="rest"),
+        event(None, 0, [(1, 1)], [(3, 1)], market="FEW", origin="rest"),
+    ]
+
+    forgetful.see(batch(*many, few))
+    # As if nothing of MANY had ever come: the snapshot is not crossed.
+    found = forgetful.see(batch(*images, start=9))
+
+    assert found == [crossing(10, 0, "FEW")]
+
+
+def true_book(mid):
+    """The levels of a market around a price; never crossed."""
+    return {mid - 1, mid - 2}, {mid + 1, mid + 2}
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_a_watch_that_forgets_never_gives_a_false_alarm(data):
+    """A market that is never crossed, of which updates are lost on the way."""
+    mid, last, said = 50, 0, {"A": [], "B": []}
+    for market, rows in said.items():
+        snapshots = []
+        for _ in range(data.draw(st.integers(1, 40))):
+            last += 1
+            moved = mid + data.draw(st.integers(-3, 3))
+            sides = []
+            for old, new in zip(true_book(mid), true_book(moved), strict=True):
+                gone = [(price, 0) for price in old - new]
+                sides.append([*gone, *((price, 1) for price in new)])
+            mid = moved
+            kind = data.draw(st.sampled_from("uuuuuuulss"))
+            if kind != "l":
+                rows.append(event(last, last, *sides, market=market))
+            if kind == "s":  # a snapshot, which comes some updates later
+                asked = (last, mid, len(rows) + data.draw(st.integers(0, 6)))
+                snapshots.append(asked)
+            while snapshots and snapshots[0][2] <= len(rows):
+                base, then, _ = snapshots.pop(0)
+                bids, asks = ([(p, 1) for p in side] for side in true_book(then))
+                rows.append(event(None, base, bids, asks, market=market, origin="rest"))
+    order = data.draw(st.permutations([m for m, rows in said.items() for _ in rows]))
+    rows = [said[market].pop(0) for market in order]
+    watch = BookWatch()
+    watch._holding = Holding(data.draw(st.integers(0, 8)) * (UPDATE_BYTES + 128))
+    cut = data.draw(st.integers(0, len(rows)))
+
+    found = watch.see(batch(*rows[:cut])) + watch.see(batch(*rows[cut:], start=999))
+
+    assert found == []
+
+
+def test_a_thousand_chains_that_wait_for_snapshots_stay_within_the_budget(monkeypatch):
+    monkeypatch.setattr(module, "HELD_BYTES_MAX", 1 << 20)
+    watch = BookWatch()
+    levels = [(price, 1) for price in range(1, 21)]
+
+    for number in range(1, 11):
+        rows = [
+            event(number, number, levels, market=f"M{chain}") for chain in range(1_000)
+        ]
+        watch.see(batch(*rows, start=number * 1_000))
+
+    parts = [held for n in range(1_000) for held in watch._holding.take(n)]
+    arrays = [part for held in parts for part in (*held.bids, *held.asks)]
+    assert 0 < sum(array.nbytes for array in arrays) < 1 << 20
+    assert all(array.base is None for array in arrays)  # none keeps a batch alive
+
+
+# Numbered anew
+
+
+def renumbered():
+    """A book known through 100, of which the ids start over at 5."""
+    return [
+        event(None, 100, [(10, 1)], [(12, 1)], origin="rest"),
+        event(101, 101, [(9, 1)]),
+        event(5, 5, [(1, 1)]),
+        event(None, 5, [(1, 1)], [(3, 1)], origin="rest"),
+        event(6, 6, [(3, 1)]),
+    ]
+
+
+def test_a_chain_that_is_numbered_anew_is_watched_from_its_next_snapshot_on():
+    told, untold = BookWatch(), BookWatch()
+
+    told.lost(Chain("BTC_USDT", "depth:100ms"), 2)
+
+    assert told.see(batch(*renumbered())) == [crossing(5, 6)]
+    # The watch cannot find it out by itself: so it has to be told.
+    assert untold.see(batch(*renumbered())) == []
+
+
+def test_the_rows_until_then_are_watched_as_they_were_numbered():
+    watch = BookWatch()
+    rows = renumbered()
+    rows[1] = event(101, 101, [(12, 1)])
+
+    watch.lost(Chain("BTC_USDT", "depth:100ms"), 2)
+
+    assert watch.see(batch(*rows)) == [crossing(2, 101), crossing(5, 6)]
+
+
+def test_a_break_waits_for_the_rows_that_follow_it():
+    watch = BookWatch()
+    rows = renumbered()
+    watch.lost(Chain("BTC_USDT", "depth:100ms"), 2)
+
+    watch.see(batch(*rows[:2]))
+    watch.see(batch())
+    found = watch.see(batch(*rows[2:], start=3))
+
+    assert found == [crossing(5, 6)]
+
+
+def test_a_break_touches_no_other_chain():
+    watch = BookWatch()
+    watch.see(batch(event(None, 10, [(1, 1)], [(3, 1)])))
+    watch.lost(Chain("NEVER_SEEN", "depth:100ms"), 1)
+    watch.lost(Chain("ETH_USDT", "depth:100ms"), 1)
+    image = event(None, 1, [(1, 1)], [(3, 1)], market="ETH_USDT")
+
+    found = watch.see(batch(image, event(11, 11, [(3, 1)]), start=5))
+
+    assert found == [crossing(6, 11)]
 
 
 @pytest.fixture

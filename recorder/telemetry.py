@@ -225,6 +225,7 @@ class SheddingBegan(Signal, frozen=True):
     level: ClassVar[int] = logging.ERROR
     counter: ClassVar[str] = "shedding_total"
     rows_waiting: int
+    bytes_waiting: int
 
 
 class SheddingEnded(Signal, frozen=True):

@@ -257,7 +257,7 @@ class Intake:
     ) -> str | None:
         reply: Send = item  # type: ignore[assignment]
         # Ahead of what still waits: its answer is awaited for a limited time.
-        link.outbox.extendleft(reversed(reply.requests))
+        link.answer(reply.requests)
         return None
 
     def _on_heartbeat(

@@ -2,13 +2,17 @@
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Literal
+from typing import Final, Literal
 
 from recorder.model import Chain
 from recorder.source import Dialogue, Request
 
 
 Opcode = Literal["text", "binary", "http"]
+
+
+ANSWERS_MAX: Final = 1_000
+"""Requests that may wait to be sent, beside two for each chain."""
 
 
 class Link:
@@ -57,3 +61,17 @@ class Link:
         self.probed: set[Chain] = set()
         self.is_dead = False
         self.why_dead: str | None = None
+
+    def answer(self, requests: Sequence[Request]) -> None:
+        """Send requests next, in their order: their answers are awaited.
+
+        A peer that makes us answer faster than we may send is given up.
+        """
+        if self.is_dead:
+            return
+        if len(self.outbox) + len(requests) > ANSWERS_MAX + 2 * len(self.chains):
+            self.is_dead = True
+            self.why_dead = "the venue wants more answers than may be sent"
+            self.outbox.clear()
+            return
+        self.outbox.extendleft(reversed(requests))

@@ -1,5 +1,6 @@
 """The rows of a run on their way to the store, collected by table."""
 
+from collections import deque
 from collections.abc import Sequence
 from typing import Final, Literal
 
@@ -8,6 +9,16 @@ from recorder.clock import Clock
 from recorder.model import TABLE_OF, Gap, KeptFrame, LedgerRow, WireEvent
 from recorder.store.batch import RowTuple
 from recorder.telemetry import BookUnknown, FrameKept, GapOpened, emit
+
+
+ROWS_WAITING_MAX: Final = 500_000
+"""Rows kept in memory while the disk is slow; beyond, frames are dropped."""
+
+BYTES_WAITING_MAX: Final = 384 << 20
+"""And how much memory they may take, whichever is reached first."""
+
+ROW_BYTES: Final = 600
+"""What a row takes beside its frame; between 500 and 900, with its event."""
 
 
 OVER_AT_ONCE: Final = frozenset({"sequence_gap", "undecodable", "backpressure"})
@@ -25,11 +36,19 @@ class Rows:
         source: Name of the feed.
         run: Id of the run.
         clock: Stamps rows of the ledger.
+
+    Attributes:
+        waiting: Rows that wait to be taken.
+        gaps_total: Gaps seen so far.
     """
 
     def __init__(self, source: str, run: str, clock: Clock) -> None:
         self.waiting = 0
         self.gaps_total = 0
+        self._payload_bytes = 0
+        self._last_payload: bytes | None = None
+        self._taken: deque[tuple[int, int]] = deque()
+        self._taken_total = 0
         self._source = source
         self._ledger_conn = f"{run}.ledger"
         self._ledger_seq = 0
@@ -60,6 +79,8 @@ class Rows:
             rows = self._rows[type(event)] = []
         rows.append((ts_recv, conn, seq, idx, event, payload))
         self.waiting += 1
+        if payload is not self._last_payload and payload is not None:
+            self._weigh(payload)
 
     def note(self, rows: Sequence[LedgerRow]) -> None:
         """Append rows of the ledger, stamped now, and log the gaps among them."""
@@ -91,6 +112,8 @@ class Rows:
             error=error,
         )
         self.put(ts_recv, conn, seq, 0, kept, None)
+        if payload is not self._last_payload:
+            self._weigh(payload)
         if error is not None:
             emit(FrameKept(conn=conn, seq=seq, reason=reason, error=error))
 
@@ -100,11 +123,44 @@ class Rows:
             direction="out", opcode="text", reason="archive", payload=payload
         )
         self.put(at, link.conn, link.seq, 0, kept, None)
+        self._weigh(payload)
+
+    def _weigh(self, payload: bytes) -> None:
+        """Count a frame; the rows of one come one after another, and share it."""
+        self._last_payload = payload
+        self._payload_bytes += len(payload)
+
+    @property
+    def bytes_waiting(self) -> int:
+        """About how much memory the rows take that wait to be taken."""
+        return self.waiting * ROW_BYTES + self._payload_bytes
+
+    @property
+    def load(self) -> float:
+        """How much of what may wait does; beyond 1 it is too much.
+
+        Rows that were taken and are not yet written wait, too.
+        """
+        rows = self.waiting + sum(part[0] for part in self._taken)
+        size = self.bytes_waiting + sum(part[1] for part in self._taken)
+        return max(rows / ROWS_WAITING_MAX, size / BYTES_WAITING_MAX)
+
+    def written(self, takes: int) -> None:
+        """Note that rows are in memory no more.
+
+        Args:
+            takes: How many times rows were taken that have been written.
+        """
+        while len(self._taken) > self._taken_total - takes:
+            self._taken.popleft()
 
     def take(self) -> dict[tuple[str, str], list[RowTuple]]:
         """Take all rows away, by table and source."""
         rows, self._rows = self._rows, {}
-        self.waiting = 0
+        self._taken.append((self.waiting, self.bytes_waiting))
+        self._taken_total += 1
+        self.waiting = self._payload_bytes = 0
+        self._last_payload = None
         return {(TABLE_OF[kind], self._source): part for kind, part in rows.items()}
 
     def _tell(self, gap: Gap) -> None:

@@ -24,8 +24,9 @@ from recorder.capture.connection import (
 from recorder.capture.doubles import Doubles
 from recorder.capture.plan import CapturePlan, CaptureResult, Progress
 from recorder.capture.rest import Budget, RestClient
+from recorder.capture.rows import BYTES_WAITING_MAX, ROWS_WAITING_MAX
 from recorder.capture.seeds import seed_trades
-from recorder.capture.session import ROWS_WAITING_MAX, Session
+from recorder.capture.session import Session
 from recorder.clock import Clock, SystemClock, wall_ns
 from recorder.config import CaptureConfig
 from recorder.errors import StoreError, ThrottledError, TransportError
@@ -45,8 +46,11 @@ SNAPSHOT_WORKERS: Final = 4
 TICK_SECONDS: Final = 1.0
 """How often at least a run looks at the clock, whatever its flush interval."""
 
-ROWS_EARLY: Final = ROWS_WAITING_MAX // 4
+ROWS_EARLY: Final = ROWS_WAITING_MAX // 8
 """So many rows are handed over before the flush interval is over."""
+
+BYTES_EARLY: Final = BYTES_WAITING_MAX // 8
+"""Or rows that take so much memory."""
 
 
 @contextmanager
@@ -246,9 +250,13 @@ class Capture:
         while True:
             await asyncio.sleep(min(interval, TICK_SECONDS))
             self._act_on_findings()
-            if loop.time() >= next_flush or session.rows_waiting > ROWS_EARLY:
+            is_early = (
+                session.rows_waiting > ROWS_EARLY or session.bytes_waiting > BYTES_EARLY
+            )
+            if is_early or loop.time() >= next_flush:
                 next_flush = loop.time() + interval
                 self._flush(writer)
+            session.written(writer.stats().flushes)
             session.tick(self._clock.now_ns())
             if self._on_progress is not None:
                 self._on_progress(self.progress(writer.stats()))

@@ -32,8 +32,8 @@ from recorder.telemetry import (
 )
 
 
-ROWS_WAITING_MAX: Final = 250_000
-"""Rows kept in memory while the disk is slow; beyond, frames are dropped."""
+SHEDDING_ENDS: Final = 0.5
+"""Frames are taken again when no more than so much of what may wait does."""
 
 ANSWER_SECONDS: Final = 30.0
 """How long a venue may take to answer a subscription."""
@@ -110,6 +110,11 @@ class Session:
     def rows_waiting(self) -> int:
         """Rows that wait to be taken."""
         return self._rows.waiting
+
+    @property
+    def bytes_waiting(self) -> int:
+        """About how much memory they take."""
+        return self._rows.bytes_waiting
 
     @property
     def gaps_total(self) -> int:
@@ -278,13 +283,19 @@ class Session:
         self._shed(now)
 
     def _shed(self, now: int) -> None:
-        """Begin or end dropping frames, by how many rows wait for the disk."""
+        """Begin or end dropping frames, by how much waits for the disk."""
+        load = self._rows.load
         if self._shedding_since is None:
-            if self._rows.waiting > ROWS_WAITING_MAX:
+            if load > 1:
                 self._shedding_since = now
                 self._dropped_before = self.dropped_total
-                emit(SheddingBegan(rows_waiting=self._rows.waiting))
-        elif self._rows.waiting <= ROWS_WAITING_MAX // 2:
+                emit(
+                    SheddingBegan(
+                        rows_waiting=self._rows.waiting,
+                        bytes_waiting=self._rows.bytes_waiting,
+                    )
+                )
+        elif load <= SHEDDING_ENDS:
             self._end_shedding(self._shedding_since, now)
 
     def _end_shedding(self, since: int, now: int) -> None:
@@ -316,6 +327,10 @@ class Session:
         return Flush(
             rows=self._rows.take(), through_ns=through_ns, state=self._ledger.state()
         )
+
+    def written(self, flushes: int) -> None:
+        """Note how many of the flushes that were taken have been written."""
+        self._rows.written(flushes)
 
     def spoiled(self, faults: Sequence[RowFault]) -> None:
         """Note rows that could not be stored; their frames are kept."""

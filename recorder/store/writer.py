@@ -62,6 +62,7 @@ class WriterStats(msgspec.Struct, frozen=True, kw_only=True):
         rows: Durable rows by table.
         bytes: Written to journals.
         segments: Made from journals.
+        flushes: Written, each as a whole.
         through_ns: Every row received up to then is durable; 0 at first.
     """
 
@@ -69,6 +70,7 @@ class WriterStats(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     segments: int
     through_ns: int
+    flushes: int = 0
 
 
 class Writer:
@@ -161,7 +163,9 @@ class Writer:
         try:
             while (flush := self._queue.get()) is not None:
                 self._write(flush)
-                self._rotate(flush.through_ns)
+                through_ns = flush.through_ns
+                del flush  # or its rows stay until the next one comes
+                self._rotate(through_ns)
             self._convert(list(self._journals))
         except StoreError as error:
             self._fail(error)
@@ -195,7 +199,11 @@ class Writer:
             self._run.write_state(flush.state, flush.through_ns)
         self._run.heartbeat(flush.through_ns)
         self._stats = msgspec.structs.replace(
-            self._stats, rows=rows, bytes=size, through_ns=flush.through_ns
+            self._stats,
+            rows=rows,
+            bytes=size,
+            through_ns=flush.through_ns,
+            flushes=self._stats.flushes + 1,
         )
         faults = [fault for result in built.values() for fault in result.faults]
         if faults and self._on_faults is not None:

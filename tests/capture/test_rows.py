@@ -1,11 +1,13 @@
 """Rows are collected by table, and gaps among them are told once."""
 
 import logging
+import tracemalloc
 
 import pytest
 
+from recorder.capture import rows as module
 from recorder.capture.link import Link
-from recorder.capture.rows import Rows
+from recorder.capture.rows import ROW_BYTES, Rows
 from recorder.model import Coverage, Gap, Ticker
 
 
@@ -123,11 +125,82 @@ def test_a_frame_that_was_sent_is_kept_as_such(rows):
     link.seq = 6
 
     rows.keep_sent(link, b"ask", 9)
+    rows.keep_sent(link, b"ask again", 10)
 
-    (row,) = rows.take()["frames", "fake"]
-    assert (row[0], row[1], row[4].direction, row[4].payload) == (
-        9,
-        "run.0",
-        "out",
-        b"ask",
-    )
+    kept = rows.take()["frames", "fake"]
+    assert [(*row[:4], row[4].direction, row[4].payload) for row in kept] == [
+        (9, "run.0", 6, 0, "out", b"ask"),
+        (10, "run.0", 6, 0, "out", b"ask again"),
+    ]
+
+
+def ticker(number):
+    return Ticker(market="A", ts_event=None, last=str(number))
+
+
+def test_a_frame_is_weighed_once_for_all_its_rows(rows):
+    frames = [b"x" * 1_000, b"y" * 500]
+    for seq, frame in enumerate(frames):
+        for idx in range(3):
+            rows.put(7, "run.0", seq, idx, ticker(idx), frame)
+        rows.keep(7, "run.0", seq, frame, "archive", None)
+
+    assert rows.waiting == 8
+    assert rows.bytes_waiting == 8 * ROW_BYTES + 1_500
+
+
+@pytest.mark.parametrize("keep", ["received", "sent", "rows"])
+def test_every_frame_that_is_kept_in_memory_is_weighed(rows, keep):
+    link = Link("run.0", "ws://x/", None, [], 1)
+    before = tracemalloc_of(lambda: None)
+
+    def fill():
+        for seq in range(200):
+            payload = bytes(10_000) + bytes([seq])
+            if keep == "received":
+                rows.keep(7, "run.0", seq, payload, "archive", None)
+            elif keep == "sent":
+                rows.keep_sent(link, payload, 7)
+            else:
+                rows.put(7, "run.0", seq, 0, ticker(seq), payload)
+
+    taken = tracemalloc_of(fill) - before
+
+    assert 0.8 * taken < rows.bytes_waiting < 1.2 * taken
+
+
+def tracemalloc_of(work):
+    """Return how much more memory is in use after some work."""
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_load_is_that_of_rows_or_bytes_whichever_is_more(rows, monkeypatch):
+    monkeypatch.setattr(module, "ROWS_WAITING_MAX", 10)
+    monkeypatch.setattr(module, "BYTES_WAITING_MAX", 100 * ROW_BYTES)
+
+    rows.put(7, "run.0", 0, 0, ticker(0), None)
+    assert rows.load == 0.1
+
+    rows.put(7, "run.0", 1, 0, ticker(1), bytes(98 * ROW_BYTES))
+    assert rows.load == 1.0
+
+
+def test_rows_weigh_until_they_are_written(rows, monkeypatch):
+    monkeypatch.setattr(module, "ROWS_WAITING_MAX", 10)
+    loads = []
+    for count in (1, 2, 4):
+        for _ in range(count):
+            rows.put(7, "run.0", 0, 0, ticker(0), None)
+        rows.take()
+        loads.append(rows.load)
+    for written in (0, 1, 1, 3):
+        rows.written(written)
+        loads.append(rows.load)
+
+    assert loads == [0.1, 0.3, 0.7, 0.7, 0.6, 0.6, 0.0]
+    assert (rows.waiting, rows.bytes_waiting) == (0, 0)

@@ -371,7 +371,7 @@ async def test_many_rows_do_not_wait_for_a_long_flush_interval(played, monkeypat
 async def test_a_disk_that_stalls_costs_frames_and_a_gap_says_which(
     played, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("recorder.capture.session.ROWS_WAITING_MAX", 20)
+    monkeypatch.setattr("recorder.capture.rows.ROWS_WAITING_MAX", 20)
     is_working, original = threading.Event(), os.fsync
     is_working.set()
     seen = []

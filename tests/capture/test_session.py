@@ -5,10 +5,11 @@ import logging
 import msgspec
 import pytest
 
-from recorder.capture import intake, session as module
+from recorder.capture import intake, rows as rows_module
 from recorder.capture.books import FIRST_ASK_NS, IN_BAND_NS, QUIET_ASK_NS
 from recorder.capture.depth_chain import FIRST_RETRY_NS
 from recorder.capture.doubles import Doubles
+from recorder.capture.link import ANSWERS_MAX
 from recorder.capture.session import ANSWER_SECONDS, Session
 from recorder.capture.silence import (
     FIRST_PROBE_NS,
@@ -55,6 +56,8 @@ class Desk:
         )
         self.stored = {}
         self.links = 0
+        self.takes = 0
+        self.is_disk_quick = True
 
     def open(self, *, is_answered=True):
         """Open a connection, send what it wants sent, and have it accepted."""
@@ -98,7 +101,11 @@ class Desk:
 
     def rows(self, table):
         """Return the rows of a table so far, in their order."""
-        for (name, source), rows in self.session.take(self.clock.now).rows.items():
+        taken = self.session.take(self.clock.now).rows
+        self.takes += 1
+        if self.is_disk_quick:
+            self.session.written(self.takes)
+        for (name, source), rows in taken.items():
             assert source == "fake"
             self.stored.setdefault(name, []).extend(rows)
         return self.stored.get(table, [])
@@ -213,6 +220,23 @@ def test_what_the_feed_wants_sent_goes_ahead_of_what_waits(desk_of):
 
     assert desk.send(link)[:2] == [b"one", b"two"]
     assert len(link.unanswered) == 2
+
+
+def test_a_venue_that_wants_answers_without_end_is_given_up(desk_of):
+    desk = desk_of(TRADES)
+    link = desk.open()
+    asked = ["send", "one", "two"]
+
+    for _ in range((ANSWERS_MAX + 2) // 2):
+        desk.say(link, asked)
+    assert not link.is_dead
+    assert len(link.outbox) == ANSWERS_MAX + 2
+    for _ in range(10):
+        desk.say(link, asked)
+
+    assert link.is_dead
+    assert link.why_dead == "the venue wants more answers than may be sent"
+    assert list(link.outbox) == []
 
 
 def test_the_venues_clock_is_compared_with_ours(desk_of):
@@ -874,7 +898,7 @@ def test_midnight_divides_the_coverage(desk_of):
 @pytest.fixture
 def slow_desk(desk_of, monkeypatch):
     """A desk with three rows waiting and room for two: frames are dropped."""
-    monkeypatch.setattr(module, "ROWS_WAITING_MAX", 2)
+    monkeypatch.setattr(rows_module, "ROWS_WAITING_MAX", 2)
     desk = desk_of(TRADES, BARE)
     desk.link = desk.open()
     desk.say(desk.link, ["image", "BTC_USDT"])
@@ -912,8 +936,40 @@ def test_what_is_durable_ends_where_dropping_began(slow_desk):
     desk.clock.now += 1_000
 
     assert desk.session.take(desk.clock.now).through_ns == desk.since
+    desk.session.written(2)
     desk.wait(1)
     assert desk.session.take(desk.clock.now).through_ns == desk.clock.now
+
+
+def test_rows_on_their_way_to_the_disk_wait_too(slow_desk):
+    desk = slow_desk
+    desk.is_disk_quick = False
+    desk.rows("trades")
+    desk.wait(1_000)
+    desk.say(desk.link, ["trade", "BTC_USDT", 10])
+    assert desk.session.dropped_total == 1
+
+    desk.session.written(desk.takes)
+    desk.wait(1_000)
+    desk.say(desk.link, ["trade", "BTC_USDT", 11])
+
+    assert desk.session.dropped_total == 1
+    assert [event.trade_id for event in desk.events("trades")] == [0, 1, 2, 11]
+
+
+def test_few_rows_of_large_frames_are_too_many(desk_of, monkeypatch):
+    monkeypatch.setattr(rows_module, "BYTES_WAITING_MAX", 100_000)
+    desk = desk_of(TRADES)
+    link = desk.open()
+    desk.rows("trades")
+    large = b'[["trade","BTC_USDT",1]' + b" " * 99_400 + b"]"
+
+    desk.say_bytes(link, large)
+    desk.wait(1)
+    desk.say(link, ["trade", "BTC_USDT", 2])
+
+    assert desk.session.dropped_total == 1
+    assert [event.trade_id for event in desk.events("trades")] == [1]
 
 
 def test_a_stop_while_frames_are_dropped_leaves_the_gap_behind(slow_desk):

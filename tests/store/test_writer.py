@@ -138,6 +138,7 @@ def test_a_flush_is_visible_at_once_and_sorted_away_at_the_end(
         bytes=stats.bytes,
         segments=0,
         through_ns=start_ns + 2 * SECOND,
+        flushes=2,
     )
     assert stats.bytes == sum(open_listing(run.root).bytes().values())
 

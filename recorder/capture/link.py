@@ -24,6 +24,7 @@ class Link:
         unanswered: Until when chains that were asked for may stay unanswered.
         probed: Chains that were asked for once more and not answered yet. No
             answer is no harm: they were accepted before.
+        sent: How many frames that were sent have been kept.
         is_dead: True once the session wants the connection closed.
     """
 
@@ -38,6 +39,7 @@ class Link:
         "opened_at",
         "outbox",
         "probed",
+        "sent",
         "seq",
         "unanswered",
         "url",
@@ -54,6 +56,7 @@ class Link:
         self.opened_at = at
         self.last_at = at
         self.seq = 0
+        self.sent = 0
         self.bytes_total = 0
         self.offset_ms: float | None = None
         self.outbox: deque[Request] = deque()

@@ -118,11 +118,13 @@ class Rows:
             emit(FrameKept(conn=conn, seq=seq, reason=reason, error=error))
 
     def keep_sent(self, link: Link, payload: bytes, at: int) -> None:
-        """Append a frame that was sent, verbatim."""
+        """Append a frame that was sent, verbatim, numbered among those sent."""
         kept = KeptFrame(
             direction="out", opcode="text", reason="archive", payload=payload
         )
-        self.put(at, link.conn, link.seq, 0, kept, None)
+        seq = link.sent
+        link.sent = seq + 1
+        self.put(at, f"{link.conn}.out", seq, 0, kept, None)
         self._weigh(payload)
 
     def _weigh(self, payload: bytes) -> None:

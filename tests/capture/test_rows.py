@@ -128,9 +128,10 @@ def test_a_frame_that_was_sent_is_kept_as_such(rows):
     rows.keep_sent(link, b"ask again", 10)
 
     kept = rows.take()["frames", "fake"]
+    # Numbered in a name of their own: (conn, seq) names one frame.
     assert [(*row[:4], row[4].direction, row[4].payload) for row in kept] == [
-        (9, "run.0", 6, 0, "out", b"ask"),
-        (10, "run.0", 6, 0, "out", b"ask again"),
+        (9, "run.0.out", 0, 0, "out", b"ask"),
+        (10, "run.0.out", 1, 0, "out", b"ask again"),
     ]
 
 

@@ -346,8 +346,15 @@ def test_an_archive_holds_every_frame_of_both_directions_once(desk_of):
     desk.say_bytes(link, b"!")
     desk.say(link, ["depth", "BTC_USDT", 5, 6])
     desk.snapshot(4)
+    again = desk.open()
+    desk.say(again, ["trade", "BTC_USDT", 2])
 
-    kept = desk.events("frames")
+    names = [row[1:3] for row in desk.rows("frames")]
+    assert len(set(names)) == len(names)
+    assert {name for name, _ in names} == {
+        *("run.0", "run.0.out", "run.1", "run.1.out", "run.rest")
+    }
+    kept = desk.events("frames")[: -len([n for n, _ in names if "run.1" in n])]
     assert [(k.direction, k.opcode, k.reason) for k in kept] == [
         ("out", "text", "archive"),
         ("out", "text", "archive"),

@@ -1,14 +1,12 @@
-"""Functions compiled by numba, and the arrays that they take.
+"""What compiled functions call, and the arrays that they take.
 
 The integer functions of `recorder.continuity` are made known to numba here:
 compiled code calls them as they are.
 """
 
-from collections.abc import Callable
-from typing import Final, ParamSpec, TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar
 from zlib import crc32
 
-import numba
 import numpy as np
 import numpy.typing as npt
 from numba.extending import register_jitable
@@ -16,8 +14,6 @@ from numba.extending import register_jitable
 from recorder import continuity, transitions
 
 
-P = ParamSpec("P")
-R = TypeVar("R")
 S = TypeVar("S", bound=np.generic)
 
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -51,15 +47,6 @@ def fingerprint() -> int:
         code = function.__code__
         text += repr((code.co_code, code.co_consts, code.co_names))
     return crc32(text.encode())
-
-
-def compiled(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile, and keep the machine code if there is a folder to keep it in."""
-    try:
-        dispatcher = numba.njit(nogil=True, cache=True)(function)
-    except RuntimeError:  # neither the package nor the home is writable
-        dispatcher = numba.njit(nogil=True)(function)
-    return dispatcher
 
 
 def read_only(array: npt.NDArray[S]) -> npt.NDArray[S]:

@@ -19,7 +19,8 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from recorder import continuity, transitions
-from recorder.replay.compiled import Codes, Flags, Floats, Ints, compiled, fingerprint
+from recorder.replay.compiled import Codes, Flags, Floats, Ints, fingerprint
+from recorder.store.machine_code import compiled
 from recorder.transitions import (
     ADOPT,
     APPLY,

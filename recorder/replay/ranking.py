@@ -6,7 +6,8 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from recorder.errors import CorruptSegmentError
-from recorder.replay.compiled import Bits, Codes, Floats, compiled, read_only
+from recorder.replay.compiled import Bits, Codes, Floats, read_only
+from recorder.store.machine_code import compiled
 
 
 FEW: Final = 1 << 10

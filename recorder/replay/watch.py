@@ -23,7 +23,7 @@ from recorder.continuity import (
     step_update,
 )
 from recorder.model import Chain, DepthUpdate, Levels, Origin
-from recorder.replay.compiled import Ints, compiled, fingerprint
+from recorder.replay.compiled import Ints, fingerprint
 from recorder.replay.depth_batch import (
     codes_of,
     flags_of,
@@ -35,6 +35,7 @@ from recorder.replay.depth_batch import (
 )
 from recorder.replay.holding import Held, Holding
 from recorder.store.batch import RowTuple, build
+from recorder.store.machine_code import compiled
 from recorder.store.tables import TABLES
 from recorder.transitions import (
     ADOPT,

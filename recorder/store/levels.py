@@ -12,11 +12,11 @@ rounds correctly).
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from itertools import repeat
 from math import isfinite
-from typing import Any, Final, NamedTuple, ParamSpec, TypeVar, cast
+from typing import Any, Final, NamedTuple, cast
 
 import msgspec
 import numpy as np
@@ -25,11 +25,10 @@ import pyarrow as pa
 from numba import njit
 
 from recorder.model import Levels, RawLevels
+from recorder.store.machine_code import compiled
 from recorder.store.tables import LEVEL, LEVELS
 
 
-P = ParamSpec("P")
-R = TypeVar("R")
 Doubles = npt.NDArray[np.float64]
 Offsets = npt.NDArray[np.int32]
 
@@ -64,14 +63,6 @@ class LevelColumn(NamedTuple):
     column: "pa.Array[Any]"
     inexact: dict[int, str]
     faulty: dict[int, str]
-
-
-def compiled(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile, and keep the machine code if there is a folder to keep it in."""
-    try:
-        return cast("Callable[P, R]", njit(nogil=True, cache=True)(function))
-    except RuntimeError:  # neither the package nor the home is writable
-        return cast("Callable[P, R]", njit(nogil=True)(function))
 
 
 @njit(nogil=True, inline="always")

@@ -6,7 +6,6 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
-import numba
 import pyarrow as pa
 import pytest
 from hypothesis import given, strategies as st
@@ -15,7 +14,6 @@ from recorder.model import parse_levels
 from recorder.store import levels
 from recorder.store.levels import (
     column_of_levels,
-    compiled,
     is_exact,
     parse_levels_bulk,
     read_number,
@@ -323,18 +321,3 @@ def test_warming_up_compiles_what_reading_needs() -> None:
     levels.warm_up()
 
     assert levels._scan.signatures
-
-
-def test_compiling_does_without_a_folder_for_machine_code(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    real = numba.njit
-
-    def refuse(**options: Any) -> Any:
-        if "cache" in options:
-            raise RuntimeError("cannot cache function: no locator available")
-        return real(**options)
-
-    monkeypatch.setattr(levels, "njit", refuse)
-
-    assert compiled(lambda x: x + 1)(2) == 3

@@ -322,7 +322,9 @@ class JournalTorn(Signal, frozen=True):
 class JournalDamaged(Signal, frozen=True):
     """A journal is no longer what was written; rows that were durable are lost."""
 
-    message: ClassVar[str] = "damaged journal, rows are missing; check the disk"
+    message: ClassVar[str] = (
+        "damaged journal, kept as it is; rows of it are missing, check the disk"
+    )
     level: ClassVar[int] = logging.ERROR
     counter: ClassVar[str] = "journals_damaged_total"
     path: str

@@ -120,6 +120,12 @@ def cli() -> None:
     Exit codes: 0 done; 1 failed while running; 2 wrong usage or
     configuration; 75 another run holds the job.
     """
+    import logging  # --help does without these
+
+    from recorder.cli import logs
+
+    # What is wrong with a store is told with its facts by each command.
+    logs.configure(json_logs=False, level=logging.WARNING)
 
 
 def main() -> None:

@@ -1,8 +1,10 @@
+import os
 import subprocess
 import sys
 
 from recorder import open_store
 from recorder.cli.recover import _sentence
+from recorder.store.layout import journal_path, torn_path
 from recorder.store.listing import open_listing
 from recorder.store.recover import RecoveredRun
 
@@ -37,6 +39,22 @@ except BaseException:
     os._exit(1)
 os._exit(9)
 """
+
+
+def test_a_torn_and_a_damaged_journal_are_told_once_each_by_name(run, maker):
+    torn = journal_path(maker.root, *maker.journal([maker.trade(1)]))
+    os.truncate(torn, torn.stat().st_size - 1)
+    where = maker.journal([maker.depth(1, b'[["1","2"]]', b"[]")])
+    damaged = journal_path(maker.root, *where)
+    damaged.write_bytes(bytes(8) + damaged.read_bytes()[8:])
+
+    told = run("recover", "--store", maker.root).stderr.splitlines()
+
+    assert len(told) == 2
+    assert "ERROR   damaged journal" in told[0]
+    assert f'path="{torn_path(maker.root, *where)}"' in told[0]
+    assert "WARNING journal had a torn end" in told[1]
+    assert f'path="{torn}"' in told[1]
 
 
 def test_what_a_killed_run_left_is_converted_and_told(run, maker):

@@ -17,8 +17,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from recorder.store.damage import gap_of_damage, last_instant
 from recorder.store.disk import make_folder, publish, sync_folder, told
-from recorder.store.journal import find_seals, map_file, read_journal
+from recorder.store.journal import map_file, read_journal
 from recorder.store.layout import (
     Partition,
     Stem,
@@ -28,6 +29,7 @@ from recorder.store.layout import (
     torn_path,
 )
 from recorder.store.reading import TABLE_KEY, VERSION_KEY
+from recorder.store.runfile import read_run_file
 from recorder.store.tables import LEVEL, LEVELS, TABLES, Table
 from recorder.telemetry import JournalDamaged, JournalTorn, SegmentWritten, emit
 
@@ -47,7 +49,8 @@ def convert(
 
     Doing it twice changes nothing. Only who holds the lock of the journal's
     run may do it. A torn end is left out. A journal that is damaged elsewhere
-    goes to ``.recorder/torn`` instead, when its good rows are in the segment.
+    goes to ``.recorder/torn`` instead, when its good rows are in the segment
+    and a gap says what is missing.
 
     Args:
         root: The store's folder.
@@ -73,17 +76,16 @@ def convert(
             if made:
                 return segment
             raise
-        if made:
-            seals = find_seals(content)
-        else:
-            batches, seals = read_journal(content, TABLES[partition.table], journal)
-            if batches:
-                del content
-                _write(root, partition, stem, _combine(batches))
-                made = True
+        batches, seals = read_journal(content, TABLES[partition.table], journal)
+        del content
+        last_ns = last_instant(batches)
+        if batches and not made:
+            _write(root, partition, stem, _combine(batches))
+            made = True
+        del batches
         pa.default_memory_pool().release_unused()
     if seals.is_damaged or (is_living and seals.torn_bytes):
-        _keep_damaged(root, partition, stem, seals.torn_bytes)
+        _keep_damaged(root, partition, stem, seals.torn_bytes, last_ns)
         return segment if made else None
     if seals.torn_bytes:
         emit(JournalTorn(path=str(journal), torn_bytes=seals.torn_bytes))
@@ -94,11 +96,20 @@ def convert(
 
 
 def _keep_damaged(
-    root: Path, partition: Partition, stem: Stem, torn_bytes: int
+    root: Path, partition: Partition, stem: Stem, torn_bytes: int, last_ns: int | None
 ) -> None:
-    """Put a journal where nobody reads it and nobody removes it."""
+    """Say what a journal lost, and put it where nobody reads or removes it."""
     journal = journal_path(root, partition, stem)
     kept = torn_path(root, partition, stem)
+    said = read_run_file(root, stem.run)
+    # A run without a file ended in order and left no journal; if one is here
+    # all the same, nobody knows any more whose job it was.
+    if said is not None:
+        detail = (
+            f"{torn_bytes} bytes of a journal of {partition.table} cannot be read; "
+            f"it is kept as {kept.relative_to(root)}"
+        )
+        write_segment(root, *gap_of_damage(partition, stem, said, last_ns, detail))
     with told(f"move the damaged journal {journal} to {kept}"):
         make_folder(kept.parent)
         journal.rename(kept)

@@ -25,6 +25,8 @@ from recorder.store.layout import (
     torn_path,
 )
 from recorder.store.listing import open_listing
+from recorder.store.run import Run
+from recorder.store.runfile import RunState
 from recorder.store.segment import convert, sort_order, write_segment
 from recorder.store.tables import TABLES
 from recorder.telemetry import COUNTERS
@@ -243,6 +245,44 @@ def test_a_damaged_journal_gives_its_good_rows_and_is_kept(
     assert not journal.path.exists()
     assert list(open_listing(root).journals("depth")) == []
     assert told(caplog) == [("ERROR", str(kept))]
+
+
+@pytest.mark.parametrize("is_living", [False, True])
+@pytest.mark.parametrize("where", [0.0, 0.5])
+def test_what_a_damaged_journal_lost_is_a_gap_of_its_job(
+    root: Path, run: Run, trade: MakeRow, start_ns: int, where: float, is_living: bool
+) -> None:
+    stem = Stem(start_ns + 1, run.id, 7)
+    partition = Partition("trades", "gate_spot", "2023-11-14")
+    journal = Journal(root, partition, stem)
+    for number in range(1, 11):
+        journal.append(build(TABLES["trades"], [trade(number)]).batch)
+    journal.close()
+    run.write_state(RunState(), start_ns + 20)
+    content = bytearray(journal.path.read_bytes())
+    content[int(where * len(content))] ^= 1
+    journal.path.write_bytes(content)
+
+    path = convert(root, partition, stem, is_living=is_living)
+
+    seen = [] if path is None else plain(pq.read_table(path, partitioning=None))
+    last = max((row["ts_recv"] for row in seen), default=start_ns)
+    assert len(seen) == last - start_ns
+    assert bool(seen) == bool(where)
+    (gap,) = plain(open_listing(root).read("gaps"))
+    kept = torn_path(root, partition, stem)
+    assert gap["detail"].endswith(f"it is kept as {kept.relative_to(root)}")
+    assert kept.read_bytes() == bytes(content)
+    told = ("market", "stream", "job", "scope", "reason", "started_at", "ended_at")
+    assert [gap[name] for name in told] == [
+        *(None, None, "job", "rows", "journal_damaged"),
+        *(last + 1, start_ns + 20),
+    ]
+
+    # A kill before the journal was moved: all is done again, once.
+    kept.rename(journal.path)
+    assert convert(root, partition, stem, is_living=is_living) == path
+    assert plain(open_listing(root).read("gaps")) == [gap]
 
 
 def test_a_journal_damaged_from_the_start_is_kept(

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from zlib import crc32
 
 import pyarrow as pa
 import pytest
@@ -21,6 +22,7 @@ from recorder.store.journal import (
     read_journal,
 )
 from recorder.store.layout import Partition, Stem
+from recorder.store.segment import convert
 from recorder.store.tables import TABLES
 
 
@@ -204,6 +206,32 @@ def test_a_block_of_zeros_before_rows_that_are_whole_is_a_damage(
         assert found.seals.is_damaged or hole == content, start
 
 
+def test_rows_as_they_were_written_that_arrow_cannot_read_are_an_error(
+    root: Path, batches: list[pa.RecordBatch]
+) -> None:
+    """As if they had been packed in a way that this Arrow does not know."""
+    journal = Journal(root, PARTITION, STEM)
+    journal.append(batches[0])
+    journal.close()
+    content = bytearray(journal.path.read_bytes())
+    seal = content.rindex(b"\xff\xff\xff\xff")
+    sum_before = str(crc32(content[:seal])).encode()
+    packed = content.index(b"\x04\x22\x4d\x18")  # an LZ4 frame begins
+    for mark in range(256):  # until the sum has as many digits as before
+        content[packed + 1 : packed + 3] = bytes((0, mark))
+        sum_after = str(crc32(content[:seal])).encode()
+        if len(sum_after) == len(sum_before):
+            break
+    journal.path.write_bytes(content.replace(sum_before, sum_after))
+
+    with pytest.raises(StoreError, match="is as it was written, but cannot be read"):
+        read(journal.path)
+    with pytest.raises(StoreError, match="is as it was written, but cannot be read"):
+        convert(root, PARTITION, STEM)
+
+    assert journal.path.exists()
+
+
 def test_a_name_alone_is_no_seal(ends: tuple[Path, list[int]]) -> None:
     path, _sizes = ends
     content = path.read_bytes()
@@ -253,6 +281,7 @@ import resource, sys
 from pathlib import Path
 from recorder.errors import StoreError
 from recorder.store.layout import Partition, Stem
+from recorder.store.segment import convert
 from recorder.store.segment import convert
 
 root, table, source, date, first, run, number = sys.argv[1:]

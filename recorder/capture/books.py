@@ -76,6 +76,7 @@ class Books:
         self._note = note
         self._queue = SnapshotQueue()
         self._restart: list[Chain] = []
+        self._counted_anew: list[tuple[Chain, int]] = []
 
     def __contains__(self, chain: Chain) -> bool:
         return chain in self._books
@@ -284,6 +285,7 @@ class Books:
             )
         )
         self._note(self._ledger.book_lost(book.chain, "resync", since))
+        self._counted_anew.append((book.chain, since - 1))
         book.break_off()
         book.through = NO_ID
         book.recent.clear()
@@ -397,6 +399,14 @@ class Books:
         book.continuity.lost()
         self._note(self._ledger.book_lost(chain, "resync", at, detail=reason))
         self._start_over(book, at)
+
+    def take_counted_anew(self) -> list[tuple[Chain, int]]:
+        """Return chains that the venue counts anew, and their last old rows.
+
+        Each with the time at which that row was received; once.
+        """
+        counted_anew, self._counted_anew = self._counted_anew, []
+        return counted_anew
 
     def next_due(self, now: int) -> tuple[Chain, int] | None:
         """Return a chain to ask a snapshot for now, with its epoch."""

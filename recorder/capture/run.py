@@ -263,6 +263,8 @@ class Capture:
 
     def _flush(self, writer: Writer) -> None:
         if self._unsent is None:
+            for chain, through_ns in self._session.books.take_counted_anew():
+                self._watch.lost(chain, through_ns)
             self._unsent = self._session.take(self._clock.now_ns())
         if writer.submit(self._unsent):
             self._unsent = None

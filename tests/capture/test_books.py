@@ -249,6 +249,8 @@ def test_a_long_run_of_stale_updates_means_the_venue_counts_anew(bench):
     assert bench.stored()[2:] == [
         (100 + number, 1 + number, 1 + number) for number in range(SUSPECTS_MAX)
     ]
+    assert bench.books.take_counted_anew() == [(IDS, 15)]
+    assert bench.books.take_counted_anew() == []
     bench.books.next_due(200 + FIRST_ASK_NS)
     bench.rest(210, 1, 1_000)
     assert bench.state() == "aligning"

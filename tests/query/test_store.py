@@ -249,6 +249,15 @@ def test_a_query_that_fails_at_once_is_a_query_error(maker):
         list(open_store(maker.root).stream("SELECT error('boom')").batches)
 
 
+@pytest.fixture
+def interruptible():
+    """Hear SIGINT, which a shell tells the processes in its background to ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_ends_a_query_that_would_take_for_ever(maker):
     store = open_store(maker.root)
     question = "SELECT sum(a.range * b.range % 7) FROM range(300000) a, range(300000) b"
@@ -259,6 +268,7 @@ def test_an_interrupt_ends_a_query_that_would_take_for_ever(maker):
         list(store.stream(question).batches)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_is_heard_by_a_query_that_has_not_begun(maker, monkeypatch):
     store = open_store(maker.root)
     question = "SELECT sum(a.range * b.range % 7) FROM range(300000) a, range(300000) b"

@@ -20,6 +20,7 @@ from recorder.capture.session import Session
 from recorder.clock import Clock
 from recorder.errors import TransportError
 from recorder.model import Chain
+from recorder.source import Request
 from recorder.telemetry import (
     ConnectionClosed,
     ConnectionEnded,
@@ -191,7 +192,7 @@ class Connection:
         heard = link.seq
         with suppress(TimeoutError):
             async with asyncio.timeout(ALIVE_SECONDS):
-                await _send(socket, link.dialogue.ping(self._clock.now_ns()))
+                await self._ping(link, socket)
                 while self.is_open and link.seq == heard:  # noqa: ASYNC110 - every frame would have to set it
                     await asyncio.sleep(0.002)
 
@@ -339,8 +340,17 @@ class Connection:
                 return
             if now >= next_ping:
                 next_ping = now + source.ping_seconds
-                if not await _send(socket, link.dialogue.ping(self._clock.now_ns())):
+                if not await self._ping(link, socket):
                     return
+
+    async def _ping(
+        self, link: Link, socket: aiohttp.ClientWebSocketResponse[bool]
+    ) -> bool:
+        """Send a ping; return whether the socket took it."""
+        now = self._clock.now_ns()
+        ping = Request(payload=link.dialogue.ping(now))
+        self._session.sent(link, ping, now)
+        return await _send(socket, ping.payload)
 
 
 async def _close(socket: aiohttp.ClientWebSocketResponse[bool]) -> None:

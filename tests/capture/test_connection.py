@@ -272,6 +272,15 @@ async def test_pings_that_are_answered_keep_a_connection_open(line_to, venue):
     assert line.opened == 1
 
 
+async def test_an_archive_holds_pings_too(line_to, venue):
+    line = line_to(await venue(stay), ping_seconds=0.05, is_archiving=True)
+    await line.until(lambda: len(line.events("frames")) >= 4)
+
+    sent = [kept.payload for kept in line.events("frames") if kept.direction == "out"]
+
+    assert sent[:3] == [b'{"sub":["BTC_USDT","trades"]}', *[b'{"ping":1}'] * 2]
+
+
 async def test_before_a_stop_an_answer_shows_that_nothing_was_missed(line_to, venue):
     async def answer(socket, request):
         async for message in socket:

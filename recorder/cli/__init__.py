@@ -5,14 +5,16 @@ little more than click itself: this module imports nothing heavier, and the
 one-line helps below are plain text.
 """
 
-import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, Final, NamedTuple
 
 import click
 
 from recorder import __version__
+from recorder.cli import stdio
 from recorder.errors import ConfigError, JobRunningError, RecorderError
 
 
@@ -89,22 +91,33 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, c.help) for name, c in COMMANDS.items()])
 
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run the command line; turn what goes wrong into a sentence and a code."""
+        with _explained():
+            try:
+                return super().main(*args, **extra)
+            finally:
+                sys.stdout.flush()
+
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; turn what goes wrong into a sentence and a code."""
-        try:
-            result = super().invoke(ctx)
-            sys.stdout.flush()
-        except RecorderError as error:
-            click.echo(f"Error: {error}", err=True)
-            ctx.exit(exit_code(error))
-        except KeyboardInterrupt:
-            ctx.exit(EXIT_INTERRUPTED)
-        except BrokenPipeError:
-            # Who read our output has seen enough. What is still buffered must
-            # not fail once more when the interpreter ends.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            ctx.exit(EXIT_BROKEN_PIPE)
-        return result
+        """Run a command; here, before click makes its own of what goes wrong."""
+        with _explained():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turn errors into a sentence on stderr and an exit code."""
+    try:
+        yield
+    except RecorderError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(exit_code(error))
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # Who read our output has seen enough.
+        sys.exit(EXIT_BROKEN_PIPE)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -130,4 +143,5 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line of this process."""
+    stdio.install()
     cli(prog_name="recorder")

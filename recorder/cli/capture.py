@@ -19,7 +19,7 @@ from recorder.capture.plan import (
     plan_capture,
 )
 from recorder.capture.run import Capture
-from recorder.cli import EXIT_FAILED, EXIT_USAGE, logs
+from recorder.cli import EXIT_FAILED, EXIT_USAGE, logs, stdio
 from recorder.cli.options import store_option, to_time
 from recorder.config import CaptureConfig
 from recorder.errors import ConfigError
@@ -160,7 +160,7 @@ def capture(
     plan = plan_capture(config)
     logs.configure(json_logs=json_logs)
     display, on_progress = _display(is_wanted=not json_logs)
-    with display:
+    with stdio.apart(), display:
         result = asyncio.run(record(plan, on_progress))
     sys.exit(_report(result))
 

@@ -14,10 +14,10 @@ _SPACED: Final = frozenset(' "=\n\t')
 
 
 class _StderrHandler(logging.Handler):
-    """Writes to whatever stderr is at that moment."""
+    """Writes to whatever stderr is at that moment, each line at once."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one line."""
+        """Write one line; `recorder.cli.stdio` sees to it that this cannot fail."""
         sys.stderr.write(self.format(record).replace("\n", "\\n") + "\n")
         sys.stderr.flush()
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import click
 
 from recorder import sources
-from recorder.cli import logs
+from recorder.cli import logs, stdio
 from recorder.cli.options import speed_option
 from recorder.simulator import faults
 from recorder.simulator.play import Player, PlaySettings, play_forever
@@ -114,7 +114,8 @@ def simulate(
             truth_dir=truth,
         )
         serving = run_forever(settings, on_ready=_announce)
-    asyncio.run(_until_stopped(serving))
+    with stdio.apart():
+        asyncio.run(_until_stopped(serving))
 
 
 async def _until_stopped(serving: Coroutine[Any, Any, None]) -> None:

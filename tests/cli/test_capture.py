@@ -1,13 +1,8 @@
 """`recorder capture` as it is typed: what it says, and its exit codes."""
 
-import asyncio
 import io
-import logging
 import os
 import signal
-import subprocess
-import sys
-import threading
 import time
 from pathlib import Path
 
@@ -17,64 +12,10 @@ from rich.console import Console
 
 from recorder.capture.plan import Progress
 from recorder.cli import capture as module
-from recorder.simulator.server import Exchange
-from recorder.simulator.settings import Settings
 from recorder.sources import load, names
 from recorder.store.ledger import newest_revisions, plain_rows
 from recorder.store.listing import open_listing
 from recorder.store.run import open_run
-
-
-class Venue:
-    """The local exchange, in a thread of its own."""
-
-    def __init__(self) -> None:
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
-        self._thread.start()
-        self._ready.wait(20)
-
-    async def _serve(self) -> None:
-        self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
-        async with Exchange(Settings(seed=3, rate=40)) as exchange:
-            self.ws_url, self.rest_url = exchange.ws_url_spot, exchange.rest_url
-            self._ready.set()
-            await self._over.wait()
-
-    def close(self) -> None:
-        self._loop.call_soon_threadsafe(self._over.set)
-        self._thread.join()
-
-
-@pytest.fixture(scope="module")
-def venue():
-    venue = Venue()
-    yield venue
-    venue.close()
-
-
-@pytest.fixture(autouse=True)
-def logging_as_before():
-    root, recorder = logging.getLogger(), logging.getLogger("recorder")
-    before = root.handlers[:], root.level, recorder.level
-    yield
-    root.handlers[:] = before[0]
-    root.setLevel(before[1])
-    recorder.setLevel(before[2])
-
-
-@pytest.fixture
-def words(venue, tmp_path):
-    """The words of a command that would record from the local exchange."""
-
-    def words(*more, streams=("trades",), markets=("BTC_USDT",), source="gate_spot"):
-        chosen = [word for market in markets for word in ("-m", market)]
-        chosen += [word for stream in streams for word in ("-s", stream)]
-        address = ["--ws-url", venue.ws_url, "--rest-url", venue.rest_url]
-        store = ["--store", tmp_path / "store"]
-        return ["capture", source, *chosen, *address, *store, *more]
-
-    return words
 
 
 def rows_of(root, table):
@@ -290,27 +231,6 @@ def test_logs_can_be_json(run, words):
 
 
 # Signals
-
-
-@pytest.fixture
-def start():
-    processes = []
-
-    def start(*words):
-        process = subprocess.Popen(
-            [sys.executable, "-c", "from recorder.cli import main; main()"]
-            + [str(word) for word in words],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        processes.append(process)
-        return process
-
-    yield start
-    for process in processes:
-        process.kill()
-        process.communicate()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

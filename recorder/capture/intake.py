@@ -68,6 +68,7 @@ class Intake:
         restarts: Told of refusals, which may be answers to its probes.
 
     Attributes:
+        accepted: Chains that the venue ever accepted.
         refused: Chains that the venue refused, with its words.
     """
 
@@ -82,6 +83,7 @@ class Intake:
         silence: Silence,
         restarts: Restarts,
     ) -> None:
+        self.accepted: set[Chain] = set()
         self.refused: dict[Chain, str] = {}
         self._source = source
         self._chains = frozenset(chains)
@@ -212,6 +214,7 @@ class Intake:
         self, link: Link, ts: int, seq: int, idx: int, item: object, payload: bytes
     ) -> str | None:
         reply: Subscribed = item  # type: ignore[assignment]
+        self.accepted.update(reply.chains)
         for chain in reply.chains:
             link.unanswered.pop(chain, None)
             is_covered = self._ledger.is_covered(chain)

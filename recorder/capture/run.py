@@ -358,6 +358,9 @@ class Capture:
                 whys.append("there was no time to connect")
             # Told to end before anything was tried, it has not failed.
             failure = f"the venue was never reached: {whys[0]}" if whys else None
+        # Told to end soon after the start, it has not failed either.
+        if failure is None and (self._is_deadline or self._session.was_ignored):
+            failure = self._unanswered()
         return CaptureResult(
             run=self._run.id,
             job=self._plan.job,
@@ -366,6 +369,24 @@ class Capture:
             chains=len(self._plan.chains),
             was_connected=was_connected,
             failure=failure,
+        )
+
+    def _unanswered(self) -> str | None:
+        """Return a sentence about chains that were asked for in vain."""
+        chains, session = self._plan.chains, self._session
+        silent = [c for c in chains if c not in session.accepted | set(session.refused)]
+        if not silent:
+            return None
+        if not session.accepted:
+            return (
+                "the venue answered no subscription, so nothing was recorded; check "
+                "that --ws-url is an address of this source (what it did send is in "
+                "the table frames)"
+            )
+        return (
+            f"the venue did not answer {len(silent)} of {len(chains)} subscriptions, "
+            f"such as {silent[0].stream} of {silent[0].market}; nothing of them was "
+            "recorded"
         )
 
     def _next_conn(self) -> str:

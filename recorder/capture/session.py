@@ -67,6 +67,7 @@ class Session:
     ) -> None:
         self.source = source
         self.was_connected = False
+        self.was_ignored = False
         self.frames_total = 0
         self.dropped_total = 0
         self._options = dict(options)
@@ -103,6 +104,7 @@ class Session:
             self._silence,
             self._restarts,
         )
+        self.accepted = self._intake.accepted
         self.refused = self._intake.refused
         self._rows.note(ledger.start(clock.now_ns()))
 
@@ -272,7 +274,7 @@ class Session:
             self._next_midnight += DAY_NS
         for link in self._links.values():
             if any(deadline <= now for deadline in link.unanswered.values()):
-                link.is_dead = True
+                link.is_dead = self.was_ignored = True
                 link.why_dead = "a subscription was not answered"
         restarts = set(self.books.take_restarts(now))
         for link in self._links.values():

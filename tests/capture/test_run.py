@@ -278,11 +278,14 @@ BTC_BOOK = Chain("BTC_USDT", "depth:10")
 def played(fake, serve, tmp_path):
     """Make a capture of a venue that says what a coroutine has it say."""
 
-    async def played(act, *chains, book=None, on_progress=None, stop=None, **changes):
+    async def played(
+        act, *chains, accepted=None, book=None, on_progress=None, stop=None, **changes
+    ):
         async def handler(request):
             socket = web.WebSocketResponse()
             await socket.prepare(request)
-            await socket.send_bytes(msgspec.json.encode([["ok", chains]]))
+            answer = [["ok", chains if accepted is None else accepted]]
+            await socket.send_bytes(msgspec.json.encode(answer))
             await act(socket)
             async for _ in socket:
                 pass
@@ -471,6 +474,78 @@ async def test_a_run_that_is_told_to_end_before_it_began_has_not_failed(played):
     result = await capture.run()
 
     assert (result.failure, result.was_connected) == (None, False)
+
+
+async def idle(socket):
+    """Say nothing more."""
+
+
+async def test_a_venue_that_answers_no_subscription_is_a_failure(played):
+    capture = await played(idle, BTC_TRADES, accepted=(), stop_after_seconds=2.0)
+
+    result = await capture.run()
+
+    assert result.was_connected
+    assert result.failure.startswith("the venue answered no subscription")
+
+
+async def test_a_run_that_is_told_to_end_before_any_answer_has_not_failed(played):
+    async def act(socket):
+        await socket.receive()
+        stop.set()
+
+    stop = asyncio.Event()
+    capture = await played(act, BTC_TRADES, accepted=(), stop=stop)
+    result = await capture.run()
+
+    assert (result.failure, result.was_connected) == (None, True)
+
+
+@pytest.fixture
+def ended_in_vain(played, monkeypatch):
+    """Run until a connection was given up for want of an answer; return how it went."""
+
+    async def ended_in_vain(*chains, accepted):
+        async def act(socket):
+            lives.append(socket)
+            if len(lives) == 2:
+                stop.set()
+
+        stop, lives = asyncio.Event(), []
+        monkeypatch.setattr("recorder.capture.session.ANSWER_SECONDS", 0.1)
+        how = {"accepted": accepted, "stop": stop, "flush_seconds": 0.1}
+        capture = await played(act, *chains, **how)
+        return await capture.run()
+
+    return ended_in_vain
+
+
+async def test_a_run_that_is_told_to_end_after_waiting_in_vain_has_failed(
+    ended_in_vain,
+):
+    result = await ended_in_vain(BTC_TRADES, accepted=())
+
+    assert "answered no subscription" in result.failure
+
+
+async def test_a_subscription_among_others_that_is_not_answered_is_a_failure(
+    ended_in_vain,
+):
+    result = await ended_in_vain(BTC_TRADES, BTC_BOOK, accepted=(BTC_TRADES,))
+
+    assert result.failure == (
+        "the venue did not answer 1 of 2 subscriptions, such as depth:10 of BTC_USDT; "
+        "nothing of them was recorded"
+    )
+
+
+@pytest.mark.parametrize("source", ["gate_v3", "gate_spot"])
+async def test_the_address_of_another_protocol_is_a_failure(recorder_of, source):
+    async with Exchange(Settings(seed=9)) as exchange:
+        other = exchange.ws_url_spot if source == "gate_v3" else exchange.ws_url_v3
+        result = await recorder_of.run(exchange, source, 2, ws_url=other)
+
+    assert "answered no subscription" in result.failure
 
 
 async def test_coverage_can_be_asked_for_while_recording_goes_on(recorder_of):

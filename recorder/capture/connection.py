@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 import aiohttp
 
 from recorder.capture.link import Link, Opcode
-from recorder.capture.rest import without_secrets
+from recorder.capture.rest import reason_of, without_secrets, words_of
 from recorder.capture.session import Session
 from recorder.clock import Clock
 from recorder.errors import TransportError
@@ -99,10 +99,12 @@ def describe(exc: Exception, url: str) -> str:
     if isinstance(exc, aiohttp.InvalidURL | UnicodeError):
         return f"{url} is not an address; --ws-url wants ws://... or wss://..."
     if isinstance(exc, aiohttp.ClientConnectorError):
-        return f"cannot connect to {url}: {exc.os_error.strerror or exc.os_error}"
+        return f"cannot connect to {url}: {reason_of(exc.os_error)}"
     if isinstance(exc, TimeoutError):
         return f"{url} did not answer within {CONNECT_SECONDS:g} s"
-    return f"{url}: {str(exc) or type(exc).__name__}"
+    if isinstance(exc, aiohttp.ClientResponseError):
+        return f"{url} {words_of(exc)}; check --ws-url"
+    return f"{url} {words_of(exc)}"
 
 
 def backoff_seconds(attempt: int, draw: Callable[[], float] = random.random) -> float:

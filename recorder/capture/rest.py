@@ -6,6 +6,7 @@ the venue asks to wait.
 """
 
 import asyncio
+import os
 from collections.abc import Mapping
 from typing import Final
 
@@ -33,6 +34,28 @@ def without_secrets(url: str) -> str:
     place = rest.partition("#")[0].partition("?")[0]
     host, slash, path = place.partition("/")
     return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}"
+
+
+def words_of(exc: Exception) -> str:
+    """Return what became of an HTTP request, in plain words."""
+    if isinstance(exc, aiohttp.ClientConnectorError):
+        return f"cannot be connected to: {reason_of(exc.os_error)}"
+    if isinstance(exc, aiohttp.ServerDisconnectedError):
+        return "closed the connection instead of answering"
+    if isinstance(exc, aiohttp.InvalidURL | UnicodeError):
+        return "is not an address"
+    if isinstance(exc, aiohttp.ClientPayloadError):
+        return "sent an answer that is broken off or garbled"
+    if isinstance(exc, aiohttp.ClientResponseError):
+        return "answered with something that is not HTTP"
+    return f"failed: {str(exc) or type(exc).__name__}"
+
+
+def reason_of(error: OSError) -> str:
+    """Return why a connection could not be made, as the system puts it."""
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return error.strerror or str(error)
 
 
 class Budget:
@@ -116,17 +139,21 @@ class RestClient:
         except TimeoutError as exc:
             raise TransportError(f"{url} did not answer in time") from exc
         except (aiohttp.ClientError, OSError, ValueError) as exc:
-            raise TransportError(
-                f"{url} failed: {str(exc) or type(exc).__name__}"
-            ) from exc
+            raise TransportError(f"{url} {words_of(exc)}") from exc
         if status == 429:
             wait = _wait_seconds(headers, self._reset_header)
             self._budget.pause(wait)
             raise ThrottledError(wait)
         if status != 200:
-            text = body[:200].decode("utf-8", "replace")
-            raise TransportError(f"{url} answered HTTP {status}: {text}")
+            raise TransportError(f"{url} answered HTTP {status}{_excerpt(body)}")
         return body
+
+
+def _excerpt(body: bytes) -> str:
+    """Return how a body begins, as one line that a terminal can show."""
+    text = " ".join(body[:200].decode("utf-8", "replace").split())
+    shown = "".join(mark if mark.isprintable() else "?" for mark in text)
+    return f": {shown}" if shown else ""
 
 
 async def _read(answer: aiohttp.ClientResponse) -> bytes:

@@ -8,10 +8,10 @@ import click
 import pyarrow as pa
 
 from recorder import sources
-from recorder.capture.rest import fetch_once
+from recorder.capture.rest import fetch_once, without_secrets
 from recorder.cli.options import Command, output_options
 from recorder.cli.output import check_output, choose_format, write_rows
-from recorder.errors import ConfigError
+from recorder.errors import ConfigError, SourceError, WireError
 from recorder.source import MarketInfo, resolve_options
 
 
@@ -45,11 +45,17 @@ def markets(
     chosen = choose_format(format_, output, FORMATS)
     check_output(chosen, output, force=force)
     request = feed.market_list.request(resolve_options(feed, {}))
-    body = asyncio.run(fetch_once(rest_url or feed.rest_url, request))
+    address = rest_url or feed.rest_url
+    body = asyncio.run(fetch_once(address, request))
+    try:
+        listed = feed.market_list.decode(body)
+    except WireError as error:
+        raise SourceError(
+            f"what {without_secrets(address)} answers is no list of markets "
+            f"({error}); check --rest-url"
+        ) from error
     found = [
-        market
-        for market in feed.market_list.decode(body)
-        if like is None or fnmatchcase(market.market, like)
+        market for market in listed if like is None or fnmatchcase(market.market, like)
     ]
     rows = _table(found)
     write_rows(rows.schema, iter(rows.to_batches()), chosen, output, force=force)

@@ -519,7 +519,10 @@ async def test_a_server_that_speaks_no_http_is_asked_again(line_to):
         await line.until(lambda: line.connection.last_failure)
         await line.end()
 
-    assert line.connection.last_failure.startswith(f"ws://127.0.0.1:{port}/: ")
+    assert line.connection.last_failure == (
+        f"ws://127.0.0.1:{port}/ answered with something that is not HTTP; "
+        "check --ws-url"
+    )
     assert not line.connection.was_connected
 
 
@@ -551,8 +554,7 @@ async def test_nobody_listening_is_said_in_one_sentence(line_to, unused_port):
     await line.until(lambda: line.connection.last_failure)
 
     assert line.connection.last_failure == (
-        f"cannot connect to ws://127.0.0.1:{unused_port}/: "
-        f"Connect call failed ('127.0.0.1', {unused_port})"
+        f"cannot connect to ws://127.0.0.1:{unused_port}/: Connection refused"
     )
 
 
@@ -643,9 +645,10 @@ def test_only_what_the_operator_can_mend_stops_and_only_at_first(error, first):
 
 def test_an_error_without_words_is_described_by_its_name():
     assert (
-        describe(ConnectionResetError(), "ws://x/") == "ws://x/: ConnectionResetError"
+        describe(ConnectionResetError(), "ws://x/")
+        == "ws://x/ failed: ConnectionResetError"
     )
-    assert describe(OSError("no route"), "ws://x/") == "ws://x/: no route"
+    assert describe(OSError("no route"), "ws://x/") == "ws://x/ failed: no route"
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,25 @@ def test_an_unreachable_venue_is_one_sentence(run):
     assert result.exit_code == 1
     assert result.stdout == ""
     assert result.stderr.startswith(
-        "Error: http://127.0.0.1:9/spot/currency_pairs failed"
+        "Error: http://127.0.0.1:9/spot/currency_pairs cannot be connected to: "
     )
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("body", [b"<html>", b'{"a":1}', b"[1]", b"\xff"])
+def test_a_server_that_answers_something_else_is_one_sentence(run, monkeypatch, body):
+    async def fetch_once(address, request):
+        return body
+
+    monkeypatch.setattr("recorder.cli.markets.fetch_once", fetch_once)
+
+    result = run("markets", "gate_spot", "--rest-url", "http://user:secret@x/api")
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith(
+        "Error: what http://x/api answers is no list of markets ("
+    )
+    assert result.stderr.endswith("; check --rest-url\n")
     assert len(result.stderr.splitlines()) == 1
 
 

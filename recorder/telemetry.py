@@ -257,6 +257,14 @@ class CaptureStopped(Signal, frozen=True):
     gaps: int
 
 
+class CommandFailed(Signal, frozen=True):
+    """A command ends with an error, the last line of its log."""
+
+    message: ClassVar[str] = "failed"
+    level: ClassVar[int] = logging.ERROR
+    why: str
+
+
 class SimulatorStarted(Signal, frozen=True):
     """The local exchange accepts connections."""
 

@@ -91,7 +91,7 @@ def plan_capture(config: CaptureConfig) -> CapturePlan:
     ):
         if url is not None and not (url.startswith(schemes) and url.isprintable()):
             raise ConfigError(
-                f"{option} wants an address that starts with {schemes[1]}"
+                f"{option} wants an address that starts with {' or '.join(schemes)}"
             )
     return CapturePlan(
         config=config,

@@ -315,7 +315,7 @@ class Capture:
         emit(
             CaptureStopped(
                 run=self._run.id,
-                why=self._failure or "as told",
+                why=result.failure or "as told",
                 rows=sum(result.progress.rows.values()),
                 gaps=result.progress.gaps,
             )

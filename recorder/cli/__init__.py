@@ -111,8 +111,17 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except RecorderError as error:
-        click.echo(f"Error: {error}", err=True)
+        from recorder.cli import logs  # rarely needed
+
+        logs.complain(str(error))
         sys.exit(exit_code(error))
+    except click.UsageError as error:
+        from recorder.cli import logs  # rarely needed
+
+        if not logs.are_json():
+            raise
+        logs.complain(error.format_message())
+        sys.exit(EXIT_USAGE)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:

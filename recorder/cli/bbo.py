@@ -7,6 +7,8 @@ import click
 from recorder.cli.options import (
     Command,
     book_options,
+    check_range,
+    named_stream,
     output_options,
     range_options,
     store_option,
@@ -47,9 +49,14 @@ def bbo(
       recorder bbo --source <source> --market BTC_USDT --stream depth:30 \\
           --from 2024-05-01 --to 2024-05-02 --format csv
     """
+    check_range(start, end)
     chosen = choose_format(format_, output, FORMATS)
     check_output(chosen, output, force=force)
     rows = open_store(store).bbo(
-        source=source, market=market, stream=stream, start=start, end=end
+        source=source,
+        market=market,
+        stream=named_stream(source, stream),
+        start=start,
+        end=end,
     )
     write_rows(rows.schema, iter(rows.to_batches()), chosen, output, force=force)

@@ -10,7 +10,13 @@ from rich.table import Table
 from rich.text import Text
 
 from recorder import times
-from recorder.cli.options import Command, book_options, store_option, to_time
+from recorder.cli.options import (
+    Command,
+    book_options,
+    named_stream,
+    store_option,
+    to_time,
+)
 from recorder.cli.tables import new_table, number, show
 from recorder.model import Gap, Levels
 from recorder.query.store import Store, open_store
@@ -66,7 +72,11 @@ def book(
     """
     opened = open_store(store)
     view = opened.book_at(
-        source=source, market=market, stream=stream, at=at, levels=levels
+        source=source,
+        market=market,
+        stream=named_stream(source, stream),
+        at=at,
+        levels=levels,
     )
     if format_ == "json":
         click.echo(_as_json(view))

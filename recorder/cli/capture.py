@@ -21,11 +21,12 @@ from recorder.capture.plan import (
 from recorder.capture.run import Capture
 from recorder.cli import EXIT_FAILED, EXIT_USAGE, logs, stdio
 from recorder.cli.options import store_option, to_time
+from recorder.clock import wall_ns
 from recorder.config import CaptureConfig
 from recorder.errors import ConfigError
 from recorder.source import Source
 from recorder.sources import load, names
-from recorder.times import parse_seconds
+from recorder.times import parse_seconds, show_time
 
 
 def to_seconds(
@@ -37,6 +38,12 @@ def to_seconds(
         ConfigError: If it is not a length of time.
     """
     return None if value is None else parse_seconds(value)
+
+
+def to_logs(ctx: click.Context, param: click.Parameter, value: bool) -> bool:  # noqa: FBT001 - as click calls it
+    """Set logs up before other options are looked at: what they lack is logged."""
+    logs.configure(json_logs=value)
+    return value
 
 
 def _options(pairs: tuple[str, ...]) -> dict[str, str]:
@@ -119,7 +126,13 @@ class _CaptureCommand(click.Command):
     show_default=True,
     help="What a killed process may lose at most.",
 )
-@click.option("--json-logs", is_flag=True, help="Log JSON, one object a line.")
+@click.option(
+    "--json-logs",
+    is_flag=True,
+    is_eager=True,
+    callback=to_logs,
+    help="Log JSON, one object a line.",
+)
 def capture(
     source: str,
     markets: tuple[str, ...],
@@ -142,6 +155,7 @@ def capture(
     Stop it with Ctrl-C, SIGTERM, --duration or --until: everything received
     is then on disk. What could not be received is in the table gaps.
     """
+    _check_end(duration, until)
     config = CaptureConfig(
         source=source,
         markets=markets,
@@ -158,11 +172,19 @@ def capture(
         flush_seconds=flush,
     )
     plan = plan_capture(config)
-    logs.configure(json_logs=json_logs)
     display, on_progress = _display(is_wanted=not json_logs)
     with stdio.apart(), display:
         result = asyncio.run(record(plan, on_progress))
     sys.exit(_report(result))
+
+
+def _check_end(duration: float | None, until: int | None) -> None:
+    if until is None:
+        return
+    if duration is not None:
+        raise ConfigError("--duration and --until both say when to stop; give one")
+    if until <= wall_ns():
+        raise ConfigError(f"--until {show_time(until)} is over; give a time to come")
 
 
 async def record(
@@ -179,15 +201,14 @@ async def record(
 def _report(result: CaptureResult) -> int:
     """Say what went wrong, if anything; return the exit code."""
     for chain, reason in result.refused.items():
-        click.echo(
-            f"Error: the venue refused {chain.stream} of {chain.market}: {reason}; "
-            "`recorder markets` lists what it has",
-            err=True,
+        logs.complain(
+            f"the venue refused {chain.stream} of {chain.market}: {reason}; "
+            "`recorder markets` lists what it has"
         )
     if result.refused and len(result.refused) == result.chains:
         return EXIT_USAGE
     if result.failure is not None:
-        click.echo(f"Error: {result.failure}", err=True)
+        logs.complain(result.failure)
         return EXIT_FAILED
     return EXIT_FAILED if result.refused else 0
 

@@ -4,10 +4,11 @@ import logging
 import sys
 from typing import Final
 
+import click
 import msgspec
 
 from recorder import times
-from recorder.telemetry import LOGGER, Signal
+from recorder.telemetry import LOGGER, CommandFailed, Signal, emit
 
 
 _SPACED: Final = frozenset(' "=\n\t')
@@ -64,6 +65,20 @@ def configure(*, json_logs: bool, level: int = logging.INFO) -> None:
     root.addHandler(handler)
     root.setLevel(logging.WARNING)
     LOGGER.setLevel(level)
+
+
+def are_json() -> bool:
+    """Return whether `configure` was told to write JSON."""
+    formatters = (handler.formatter for handler in logging.getLogger().handlers)
+    return any(isinstance(formatter, JsonFormatter) for formatter in formatters)
+
+
+def complain(sentence: str) -> None:
+    """Say on stderr what went wrong: as JSON where logs are that."""
+    if are_json():
+        emit(CommandFailed(why=sentence))
+    else:
+        click.echo(f"Error: {sentence}", err=True)
 
 
 def _time(record: logging.LogRecord) -> str:

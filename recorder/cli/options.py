@@ -8,11 +8,35 @@ import click
 
 from recorder import sources, times
 from recorder.errors import ConfigError
+from recorder.source import canonical_stream
 
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_STORE = Path("data")
+
+
+class StorePath(click.Path):
+    """The folder of a store, whether it exists or not."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Path:
+        """Return the folder, unless there cannot be one of that name."""
+        if not str(value):
+            self.fail("the name of the folder is missing", param, ctx)
+        path: Path = super().convert(value, param, ctx)  # type: ignore[assignment]
+        for part in path.parents:
+            if part.is_file():
+                self.fail(f"{part} is a file, so {path} cannot be a folder", param, ctx)
+        try:
+            path.exists()
+        except OSError as error:
+            self.fail(f"{path} cannot be: {error.strerror}", param, ctx)
+        return path
 
 
 class Command(click.Command):
@@ -43,7 +67,7 @@ def store_option(command: F) -> F:
         "--store",
         "store",
         metavar="DIR",
-        type=click.Path(path_type=Path),
+        type=StorePath(),
         default=DEFAULT_STORE,
         show_default=True,
         help="Folder of the store.",
@@ -74,6 +98,31 @@ def book_options(command: F) -> F:
     ):
         command = option(command)
     return command
+
+
+def named_stream(source: str, stream: str | None) -> str | None:
+    """Return a stream as its feed calls it: ``depth`` is short for its default.
+
+    What the feed does not know is returned as it is: the store may.
+    """
+    if stream is None or source not in sources.names():
+        return stream
+    try:
+        return canonical_stream(sources.load(source), stream)
+    except ConfigError:
+        return stream
+
+
+def check_range(start: int | None, end: int | None) -> None:
+    """Check what `range_options` gave, nanoseconds.
+
+    Raises:
+        ConfigError: If it ends before it starts.
+    """
+    if start is not None and end is not None and start > end:
+        raise ConfigError(
+            f"--from {times.show_time(start)} lies after --to {times.show_time(end)}"
+        )
 
 
 def range_options(command: F) -> F:
@@ -127,6 +176,19 @@ def speed_option(default: str) -> Callable[[F], F]:
     )
 
 
+def to_output(
+    ctx: click.Context, param: click.Parameter, value: Path | None
+) -> Path | None:
+    """Return the value of ``-o``; None means stdout, which ``-`` names as well.
+
+    Raises:
+        ConfigError: If it is empty.
+    """
+    if value is not None and value == Path():
+        raise ConfigError("-o wants the name of a file, or - for stdout")
+    return None if value == Path("-") else value
+
+
 def output_options(*formats: str) -> Callable[[F], F]:
     """Add ``--format``, ``-o`` and ``--force``.
 
@@ -143,7 +205,8 @@ def output_options(*formats: str) -> Callable[[F], F]:
                 "-o",
                 "--output",
                 metavar="FILE",
-                type=click.Path(path_type=Path, dir_okay=False),
+                type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+                callback=to_output,
                 help="Write to a file instead of stdout; it appears when it is "
                 "complete. Its ending chooses the format if --format is not given.",
             ),

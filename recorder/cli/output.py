@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from recorder.cli.cells import Column, encode_json, flat, plain
 from recorder.cli.sink import check_free, open_sink
 from recorder.cli.tables import print_rows
+from recorder.errors import ConfigError
 
 
 _CSV_OPTIONS: Final = {
@@ -34,12 +35,23 @@ def choose_format(
     Args:
         given: The value of ``--format``, if any.
         output: The value of ``-o``, if any.
-        formats: What the command offers; the first is the default.
+        formats: What the command offers; the first is the default of stdout.
+
+    Raises:
+        ConfigError: If the file's ending is that of no format.
     """
     if given is not None:
         return given
-    ending = output.suffix.removeprefix(".") if output else ""
-    return ending if ending in formats else formats[0]
+    if output is None:
+        return formats[0]
+    ending = output.suffix.removeprefix(".").lower()
+    ending = "table" if ending == "txt" else ending
+    if ending not in formats:
+        raise ConfigError(
+            f"the ending of {output} names no format; add --format with one of "
+            f"{', '.join(formats)}"
+        )
+    return ending
 
 
 def check_output(format_: str, output: Path | None, *, force: bool) -> None:

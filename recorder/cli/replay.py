@@ -9,7 +9,13 @@ import click
 import msgspec
 
 from recorder import times
-from recorder.cli.options import Command, range_options, speed_option, store_option
+from recorder.cli.options import (
+    Command,
+    check_range,
+    range_options,
+    speed_option,
+    store_option,
+)
 from recorder.clock import monotonic_ns
 from recorder.model import TABLE_OF, Row
 from recorder.query.store import open_store
@@ -59,6 +65,7 @@ def replay(
       recorder replay --store data -m BTC_USDT -s trades
       recorder replay --from 2024-05-01T12:00Z --to 2024-05-01T12:05Z --speed 10
     """
+    check_range(start, end)
     rows = open_store(store).replay(
         source=source,
         markets=markets or None,

@@ -22,12 +22,13 @@ def schema(table: str | None) -> None:
     if table is None:
         _show_tables()
         return
-    if table in TABLES:
-        _show_columns(TABLES[table])
+    tables = {base_name(name): TABLES[name] for name in TABLES} | TABLES
+    if table in tables:
+        _show_columns(table, tables[table])
         return
     views = {view.name: view.sql for view in defined_views()}
     if table not in views:
-        names = ", ".join([*TABLES, *(name for name in views if name not in TABLES)])
+        names = ", ".join(dict.fromkeys([*TABLES, *tables, *views]))
         raise ConfigError(f"there is no table {table!r}; there are {names}")
     click.echo(_comment(views[table]))
 
@@ -46,7 +47,7 @@ def _show_tables() -> None:
     show(tables, views)
 
 
-def _show_columns(table: Table) -> None:
+def _show_columns(name: str, table: Table) -> None:
     columns = new_table("column", "type", "null", "unit", "clock", "meaning")
     for column in table.columns:
         columns.add_row(
@@ -59,7 +60,7 @@ def _show_columns(table: Table) -> None:
         )
     columns.add_row("source", "VARCHAR", "no", "", "", "Name of the feed.")
     columns.add_row("date", "DATE", "no", "", "", "UTC date of ts_recv.")
-    show(Text(f"{table.name} v{table.version}: {table.doc}"), columns)
+    show(Text(f"{name} v{table.version}: {table.doc}"), columns)
 
 
 def _comment(sql: str) -> str:

@@ -14,6 +14,7 @@ import click
 from recorder import sources
 from recorder.cli import logs, stdio
 from recorder.cli.options import speed_option
+from recorder.errors import ConfigError
 from recorder.simulator import faults
 from recorder.simulator.play import Player, PlaySettings, play_forever
 from recorder.simulator.server import Exchange, run_forever
@@ -99,6 +100,7 @@ def simulate(
       recorder simulate --fault drop:stream=depth,at=5 --fault abort:every=20
       recorder simulate --play session.jsonl --speed max
     """
+    _check_apart(play)
     logs.configure(json_logs=False)
     if play is not None:
         asked = PlaySettings(port=port, speed=speed)
@@ -116,6 +118,28 @@ def simulate(
         serving = run_forever(settings, on_ready=_announce)
     with stdio.apart():
         asyncio.run(_until_stopped(serving))
+
+
+def _check_apart(play: Path | None) -> None:
+    """Check that no option was given that would be left out of account.
+
+    Raises:
+        ConfigError: If one was.
+    """
+    context = click.get_current_context()
+    given = {
+        param.name: param.opts[0]
+        for param in context.command.params
+        if context.get_parameter_source(param.name or "")
+        is click.core.ParameterSource.COMMANDLINE
+    }
+    if play is None and "speed" in given:
+        raise ConfigError("--speed is that of a recording; add --play FILE")
+    if play is not None and (idle := given.keys() - {"play", "port", "speed"}):
+        named = ", ".join(sorted(given[name] for name in idle))
+        raise ConfigError(
+            f"with --play there is no market to make, so leave out {named}"
+        )
 
 
 async def _until_stopped(serving: Coroutine[Any, Any, None]) -> None:

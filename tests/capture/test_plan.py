@@ -70,9 +70,15 @@ def test_the_job_has_a_name():
         ({"streams": ("quotes",)}, "has no stream 'quotes'; it has "),
         ({"streams": ("klines:7m",)}, "has no parameter '7m'; legal are "),
         ({"options": {"settle": "x"}}, "has no option 'settle'"),
-        ({"ws_url": "http://x"}, "--ws-url wants an address that starts with wss://"),
+        (
+            {"ws_url": "http://x"},
+            "--ws-url wants an address that starts with ws:// or wss://",
+        ),
         ({"ws_url": "wss://\udcff"}, "--ws-url wants an address"),
-        ({"rest_url": "ws://x"}, "--rest-url wants an address that starts with https"),
+        (
+            {"rest_url": "ws://x"},
+            "--rest-url wants an address that starts with http:// or https://",
+        ),
         ({"rest_url": "127.0.0.1"}, "--rest-url wants an address"),
     ],
 )

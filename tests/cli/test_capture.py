@@ -74,6 +74,13 @@ def fake_options():
         (["--duration", "soon"], "not a length of time: 'soon'"),
         (["--duration", "0s"], "--duration must be longer than nothing"),
         (["--until", "noon"], "not a time: 'noon'"),
+        (["--until", "2020-01-01"], "--until 2020-01-01T00:00:00.000000000Z is over"),
+        (
+            ["--until", "2200-01-01", "--duration", "1s"],
+            "--duration and --until both say when to stop; give one",
+        ),
+        (["--store", ""], "Invalid value for '--store': the name of the folder"),
+        (["--store", "a" * 300], "File name too long"),
         (["--flush", "1h"], "--flush must lie between 50ms and 1m"),
         (["--rotate", "1d", "--rotate", "2d"], "--rotate must lie between 1s and 24h"),
         (["-O", "settle"], "-O wants KEY=VALUE, not 'settle'"),
@@ -82,7 +89,10 @@ def fake_options():
         (["-s", "klines:2m"], "has no parameter '2m'; legal are "),
         (["-m", "A\tB"], "is not the name of a market"),
         (["--job", " "], "--job needs a name"),
-        (["--ws-url", "localhost"], "--ws-url wants an address that starts with wss"),
+        (
+            ["--ws-url", "localhost"],
+            "--ws-url wants an address that starts with ws:// or wss://",
+        ),
         (["--rest-url", "ftp://x"], "--rest-url wants an address"),
         (["--nonsense"], "No such option"),
     ],
@@ -279,11 +289,36 @@ def test_a_signal_while_a_run_gets_ready_ends_it_too(run, words, monkeypatch):
     assert 'why="as told"' in result.stderr
 
 
-def test_a_run_without_the_time_to_connect_ends_in_1(run, words):
+def test_a_run_without_the_time_to_connect_ends_in_1(run, words, monkeypatch):
+    monkeypatch.setattr(module, "wall_ns", lambda: 0)
+
     result = run(*words("--until", "2020-01-01"))
 
     assert result.exit_code == 1
     assert "never reached: there was no time to connect" in result.stderr
+
+
+def test_errors_are_json_as_well(run, words, tmp_path):
+    refused = run(*words("--duration", "1s", "--json-logs", markets=("NOPE_USDT",)))
+    wrong = run(*words("--duration", "soon", "--json-logs"))
+    missing = run("capture", "gate_spot", "--json-logs")
+    unreached = run(
+        *words("--duration", "300ms", "--ws-url", "ws://127.0.0.1:9/", "--json-logs")
+    )
+
+    assert [r.exit_code for r in (refused, wrong, missing, unreached)] == [2, 2, 2, 1]
+    ends = [
+        msgspec.json.decode(result.stderr.splitlines()[-1])
+        for result in (refused, wrong, missing, unreached)
+    ]
+    assert {(end["level"], end["event"]) for end in ends} == {
+        ("error", "CommandFailed")
+    }
+    whys = [end["facts"]["why"] for end in ends]
+    assert whys[0].startswith("the venue refused trades of NOPE_USDT: ")
+    assert whys[1].startswith("not a length of time: 'soon'")
+    assert whys[2] == "Missing option '-s' / '--stream'."
+    assert whys[3].startswith("the venue was never reached: ")
 
 
 # The display

@@ -48,4 +48,12 @@ def test_schema_of_an_unknown_table_names_those_there_are(run):
 
     assert result.exit_code == 2
     assert "there is no table 'trade'" in result.stderr
-    assert "tickers, trades, depth_levels" in result.stderr
+    assert "tickers, trades, gaps_log, depth_levels" in result.stderr
+
+
+def test_schema_of_all_revisions_of_gaps_is_that_of_the_table(run):
+    table, revisions = run("schema", "gaps"), run("schema", "gaps_log")
+
+    assert revisions.exit_code == 0
+    assert revisions.stdout.startswith("gaps_log v1: ")
+    assert revisions.stdout.splitlines()[1:] == table.stdout.splitlines()[1:]

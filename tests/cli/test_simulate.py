@@ -126,3 +126,23 @@ def test_the_help_lists_the_faults(run):
 
     assert "http_429" in result.output
     assert "REST: the answer is 429" in result.output
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--speed", "10"], "--speed is that of a recording; add --play FILE"),
+        (
+            ["--play", "x.jsonl", "--seed", "1", "--rate", "2", "--fault", "drop"],
+            (
+                "with --play there is no market to make, so leave out "
+                "--fault, --rate, --seed"
+            ),
+        ),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_wrong_usage(run, words, sentence):
+    result = run("simulate", *words)
+
+    assert result.exit_code == 2
+    assert result.stderr == f"Error: {sentence}\n"

@@ -4,13 +4,9 @@ import asyncio
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.live import Live
-from rich.table import Table
 
 from recorder.capture.plan import (
     CapturePlan,
@@ -19,7 +15,7 @@ from recorder.capture.plan import (
     plan_capture,
 )
 from recorder.capture.run import Capture
-from recorder.cli import EXIT_FAILED, EXIT_USAGE, logs, stdio
+from recorder.cli import EXIT_FAILED, EXIT_USAGE, live, logs, stdio
 from recorder.cli.options import store_option, to_time
 from recorder.clock import wall_ns
 from recorder.config import CaptureConfig
@@ -172,7 +168,7 @@ def capture(
         flush_seconds=flush,
     )
     plan = plan_capture(config)
-    display, on_progress = _display(is_wanted=not json_logs)
+    display, on_progress = live.display(is_wanted=not json_logs)
     with stdio.apart(), display:
         result = asyncio.run(record(plan, on_progress))
     sys.exit(_report(result))
@@ -211,40 +207,3 @@ def _report(result: CaptureResult) -> int:
         logs.complain(result.failure)
         return EXIT_FAILED
     return EXIT_FAILED if result.refused else 0
-
-
-def _display(
-    *, is_wanted: bool
-) -> tuple[AbstractContextManager[object], Callable[[Progress], None] | None]:
-    """Return a live display and what feeds it; nothing unless on a terminal."""
-    console = Console(stderr=True)
-    if not is_wanted or not console.is_terminal:
-        return nullcontext(), None
-    live = Live(console=console, refresh_per_second=2, transient=True)
-    meter = _Meter()
-    return live, lambda progress: live.update(meter.draw(progress))
-
-
-class _Meter:
-    """Draws a run's progress; remembers the last to tell a rate."""
-
-    def __init__(self) -> None:
-        self._frames = 0
-
-    def draw(self, progress: Progress) -> Table:
-        """Return one row of figures, and one of rows by table."""
-        rate, self._frames = progress.frames - self._frames, progress.frames
-        table = Table(box=None, pad_edge=False)
-        figures = {
-            "frames": f"{progress.frames:,}",
-            "frames/flush": f"{rate:,}",
-            "lag": f"{progress.lag_seconds:.1f} s",
-            "books known": f"{progress.books_known}/{progress.books}",
-            "gaps": f"{progress.gaps}",
-            "connections": f"{progress.connections_open}/{progress.connections}",
-            **{name: f"{count:,}" for name, count in sorted(progress.rows.items())},
-        }
-        for name in figures:
-            table.add_column(name, justify="right")
-        table.add_row(*figures.values())
-        return table

@@ -1,6 +1,5 @@
 """`recorder capture` as it is typed: what it says, and its exit codes."""
 
-import io
 import os
 import signal
 import time
@@ -8,9 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from rich.console import Console
 
-from recorder.capture.plan import Progress
 from recorder.cli import capture as module
 from recorder.sources import load, names
 from recorder.store.ledger import newest_revisions, plain_rows
@@ -319,63 +316,3 @@ def test_errors_are_json_as_well(run, words, tmp_path):
     assert whys[1].startswith("not a length of time: 'soon'")
     assert whys[2] == "Missing option '-s' / '--stream'."
     assert whys[3].startswith("the venue was never reached: ")
-
-
-# The display
-
-
-def progress(**changes):
-    facts = {
-        "frames": 1_500,
-        "dropped": 0,
-        "rows": {"trades": 7, "depth": 12_345},
-        "bytes_written": 9,
-        "books_known": 2,
-        "books": 3,
-        "gaps": 1,
-        "lag_seconds": 0.25,
-        "connections_open": 1,
-        "connections": 2,
-        **changes,
-    }
-    return Progress(**facts)
-
-
-def drawn(table):
-    console = Console(file=io.StringIO(), width=200)
-    console.print(table)
-    head, row = console.file.getvalue().splitlines()
-    return head.split(), row.split()
-
-
-def test_the_display_shows_rates_books_gaps_and_rows():
-    meter = module._Meter()
-    meter.draw(progress(frames=1_000))
-
-    head, row = drawn(meter.draw(progress()))
-
-    assert head == [
-        "frames",
-        "frames/flush",
-        "lag",
-        "books",
-        "known",
-        "gaps",
-        "connections",
-        "depth",
-        "trades",
-    ]
-    assert row == ["1,500", "500", "0.2", "s", "2/3", "1", "1/2", "12,345", "7"]
-
-
-def test_a_terminal_gets_a_live_display_and_a_pipe_does_not(run, words, monkeypatch):
-    screen = io.StringIO()
-    console = Console(file=screen, force_terminal=True, width=200)
-
-    piped = run(*words("--duration", "300ms", "--flush", "100ms"))
-    monkeypatch.setattr(module, "Console", lambda **_: console)
-    run(*words("--duration", "800ms", "--flush", "100ms"))
-
-    assert "books known" not in piped.output
-    assert "books known" in screen.getvalue()
-    assert "1/1" in screen.getvalue()

@@ -1,0 +1,92 @@
+"""The live line of `recorder capture`."""
+
+import io
+
+from rich.console import Console
+
+from recorder.capture.plan import Progress
+from recorder.cli import live
+
+
+def progress(**changes):
+    facts = {
+        "frames": 1_500,
+        "dropped": 0,
+        "rows": {"trades": 7, "depth": 12_345},
+        "bytes_written": 9,
+        "books_known": 2,
+        "books": 3,
+        "gaps": 1,
+        "lag_seconds": 0.25,
+        "connections_open": 1,
+        "connections": 2,
+        **changes,
+    }
+    return Progress(**facts)
+
+
+def drawn(table):
+    """Return what a table shows, by heading."""
+    console = Console(file=io.StringIO(), width=200)
+    console.print(table)
+    names, values = console.file.getvalue().rstrip("\n").split("\n")
+    cells, start = {}, 0
+    for column in table.columns:
+        end = names.index(column.header, start) + len(column.header)
+        cells[column.header] = values[start:end].strip()
+        start = end
+    return cells
+
+
+class Watch:
+    """A clock that is set by hand."""
+
+    def __init__(self):
+        self.ns = 10**15
+
+    def __call__(self):
+        return self.ns
+
+
+def test_the_line_shows_rate_lag_books_gaps_and_rows_of_events():
+    watch = Watch()
+    meter = live.Meter(watch)
+    watch.ns += 2_000_000_000
+    rows = {"trades": 7, "depth": 12_345, "gaps": 3, "connections": 1, "frames": 2}
+
+    cells = drawn(meter.draw(progress(frames=3_000, rows=rows)))
+
+    assert cells == {
+        "frames/s": "1,500",
+        "lag": "0.2 s",
+        "books known": "2/3",
+        "gaps": "1",
+        "connections": "1/2",
+        "depth rows": "12,345",
+        "trades rows": "7",
+    }
+
+
+def test_a_rate_is_that_of_a_second_however_often_it_is_drawn():
+    watch = Watch()
+    meter = live.Meter(watch)
+
+    rates = []
+    for frames in range(100, 1_700, 100):  # a hundred in each eighth of a second
+        watch.ns += 125_000_000
+        rates.append(drawn(meter.draw(progress(frames=frames)))["frames/s"])
+
+    assert rates == ["0"] * 7 + ["800"] * 9
+
+
+def test_a_terminal_gets_a_live_display_and_a_pipe_does_not(run, words, monkeypatch):
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=200)
+
+    piped = run(*words("--duration", "300ms", "--flush", "100ms"))
+    monkeypatch.setattr(live, "Console", lambda **_: console)
+    run(*words("--duration", "800ms", "--flush", "100ms"))
+
+    assert "books known" not in piped.output
+    assert "books known" in screen.getvalue()
+    assert "1/1" in screen.getvalue()

@@ -1,5 +1,6 @@
 """``recorder book``: an order book as it was at an instant."""
 
+from decimal import Decimal
 from itertools import accumulate
 from pathlib import Path
 from typing import Final
@@ -127,7 +128,7 @@ def _ladder(view: BookView) -> Table:
 
 
 def _totals(levels: Levels) -> list[float]:
-    return list(accumulate(amount for _, amount in levels))
+    return [float(total) for total in accumulate(_exact(a) for _, a in levels)]
 
 
 def _row(
@@ -138,7 +139,7 @@ def _row(
         Text(side, style=color),
         Text(number(price), style=color),
         Text(number(amount)),
-        Text(_rounded(total)),
+        Text(number(total)),
         Text(bar, style=color),
     )
 
@@ -147,12 +148,12 @@ def _spread(view: BookView) -> str:
     if not view.asks or not view.bids:
         return "one side is empty"
     ask, bid = view.asks[0][0], view.bids[0][0]
-    return f"spread {_rounded(ask - bid)}"
+    return f"spread {number(float(_exact(ask) - _exact(bid)))}"
 
 
-def _rounded(value: float) -> str:
-    # What sums and differences of doubles add after 12 digits is not theirs.
-    return number(float(f"{value:.12g}"))
+def _exact(value: float) -> Decimal:
+    """Return the number that was sent: the shortest that names this double."""
+    return Decimal(repr(value))
 
 
 def _reasons(store: Store, view: BookView) -> list[str]:

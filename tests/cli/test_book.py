@@ -87,6 +87,25 @@ def test_the_table_is_a_ladder_with_asks_above_bids(run, store):
     assert [len(row[4]) for row in rows] == [24, 4, 3, 0, 7, 7]
 
 
+def test_sums_and_the_spread_have_the_digits_of_the_prices(run, maker):
+    bids = b'[["79228","0.1"],["79227.9","0.2"],["79227.8","1234567890123.4"]]'
+    asks = b'[["79228.1","0.00000001"],["79228.2","1000000"]]'
+    maker.segment([maker.depth(9, bids, asks, is_snapshot=True)])
+
+    result = book(run, maker.root)
+
+    lines = [x for x in result.stdout.splitlines() if x.startswith("│")]
+    rows = [[c.strip() for c in line.strip("│").split("│")] for line in lines]
+    assert rows[2][1] == "spread 0.1"
+    assert [row[3] for row in rows if row[0]] == [
+        "1000000.00000001",
+        "0.00000001",
+        "0.1",
+        "0.3",
+        "1234567890123.7",
+    ]
+
+
 def test_a_book_that_is_not_known_says_so_and_which_gap_hides_it(run, store):
     result = book(run, store, "--at", "2024-05-01T12:00:31Z")
 

@@ -16,6 +16,10 @@ __version__ = "0.1.0.dev0"
 _HOMES = {"OrderBook": "recorder.replay.book", "open_store": "recorder.query.store"}
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
     from importlib import import_module
 

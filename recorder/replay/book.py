@@ -222,11 +222,17 @@ class OrderBook:
             What was made of it; None if it says nothing about this book.
 
         Raises:
-            BookError: If it is a message of another chain than those before.
+            BookError: If it is a message of another chain than those before, or
+                neither a depth message nor a gap.
             ValueError: If its ids or a price are impossible.
         """
         if isinstance(event, Gap):
             return self._apply_gap(event)
+        if not isinstance(event, DepthUpdate):
+            raise BookError(
+                "an order book takes depth messages and gaps, no "
+                f"{type(event).__name__}; replay only a depth stream into it"
+            )
         chain = (event.market, event.stream)
         if self._chain is None:
             self._chain = chain

@@ -313,8 +313,8 @@ def test_a_broken_segment_of_another_table_does_not_matter(maker):
 
 
 def test_the_public_names_are_there():
-    assert {"open_store", "OrderBook", "__version__"} <= set(dir(recorder)) | set(
-        recorder.__all__
+    assert (
+        dir(recorder) == recorder.__all__ == ["OrderBook", "__version__", "open_store"]
     )
     assert recorder.open_store is open_store
     assert recorder.OrderBook.__name__ == "OrderBook"

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from recorder.errors import BookError, NotSyncedError
-from recorder.model import DepthUpdate, Gap
+from recorder.model import Bbo, DepthUpdate, Gap
 from recorder.replay.book import OrderBook
 from recorder.transitions import ADOPT, APPLY, DROP, HOLD, REFUSE, RESTART, SKIP
 
@@ -342,6 +342,19 @@ def test_another_market_or_stream_is_refused():
         book.apply(depth(2, 2, market="ETH_USDT"))
     with pytest.raises(BookError, match="not of BTC_USDT depth:20ms"):
         book.apply(depth(2, 2, stream="depth:20ms"))
+
+
+def test_what_is_no_message_of_a_book_is_refused_and_changes_nothing():
+    book = OrderBook()
+    book.apply(image(10, bids=[(49.0, 1.0)]))
+    bbo = Bbo(market="BTC_USDT", ts_event=None, bid_price=1.0)
+
+    with pytest.raises(
+        BookError, match="takes depth messages and gaps, no Bbo; replay"
+    ):
+        book.apply(bbo)
+
+    assert book.best_bid == (49.0, 1.0)
 
 
 def test_a_level_without_a_price_is_refused():

@@ -301,6 +301,10 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     market_list: MarketList | None = None
 
 
+_SHOWN: Final = 16
+"""How many parameters an error message lists."""
+
+
 def _is_less(before: str | None, after: str | None) -> bool:
     """Return whether both texts are numbers and the second is greater."""
     try:
@@ -344,16 +348,25 @@ def canonical_stream(source: Source, text: str) -> str:
         if kind.default is None:
             raise ConfigError(
                 f"{source.name} stream {name!r} needs a parameter: "
-                f"one of {', '.join(f'{name}:{p}' for p in kind.parameters)}"
+                f"one of {_several([f'{name}:{p}' for p in kind.parameters])}"
             )
         parameter = kind.default
     parameter = dict(kind.aliases).get(parameter, parameter)
     if parameter not in kind.parameters:
         raise ConfigError(
             f"{source.name} stream {name!r} has no parameter {parameter!r}; "
-            f"legal are {', '.join(kind.parameters)}"
+            f"legal are {_several(kind.parameters)}"
         )
     return f"{name}:{parameter}"
+
+
+def _several(parameters: Sequence[str]) -> str:
+    """Return parameters as a list that can be read: of many, the shortest."""
+    if len(parameters) <= _SHOWN:
+        return ", ".join(parameters)
+    shown = sorted(parameters, key=len)[:_SHOWN]
+    more = len(parameters) - _SHOWN
+    return f"{', '.join(shown)} and {more} more; `recorder capture --help` lists all"
 
 
 def resolve_options(source: Source, given: Mapping[str, str]) -> dict[str, str]:

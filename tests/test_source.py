@@ -1,5 +1,6 @@
 from decimal import ROUND_DOWN, Decimal, localcontext
 
+import msgspec
 import pytest
 from hypothesis import given, strategies as st
 
@@ -78,6 +79,20 @@ def test_illegal_stream_is_refused_and_told_what_is_legal(
         canonical_stream(SOURCE, typed)
 
     assert words in str(caught.value)
+
+
+def test_of_many_legal_parameters_the_shortest_are_told() -> None:
+    many = tuple(f"{n}@{'0' * (n % 4)}1" for n in range(10, 55))
+    kind = StreamKind(name="depth", doc="Depth.", parameters=many)
+    source = msgspec.structs.replace(SOURCE, streams=(kind,))
+
+    with pytest.raises(ConfigError) as caught:
+        canonical_stream(source, "depth:9")
+
+    told = str(caught.value).partition("legal are ")[2]
+    names, _, rest = told.partition(" and ")
+    assert rest == "29 more; `recorder capture --help` lists all"
+    assert names.split(", ") == sorted(many, key=len)[:16]
 
 
 def test_table_of_a_stream_is_its_name() -> None:

@@ -23,14 +23,14 @@ def schema(table: str | None) -> None:
         _show_tables()
         return
     tables = {base_name(name): TABLES[name] for name in TABLES} | TABLES
+    views = {view.name: view.sql for view in defined_views()}
     if table in tables:
         _show_columns(table, tables[table])
-        return
-    views = {view.name: view.sql for view in defined_views()}
-    if table not in views:
+    elif table not in views:
         names = ", ".join(dict.fromkeys([*TABLES, *tables, *views]))
         raise ConfigError(f"there is no table {table!r}; there are {names}")
-    click.echo(_comment(views[table]))
+    if table in views:
+        click.echo(_comment(views[table]))
 
 
 def _show_tables() -> None:

@@ -18,6 +18,14 @@ views have them as columns.
 
 All times are nanoseconds since 1970-01-01, without a zone, and always UTC.
 The column *clock* says whose clock a time was read from.
+In SQL, adding an `INTERVAL`, subtracting two times, `date_trunc` and `time_bucket` go through microseconds:
+DuckDB 1 cuts the last three digits off, DuckDB 2 rounds them, which may be up into the next second.
+Where every digit counts, compute with `epoch_ns(ts_recv)`, and turn the result into a time with `make_timestamp_ns`.
+
+The rows of the table `gaps` are revisions: SQL shows the newest one of each gap as `gaps`, which is what is known now, and all of them as `gaps_log`.
+Rows of `coverage` and `gaps` have the `date` of their own `ts_recv`, when they were made.
+What they tell of may lie on other days: ask for it by `started_at` and `ended_at`.
+
 All numbers are doubles and exactly what was sent:
 where a number has no exact double, its whole frame is in `frames` with the reason `inexact`.
 """

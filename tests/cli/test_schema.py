@@ -56,4 +56,12 @@ def test_schema_of_all_revisions_of_gaps_is_that_of_the_table(run):
 
     assert revisions.exit_code == 0
     assert revisions.stdout.startswith("gaps_log v1: ")
-    assert revisions.stdout.splitlines()[1:] == table.stdout.splitlines()[1:]
+    lines = revisions.stdout.splitlines()[1:]
+    assert table.stdout.splitlines()[1 : len(lines) + 1] == lines
+
+
+def test_schema_of_a_table_that_a_view_shows_says_what_it_shows(run):
+    result = run("schema", "gaps")
+
+    assert result.stdout.startswith("gaps v1: One row is one revision")
+    assert "newest revision of each gap_id; gaps_log shows all of them" in result.stdout

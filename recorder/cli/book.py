@@ -1,5 +1,6 @@
 """``recorder book``: an order book as it was at an instant."""
 
+import shlex
 from decimal import Decimal
 from itertools import accumulate
 from pathlib import Path
@@ -22,6 +23,7 @@ from recorder.cli.tables import new_table, number, show
 from recorder.model import Gap, Levels
 from recorder.query.store import Store, open_store
 from recorder.replay import BookView
+from recorder.store.runfile import RunFile, read_run_files
 
 
 BAR_CELLS: Final = 24
@@ -160,7 +162,13 @@ def _reasons(store: Store, view: BookView) -> list[str]:
     lines = ["The book is not known at this instant."]
     gaps = store.gaps_at(view.source, view.market, view.stream, view.ts_ns)
     lines += [_sentence(gap) for gap in gaps]
-    if not gaps:
+    unsettled = [
+        run
+        for run in read_run_files(store.path)
+        if run.source == view.source and run.through_ns <= view.ts_ns
+    ]
+    lines += [_advice(store, run) for run in unsettled]
+    if not gaps and not unsettled:
         lines.append(
             "No gap covers it: it is outside the recording, "
             "or no snapshot had come yet."
@@ -168,6 +176,15 @@ def _reasons(store: Store, view: BookView) -> list[str]:
     if view.updated_ns is not None:
         lines.append(f"Last message before: {times.show_time(view.updated_ns)}")
     return lines
+
+
+def _advice(store: Store, run: RunFile) -> str:
+    return (
+        f"Run {run.run} of job {run.job} wrote its last rows at "
+        f"{times.show_time(run.through_ns)}; if it was killed, "
+        f"{shlex.join(['recorder', 'recover', '--store', str(store.path)])} "
+        "notes what it missed."
+    )
 
 
 def _sentence(gap: Gap) -> str:

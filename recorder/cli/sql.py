@@ -6,7 +6,10 @@ import click
 
 from recorder.cli.options import output_options, store_option
 from recorder.cli.output import FORMATS, check_output, choose_format, write_rows
+from recorder.errors import QueryError
 from recorder.query.store import open_store
+from recorder.query.views import base_name, defined_views
+from recorder.store.tables import TABLES
 
 
 @click.command()
@@ -42,5 +45,21 @@ def sql(
     """
     chosen = choose_format(format_, output, FORMATS)
     check_output(chosen, output, force=force)
-    schema, batches = open_store(store).stream(question)
+    opened = open_store(store)
+    try:
+        schema, batches = opened.stream(question)
+    except QueryError as error:
+        raise QueryError(f"{error}{_hint(str(error))}") from error
     write_rows(schema, batches, chosen, output, force=force)
+
+
+def _hint(error: str) -> str:
+    """Return what helps whoever asks for a table that is not there."""
+    if not error.startswith("Catalog Error: Table with name"):
+        return ""
+    views = [view.name for view in defined_views()]
+    names = dict.fromkeys([*TABLES, *map(base_name, TABLES), *views])
+    return (
+        f"\nThe tables of a store are {', '.join(names)}; "
+        "`recorder schema TABLE` tells what is in one."
+    )

@@ -1,6 +1,8 @@
 import msgspec
 import pytest
 
+from recorder.store.run import RunState, open_run
+
 
 SNAPSHOT = (b'[["10","1"],["9.9","2"],["9.8","0.1"]]', b'[["10.3","0.2"],["10.4","3"]]')
 
@@ -175,3 +177,22 @@ def test_what_was_never_recorded_is_wrong_usage(run, store, words, message):
     assert result.exit_code == 2
     assert message in result.stderr
     assert result.stdout == ""
+
+
+def test_a_run_that_was_not_settled_is_told_with_what_to_do(run, maker):
+    maker.segment([maker.depth(1, *SNAPSHOT, is_snapshot=True)])
+    dead = open_run(maker.root, job="nightly", source="gate_spot", now_ns=maker.noon)
+    dead.write_state(RunState())
+    dead.abandon()
+
+    result = book(run, maker.root, "--at", "2024-05-01T13:00:00Z")
+    before = book(run, maker.root, "--at", "2024-05-01T11:00:00Z")
+
+    assert result.stdout.splitlines()[2] == (
+        f"Run {dead.id} of job nightly wrote its last rows at "
+        "2024-05-01T12:00:00.000000000Z; if it was killed, "
+        f"recorder recover --store {maker.root} notes what it missed."
+    )
+    assert "No gap covers it" not in result.stdout
+    assert "No gap covers it" in before.stdout
+    assert "recover" not in before.stdout

@@ -6,6 +6,8 @@ import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
 import pytest
 
+from recorder.store.tables import TABLES
+
 
 @pytest.fixture
 def store(maker):
@@ -242,3 +244,26 @@ def test_a_bad_query_is_one_sentence_and_exit_code_1(run, store):
 
 def test_a_format_that_is_not_offered_is_wrong_usage(run, store):
     assert run("sql", "SELECT 1", "--store", store, "--format", "xml").exit_code == 2
+
+
+def test_a_table_that_is_not_there_is_answered_with_those_that_are(run, store):
+    result = run("sql", "FROM trade", "--store", store)
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith(
+        "Error: Catalog Error: Table with name trade does not exist!"
+    )
+    names = result.stderr.rpartition("The tables of a store are ")[2]
+    assert names.partition(";")[0].split(", ") == [
+        *TABLES,
+        "gaps_log",
+        "depth_levels",
+    ]
+
+
+def test_another_mistake_is_not_answered_with_tables(run, store):
+    result = run("sql", "SELECT nothing FROM trades", "--store", store)
+
+    assert result.exit_code == 1
+    assert "nothing" in result.stderr
+    assert "The tables of a store" not in result.stderr

@@ -177,6 +177,16 @@ class SnapshotFailed(Signal, frozen=True):
     why: str
 
 
+class SnapshotFailedAgain(Signal, frozen=True):
+    """A book snapshot could not be had, for the same reason as the last one."""
+
+    message: ClassVar[str] = "snapshot failed again"
+    level: ClassVar[int] = logging.DEBUG
+    counter: ClassVar[str] = "snapshots_failed_again_total"
+    market: str
+    why: str
+
+
 class RowDoubled(Signal, frozen=True):
     """A row came that was stored before; it is not stored again."""
 

@@ -38,7 +38,7 @@ from recorder.store.listing import open_listing
 from recorder.store.recover import recover
 from recorder.store.run import open_run
 from recorder.store.writer import Flush, Writer, WriterStats
-from recorder.telemetry import CaptureStarted, CaptureStopped, SnapshotFailed, emit
+from recorder.telemetry import CaptureStarted, CaptureStopped, emit
 
 
 SNAPSHOT_WORKERS: Final = 4
@@ -285,8 +285,10 @@ class Capture:
             try:
                 body = await rest.get(request)
             except TransportError as exc:
-                emit(SnapshotFailed(market=chain.market, why=str(exc)))
-                wait = exc.retry_after_seconds if isinstance(exc, ThrottledError) else 0
+                why, wait = str(exc), 0.0
+                if isinstance(exc, ThrottledError):
+                    why, wait = f"too many requests: {exc}", exc.retry_after_seconds
+                session.snapshot_failed(chain, why)
                 later = self._clock.now_ns() + int(wait * 1e9)
                 session.books.snapshot_failed(chain, epoch, later)
                 continue

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from recorder.capture.books import Books
+from recorder.capture.complaints import KEPT_EVERY, Complaints
 from recorder.capture.doubles import Doubles
 from recorder.capture.intake import Intake
 from recorder.capture.link import Link, Opcode
@@ -28,6 +29,8 @@ from recorder.telemetry import (
     FrameKept,
     SheddingBegan,
     SheddingEnded,
+    SnapshotFailed,
+    SnapshotFailedAgain,
     emit,
 )
 
@@ -77,6 +80,7 @@ class Session:
         self._is_archiving = is_archiving
         self._rows = Rows(source.name, run, clock)
         self._rest_seq = 0
+        self._complaints = Complaints()
         self._links: dict[str, Link] = {}
         self._shedding_since: int | None = None
         self._dropped_before = 0
@@ -257,13 +261,30 @@ class Session:
             event = rule.decode(chain, body)
             self.books.snapshot(chain, epoch, ts_recv, conn, seq, event, body)
         except (WireError, ValueError) as exc:
-            self._rows.keep(
-                ts_recv, conn, seq, body, "undecodable", str(exc), "http", asked
-            )
+            why = str(exc)
+            # Its words may name a number of each body; its class does not.
+            before = self._complaints.again(chain, type(exc).__name__)
+            # The same page every few seconds tells no more than the first.
+            if self._is_archiving or before % KEPT_EVERY == 0:
+                self._rows.keep(
+                    ts_recv, conn, seq, body, "undecodable", why, "http", asked
+                )
+            else:
+                emit(SnapshotFailedAgain(market=chain.market, why=why))
             self.books.snapshot_failed(chain, epoch, ts_recv)
             return
+        self._complaints.over(chain)
         if self._is_archiving:
             self._rows.keep(ts_recv, conn, seq, body, "archive", None, "http", asked)
+
+    def snapshot_failed(self, chain: Chain, why: str) -> None:
+        """Tell of a snapshot request without an answer, once for each kind of why."""
+        kind = (
+            SnapshotFailedAgain
+            if self._complaints.again(chain, why)
+            else SnapshotFailed
+        )
+        emit(kind(market=chain.market, why=why))
 
     # The clock -----------------------------------------------------------
 

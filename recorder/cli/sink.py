@@ -28,6 +28,8 @@ def open_sink(path: Path | None, *, force: bool = False) -> Iterator[BinaryIO]:
         StoreError: If writing it fails.
     """
     if path is None:
+        # What was printed as text before must come before it.
+        sys.stdout.flush()
         yield sys.stdout.buffer
         return
     check_free(path, force=force)

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 
 from recorder.cli.sink import open_sink
@@ -109,3 +112,22 @@ def test_without_a_file_the_result_goes_to_stdout(capfdbinary):
         sink.flush()
 
     assert capfdbinary.readouterr().out == b"result"
+
+
+def test_bytes_and_texts_keep_their_order_in_a_pipe():
+    code = (
+        "from recorder.cli import stdio\n"
+        "from recorder.cli.sink import open_sink\n"
+        "from recorder.cli.tables import show\n"
+        "stdio.install()\n"
+        "show('one')\n"
+        "with open_sink(None) as sink:\n"
+        "    sink.write(b'two\\n')\n"
+        "show('three')\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.split() == ["one", "two", "three"]

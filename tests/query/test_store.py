@@ -240,7 +240,9 @@ def test_a_query_that_fails_while_it_is_worked_out_is_a_query_error(maker):
         " FROM range(1000000)"
     )
 
-    with pytest.raises(QueryError, match="Could not convert string 'z'"):
+    # One time in a hundred, DuckDB 1.5 gives the error of a thread that it
+    # stopped because of the other's.
+    with pytest.raises(QueryError, match=r"Could not convert string 'z'|Interrupted"):
         list(store.stream(text).batches)
 
 

@@ -23,16 +23,30 @@ class SystemClock:
 
     A wall clock that steps back would put rows out of order, so each
     reading is ``max(wall clock, last reading + 1 ns)``.
+
+    Args:
+        not_before: The first reading is not below this, nanoseconds since
+            1970 UTC. As long as the wall clock is behind it, time goes on
+            from there at its usual pace, so that waiting ends.
     """
 
-    __slots__ = ("_last",)
+    __slots__ = ("_last", "_lead")
 
-    def __init__(self) -> None:
-        self._last = 0
+    def __init__(self, not_before: int = 0) -> None:
+        self._last = not_before - 1
+        self._lead: int | None = None
+        if not_before > 0:
+            self._lead = not_before - time.monotonic_ns()
 
     def now_ns(self) -> int:
         """Return nanoseconds since 1970 UTC, greater than any value before."""
         now = time.time_ns()
+        if self._lead is not None:
+            paced = time.monotonic_ns() + self._lead
+            if paced > now:
+                now = paced
+            else:
+                self._lead = None
         if now <= self._last:
             now = self._last + 1
         self._last = now

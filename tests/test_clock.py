@@ -33,6 +33,32 @@ def test_a_wall_clock_that_stands_or_steps_back_still_gives_new_times(wall):
     assert [system.now_ns() for _ in range(6)] == [100, 101, 102, 103, 104, 105]
 
 
+def test_a_clock_that_starts_ahead_of_the_wall_clock_goes_on_from_there(
+    wall, monkeypatch
+):
+    left = iter([7, 7, 9, 20, 21])
+    monkeypatch.setattr(clock.time, "monotonic_ns", lambda: next(left))
+    wall(100, 102, 103, 5_000, 90, 5_001)
+    system = SystemClock(not_before=1_000)
+
+    assert [system.now_ns() for _ in range(6)] == [
+        1_000,
+        1_002,
+        1_013,
+        5_000,
+        5_001,
+        5_002,
+    ]
+
+
+def test_a_clock_that_starts_behind_the_wall_clock_shows_that(wall, monkeypatch):
+    monkeypatch.setattr(clock.time, "monotonic_ns", lambda: 7)
+    wall(100, 101)
+    system = SystemClock(not_before=60)
+
+    assert [system.now_ns() for _ in range(2)] == [100, 101]
+
+
 def test_the_wall_clock_may_step_back(wall):
     wall(100, 40)
 

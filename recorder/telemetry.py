@@ -361,6 +361,27 @@ class RunRecovered(Signal, frozen=True):
     through: str | None = None
 
 
+class RecoveryAwaited(Signal, frozen=True):
+    """Another process puts in order what dead runs left; we wait for it."""
+
+    message: ClassVar[str] = "waiting for a recovery that another process does"
+    counter: ClassVar[str] = "recoveries_awaited_total"
+    store: str
+
+
+class JobLeftOpen(Signal, frozen=True):
+    """A job that does not run recorded some of what this one, unnamed, begins."""
+
+    message: ClassVar[str] = (
+        "another job has recorded some of this and is stopped; its gap goes on "
+        "until it runs again: to continue it, use"
+    )
+    level: ClassVar[int] = logging.WARNING
+    counter: ClassVar[str] = "jobs_left_open_total"
+    option: str
+    chains: int
+
+
 class StoreFailed(Signal, frozen=True):
     """The disk refuses; nothing more is written."""
 

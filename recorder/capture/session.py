@@ -86,6 +86,8 @@ class Session:
         self._dropped_before = 0
         self._stopped_at: int | None = None
         self._heard_until: dict[Chain, int] = {}
+        self._heard: list[int] = []
+        self._link_of: dict[Chain, int] = {}
         self._next_midnight = (clock.now_ns() // DAY_NS + 1) * DAY_NS
         depth = [c for c in chains if source.book_rule(c.stream) is not None]
         self.books = Books(
@@ -136,6 +138,9 @@ class Session:
         dialogue = self.source.dialogue(wanted, self._options)
         link = Link(conn, url, dialogue, wanted, at)
         self._links[conn] = link
+        if wanted and wanted[0] not in self._link_of:
+            self._link_of |= dict.fromkeys(wanted, len(self._heard))
+            self._heard.append(at)
         link.outbox.extend(dialogue.open(at))
         return link
 
@@ -184,6 +189,7 @@ class Session:
     def closed(self, link: Link, at: int, code: int | None, reason: str | None) -> None:
         """Note that a connection is gone: what it carried is missing now."""
         self._links.pop(link.conn, None)
+        self._hear(link)
         life = ConnectionLife(
             url=link.url,
             opened_at=link.opened_at,
@@ -224,13 +230,11 @@ class Session:
     ) -> None:
         """Keep a frame that says nothing we understand; it may have been a row."""
         self._rows.keep(ts_recv, link.conn, seq, payload, "undecodable", error, opcode)
-        self._rows.note(
-            self._ledger.missed_by_all(
-                "undecodable",
-                before + 1,
-                ts_recv + 1,
-                detail=f"frame {link.conn}/{seq} is in the table frames: {error}",
-            )
+        self._ledger.missed_by_all(
+            "undecodable",
+            before + 1,
+            ts_recv + 1,
+            detail=f"frame {link.conn}/{seq} is in the table frames: {error}",
         )
         self._unsure(link, before + 1, "a frame could not be decoded")
 
@@ -327,10 +331,8 @@ class Session:
         emit(SheddingEnded(frames_dropped=dropped))
         if not dropped:
             return
-        self._rows.note(
-            self._ledger.missed_by_all(
-                "backpressure", since, now, detail=f"{dropped} frames were dropped"
-            )
+        self._ledger.missed_by_all(
+            "backpressure", since, now, detail=f"{dropped} frames were dropped"
         )
         for link in self._links.values():
             link.last_at = now
@@ -347,13 +349,24 @@ class Session:
         if self._shedding_since is not None:
             # Whoever finds us killed must not believe that more is here.
             through_ns = min(through_ns, self._shedding_since)
+        self._rows.note(self._ledger.due())
+        for link in self._links.values():
+            self._hear(link)
         return Flush(
-            rows=self._rows.take(), through_ns=through_ns, state=self._ledger.state()
+            rows=self._rows.take(),
+            through_ns=through_ns,
+            state=self._ledger.state(self._link_of),
+            heard=tuple(self._heard),
         )
 
     def written(self, flushes: int) -> None:
         """Note how many of the flushes that were taken have been written."""
         self._rows.written(flushes)
+
+    def _hear(self, link: Link) -> None:
+        """Remember until when a connection was heard, for those who find us killed."""
+        for chain in link.chains[:1]:
+            self._heard[self._link_of[chain]] = link.last_at + 1
 
     def spoiled(self, faults: Sequence[RowFault]) -> None:
         """Note rows that could not be stored; their frames are kept."""

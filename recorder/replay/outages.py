@@ -141,7 +141,7 @@ def read_outages(listing: Listing, source: str, chain: Chain) -> Outages:
     closed = listing.read("coverage", source=source, markets=[chain.market])
     still_open = listing.open_coverage()
     still_open = still_open.filter(pc.equal(still_open["source"], pa.scalar(source)))
-    for table, is_open in ((closed, False), (still_open, True)):
+    for table in (closed, still_open):
         for row in plain_rows(table):
             job = str(row["job"])
             jobs[run_of(str(row["conn"]))] = job
@@ -150,6 +150,7 @@ def read_outages(listing: Listing, source: str, chain: Chain) -> Outages:
                     Interval, (row["started_at"], row["ended_at"])
                 )
                 through_ns = max(through_ns, ended_at)
+                is_open = row["closed_by"] is None
                 coverage[job].append((started_at, FOREVER if is_open else ended_at))
     return Outages(gaps, coverage, jobs, through_ns)
 

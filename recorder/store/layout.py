@@ -6,6 +6,7 @@ where no glob for data reaches::
 
     .recorder/journals/<table>/source=<source>/date=<date>/<stem>.arrow
     .recorder/locks/<job>.lock         held by the run of a job
+    .recorder/locks/recovery.lock      held while dead runs are put in order
     .recorder/runs/<run>.lock          held while a run lives
     .recorder/runs/<run>.json          what it records, what is open
     .recorder/runs/<run>.heartbeat     through when its rows are durable
@@ -146,6 +147,14 @@ def job_lock_path(root: Path, job: str) -> Path:
     readable = _UNSAFE.sub("_", job)[:48]
     digest = sha256(job.encode(errors="surrogatepass")).hexdigest()[:16]
     return root / INTERNAL / "locks" / f"{readable}-{digest}.lock"
+
+
+def recovery_lock_path(root: Path) -> Path:
+    """Return the lock file of who puts in order what dead runs left.
+
+    No job's has this name: those end with a dash and a hash.
+    """
+    return root / INTERNAL / "locks" / "recovery.lock"
 
 
 def list_files(root: Path, ending: str) -> Iterator[tuple[Partition, Stem, Path]]:

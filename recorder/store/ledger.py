@@ -10,37 +10,46 @@ first run that lists it: each instant lies in exactly one of
 So ``covered time + gaps of scope rows = wall time``. Gaps of scope ``book``
 lie on top: nothing is missing, but the order book is not known.
 
+A row that was stored is never taken back. So coverage that has ended is held
+for a while before it is written (`recorder.store.account`): a break that is
+noticed late is cut out of it. One that lies further back, in coverage that is
+written, gets a gap row of no length, which says what is missing.
+
 Times are our clock, nanoseconds since 1970 UTC; intervals are half-open.
-This module does no I/O; reading the gaps that an earlier run left open is
-the one function at its end.
+This module does no I/O.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Final, cast
+from typing import Final
 
 import msgspec
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from recorder.model import Chain, Coverage, Gap, LedgerRow
-from recorder.store.listing import Listing
-from recorder.store.run import OpenInterval, RunState
+from recorder.store.account import Account, Held, Span
+from recorder.store.revisions import gaps_left_open, newest_revisions, plain_rows
+from recorder.store.runfile import OpenInterval, RunState
+
+
+__all__ = ["DAY_NS", "Ledger", "gaps_left_open", "newest_revisions", "plain_rows"]
 
 
 DAY_NS: Final = 86_400_000_000_000
 
+_FOREVER: Final = (1 << 63) - 1
 
-class _Account:
-    """What the ledger knows of one chain."""
+BLIND_MAX: Final = 8
+"""Gaps of the whole job told one by one between two flushes; each cuts every
+chain. What is more makes the last of its reason longer."""
 
-    __slots__ = ("book_gap", "closed_gap", "is_real", "rows_gap", "since")
 
-    def __init__(self) -> None:
-        self.since: int | None = None
-        self.rows_gap: Gap | None = None
-        self.is_real = False
-        self.closed_gap: Gap | None = None
-        self.book_gap: Gap | None = None
+class _Blind(msgspec.Struct):
+    """A gap of which it is not known whom it hit, before it is told."""
+
+    reason: str
+    started_at: int
+    ended_at: int
+    detail: str
+    more: int = 0
 
 
 class Ledger:
@@ -63,8 +72,9 @@ class Ledger:
         self._job = job
         self._run = run
         self._gaps_total = 0
-        self._accounts = {chain: _Account() for chain in chains}
+        self._accounts = {chain: Account() for chain in chains}
         self._is_changed = True
+        self._blind: list[_Blind] = []
         self._superseded: list[Gap] = []
         self._orphans: list[Gap] = []
         for gap in sorted(left_open, key=lambda gap: gap.started_at):
@@ -105,17 +115,19 @@ class Ledger:
     def covered(self, chain: Chain, at: int) -> list[LedgerRow]:
         """Note that from now on everything the venue sends is recorded."""
         account = self._accounts[chain]
-        rows: list[LedgerRow] = []
-        if account.since is None:
-            account.since = at
-            self._is_changed = True
-        if account.rows_gap is not None:
-            ended = _ended(account.rows_gap, at)
-            account.closed_gap = None if account.is_real else ended
-            account.rows_gap = None
-            account.is_real = False
-            rows.append(ended)
-        return rows
+        gap = account.rows_gap
+        if gap is None:
+            if account.since is None:
+                account.open(at)
+                self._is_changed = True
+            return []
+        ended = _ended(gap, at)
+        account.closed_gap = None if account.is_real else ended
+        account.rows_gap = None
+        account.is_real = False
+        account.open(max(at, gap.started_at))
+        self._is_changed = True
+        return [ended]
 
     def lost(
         self,
@@ -125,24 +137,37 @@ class Ledger:
         *,
         detail: str | None = None,
         after_update_id: int | None = None,
+        closed_by: str = "gap",
     ) -> list[LedgerRow]:
         """Note that from ``at`` on rows are missing, until `covered`.
 
-        A chain that is already in a gap of rows stays in that gap.
+        A chain that is already in a gap of rows stays in that gap. If other
+        gaps lie between ``at`` and now, what was covered between them gets
+        rows of its own.
         """
         account = self._accounts[chain]
         if account.rows_gap is not None:
             return []
-        rows = self._close_interval(chain, account, at, "gap")
-        account.rows_gap = self._gap(
-            chain,
-            "rows",
-            reason,
-            at,
-            detail=detail,
-            after_update_id=after_update_id,
-        )
-        return [*rows, account.rows_gap]
+        earlier: list[Span] = []
+        if account.since is not None:
+            # When the chain came back, its connection was heard.
+            at = max(at, account.back_at)
+            if at < account.since:
+                earlier = account.cut(at, account.since)
+                at = account.since
+                if earlier and earlier[-1][1] == at:
+                    at, _ = earlier.pop()
+        account.close(at, closed_by)
+        self._is_changed = True
+        spans: list[tuple[int, int | None]] = [*earlier, (at, None)]
+        gaps = [
+            self._gap(
+                chain, "rows", reason, *span, detail=detail, after=after_update_id
+            )
+            for span in spans
+        ]
+        account.rows_gap = gaps[-1]
+        return [*gaps]
 
     def refused(self, chain: Chain, at: int, detail: str) -> list[LedgerRow]:
         """Note that the venue refuses the chain: nothing of it will come."""
@@ -150,6 +175,7 @@ class Ledger:
         rows: list[LedgerRow] = []
         if account.rows_gap is not None:
             rows.append(_ended(account.rows_gap, at))
+            at = max(at, account.rows_gap.started_at)
             account.rows_gap = None
             account.is_real = False
         return rows + self.lost(chain, "subscription_rejected", at, detail=detail)
@@ -167,44 +193,89 @@ class Ledger:
     ) -> list[LedgerRow]:
         """Note a gap of rows that is already over; the chain goes on.
 
-        A chain that is in a gap has said so already. A gap that reaches back
-        beyond a lost connection begins when the chain came back: the time
-        before is told, and the ids say what is missing. One that was over
-        before that lies on top of coverage told before anybody knew.
+        Time that other gaps have told already is left out. A gap that reaches
+        back beyond a lost connection begins when the chain came back: what a
+        connection brought until it was lost came in order, the time since is
+        told, and the ids say what is missing.
+
+        Returns:
+            A row for each stretch of coverage that it takes; one of no length
+            if it lies in coverage that was written long ago.
         """
         account = self._accounts[chain]
-        if account.rows_gap is not None:
+        if account.rows_gap is not None and ended_at > account.rows_gap.started_at:
             return []
-        if account.since is not None and started_at < account.since < ended_at:
-            started_at = account.since
-        gap = self._gap(
-            chain,
-            "rows",
-            reason,
-            started_at,
-            detail=detail,
-            ended_at=ended_at,
-            after_update_id=after_update_id,
-            before_update_id=before_update_id,
-        )
-        since = account.since
-        rows = self._close_interval(chain, account, started_at, "gap")
-        if since is not None:
-            account.since = max(since, ended_at)
-        return [*rows, gap]
+        if started_at < account.back_at < ended_at:
+            started_at = account.back_at
+        spans = account.cut(started_at, ended_at)
+        if not spans and started_at < account.told_until:
+            spans = [(started_at, started_at)]
+        self._is_changed = True
+        return [
+            self._gap(
+                chain,
+                "rows",
+                reason,
+                *span,
+                detail=detail,
+                after=after_update_id,
+                before=before_update_id,
+            )
+            for span in spans
+        ]
 
     def missed_by_all(
         self, reason: str, started_at: int, ended_at: int, *, detail: str
-    ) -> list[LedgerRow]:
+    ) -> None:
         """Note a gap of rows of which it is not known whom it hit.
 
-        One row without market and stream, on top of the coverage: it stands
-        for every chain of the job.
+        It is told with the next `due`, and stands for every chain of the job.
         """
-        gap = self._gap(
-            None, "rows", reason, started_at, detail=detail, ended_at=ended_at
-        )
-        return [gap]
+        same = [blind for blind in self._blind if blind.reason == reason]
+        if len(self._blind) < BLIND_MAX or not same:
+            self._blind.append(_Blind(reason, started_at, ended_at, detail))
+            return
+        same[-1].started_at = min(same[-1].started_at, started_at)
+        same[-1].ended_at = max(same[-1].ended_at, ended_at)
+        same[-1].more += 1
+
+    def due(self) -> list[LedgerRow]:
+        """Return what is to be written with the next flush, before `state`.
+
+        Gaps of the whole job, and intervals that need not be held any more.
+        """
+        rows: list[LedgerRow] = []
+        blind, self._blind = self._blind, []
+        for gap in blind:
+            rows += self._tell_blind(gap)
+        if self._is_changed:
+            for chain, account in self._accounts.items():
+                rows += self._written(chain, account.release())
+        return rows
+
+    def _tell_blind(self, blind: _Blind) -> list[LedgerRow]:
+        """Cut every chain: one row if it takes the same of all, else one each.
+
+        If all of it lies in other gaps, a row of no length says what it was.
+        """
+        self._is_changed = True
+        taken = {
+            chain: account.cut(blind.started_at, blind.ended_at)
+            for chain, account in self._accounts.items()
+        }
+        shared = next(iter(taken.values()), [])
+        if not any(taken.values()):
+            shared = [(blind.started_at, blind.started_at)]
+            taken = {}
+        if all(spans == shared for spans in taken.values()):
+            whose: list[tuple[Chain | None, Span]] = [(None, span) for span in shared]
+        else:
+            whose = [(chain, span) for chain, spans in taken.items() for span in spans]
+        more = f", and {blind.more} more by then" if blind.more else ""
+        return [
+            self._gap(chain, "rows", blind.reason, *span, detail=blind.detail + more)
+            for chain, span in whose
+        ]
 
     def healed(self, chain: Chain, healed_by: str) -> list[LedgerRow]:
         """Note that nothing, or nothing any more, is missing in the last gap."""
@@ -248,12 +319,17 @@ class Ledger:
         return [gap]
 
     def midnight(self, at: int) -> list[LedgerRow]:
-        """Close every interval at a UTC midnight and open it anew."""
+        """Close every interval at a UTC midnight and open it anew.
+
+        Intervals are held for a day at most.
+        """
         rows: list[LedgerRow] = []
         for chain, account in self._accounts.items():
             if account.since is not None and account.since < at:
-                rows += self._close_interval(chain, account, at, "midnight")
+                account.close(at, "midnight")
                 account.since = at
+                self._is_changed = True
+            rows += self._written(chain, account.release(before=at - DAY_NS))
         return rows
 
     def stop(
@@ -267,20 +343,22 @@ class Ledger:
                 over a chain's connection: what was sent after that, if the
                 connection was dead, is not here.
         """
-        rows: list[LedgerRow] = []
+        rows = self.due()
+        heard = heard_until or {}
         for chain, account in self._accounts.items():
             rows += self.book_known(chain, at)
-            since = account.since
-            end = min(at, (heard_until or {}).get(chain, at))
-            end = end if since is None else max(end, since)
-            rows += self._close_interval(chain, account, end, "stop")
+            end = at
             if account.rows_gap is not None:
                 rows.append(_ended(account.rows_gap, at))
-                end = at
-            if since is not None or account.rows_gap is not None:
+                end = max(at, account.rows_gap.started_at)
                 account.rows_gap = None
                 account.is_real = False
-                rows += self.lost(chain, "process_stopped", end)
+            elif account.since is None:
+                continue
+            else:
+                end = min(at, heard.get(chain, at))
+            gaps = self.lost(chain, "process_stopped", end, closed_by="stop")
+            rows += self._written(chain, account.release(before=_FOREVER)) + gaps
         self._is_changed = True
         return rows
 
@@ -293,41 +371,49 @@ class Ledger:
         """Return since when the chain is being recorded without a gap, if it is."""
         return self._accounts[chain].since if self.is_covered(chain) else None
 
-    def state(self) -> RunState | None:
-        """Return what is open, for the run file; None if nothing changed."""
+    def state(self, links: Mapping[Chain, int] | None = None) -> RunState | None:
+        """Return what is open or not written, for the run file.
+
+        Args:
+            links: Number of each chain's connection in the heartbeat.
+
+        Returns:
+            None if nothing changed.
+        """
         if not self._is_changed:
             return None
         self._is_changed = False
-        intervals = tuple(
-            OpenInterval(chain.market, chain.stream, account.since)
-            for chain, account in self._accounts.items()
-            if account.since is not None
-        )
+        intervals: list[OpenInterval] = []
+        for (market, stream), account in self._accounts.items():
+            link = (links or {}).get(Chain(market, stream))
+            intervals += [
+                OpenInterval(market, stream, *held, link) for held in account.held
+            ]
+            if (since := account.since) is not None:
+                intervals.append(OpenInterval(market, stream, since, link=link))
         gaps = tuple(
             gap
             for account in self._accounts.values()
             for gap in (account.rows_gap, account.book_gap)
             if gap is not None
         )
-        return RunState(intervals=intervals, gaps=gaps)
+        return RunState(intervals=tuple(intervals), gaps=gaps)
 
-    def _close_interval(
-        self, chain: Chain, account: _Account, at: int, closed_by: str
-    ) -> list[LedgerRow]:
-        since, account.since = account.since, None
-        self._is_changed = True
-        if since is None or since >= at:
-            return []
-        return [
+    def _written(self, chain: Chain, spans: Iterable[Held]) -> list[LedgerRow]:
+        """Return the rows of intervals that are written now."""
+        rows: list[LedgerRow] = [
             Coverage(
                 market=chain.market,
                 stream=chain.stream,
                 job=self._job,
-                started_at=since,
-                ended_at=at,
-                closed_by=closed_by,
+                started_at=span.started_at,
+                ended_at=span.ended_at,
+                closed_by=span.closed_by,
             )
+            for span in spans
         ]
+        self._is_changed = self._is_changed or bool(rows)
+        return rows
 
     def _gap(
         self,
@@ -335,11 +421,11 @@ class Ledger:
         scope: str,
         reason: str,
         started_at: int,
+        ended_at: int | None = None,
         *,
         detail: str | None,
-        ended_at: int | None = None,
-        after_update_id: int | None = None,
-        before_update_id: int | None = None,
+        after: int | None = None,
+        before: int | None = None,
     ) -> Gap:
         self._gaps_total += 1
         return Gap(
@@ -351,8 +437,8 @@ class Ledger:
             reason=reason,
             started_at=started_at,
             ended_at=ended_at,
-            after_update_id=after_update_id,
-            before_update_id=before_update_id,
+            after_update_id=after,
+            before_update_id=before,
             detail=detail,
         )
 
@@ -361,42 +447,3 @@ def _ended(gap: Gap, at: int, detail: str | None = None) -> Gap:
     return msgspec.structs.replace(
         gap, ended_at=max(at, gap.started_at), detail=detail or gap.detail
     )
-
-
-def newest_revisions(rows: Iterable[Mapping[str, object]]) -> list[Gap]:
-    """Return the newest revision of each gap, oldest gap first.
-
-    Args:
-        rows: Rows of the table ``gaps`` as mappings, times in nanoseconds.
-    """
-    newest: dict[str, Mapping[str, object]] = {}
-    for row in rows:
-        gap_id = cast(str, row["gap_id"])
-        if gap_id not in newest or _revision(row) >= _revision(newest[gap_id]):
-            newest[gap_id] = row
-    names = Gap.__struct_fields__
-    gaps = [
-        msgspec.convert({name: row[name] for name in names}, Gap)
-        for row in newest.values()
-    ]
-    return sorted(gaps, key=lambda gap: (gap.started_at, gap.gap_id))
-
-
-def _revision(row: Mapping[str, object]) -> tuple[object, ...]:
-    return row["ts_recv"], row["conn"], row["seq"], row["idx"]
-
-
-def gaps_left_open(listing: Listing, job: str) -> list[Gap]:
-    """Return the gaps that earlier runs of a job left open, oldest first."""
-    table = listing.read("gaps")
-    mine = table.filter(pc.equal(table.column("job"), pa.scalar(job)))
-    return [gap for gap in newest_revisions(plain_rows(mine)) if gap.ended_at is None]
-
-
-def plain_rows(table: pa.Table) -> list[dict[str, object]]:
-    """Return a table's rows as mappings, times as integer nanoseconds."""
-    for number, field in enumerate(table.schema):
-        if pa.types.is_timestamp(field.type):
-            numbers = table.column(number).cast(pa.int64())
-            table = table.set_column(number, field.name, numbers)
-    return cast(list[dict[str, object]], table.to_pylist())

@@ -204,20 +204,21 @@ class Listing:
         return whole.unify_dictionaries()
 
     def open_coverage(self) -> pa.Table:
-        """Return the intervals of coverage that are still open.
+        """Return the intervals of coverage that are open, or not written yet.
 
         They come from the run files of runs that live, or that died and have
-        not been recovered: everything up to the heartbeat is here.
+        not been recovered: everything up to the heartbeat is here, as far as
+        the connection was heard.
 
         Returns:
-            The columns of ``coverage``, then ``source``; ``ended_at`` is the
-            heartbeat and ``closed_by`` is null.
+            The columns of ``coverage``, then ``source``; of an interval that
+            is open ``closed_by`` is null.
         """
         rows = [
             (run, interval)
             for run in self._run_files
             for interval in run.state.intervals
-            if interval.started_at < run.through_ns
+            if interval.started_at < run.covered_until(interval)
         ]
         # An interval whose closing row was written since the run file was
         # read is closed.
@@ -229,7 +230,7 @@ class Listing:
                 for run, i in rows
                 if (run.source, run.job, i.stream, i.market, i.started_at) not in closed
             ]
-        through = [run.through_ns for run, _ in rows]
+        through = [run.covered_until(interval) for run, interval in rows]
         count = len(rows)
         values: dict[str, list[Any]] = {
             "ts_recv": through,
@@ -242,7 +243,7 @@ class Listing:
             "job": [run.job for run, _ in rows],
             "started_at": [interval.started_at for _, interval in rows],
             "ended_at": through,
-            "closed_by": [None] * count,
+            "closed_by": [interval.closed_by for _, interval in rows],
             "source": [run.source for run, _ in rows],
         }
         schema = TABLES["coverage"].schema

@@ -7,9 +7,12 @@ the dead run, so a recovery that is itself killed anywhere, and done again,
 changes nothing.
 
 What the dead run still wrote after its last run file is taken into account:
-an end of coverage or a gap that reached the disk is believed.
+an end of coverage or a gap that reached the disk is believed. Coverage is
+claimed up to the heartbeat, but no further than the chain's connection was
+heard: a socket that is silent may be dead.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -18,7 +21,9 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recorder.errors import StoreError
 from recorder.model import TABLE_OF, Coverage, Gap
+from recorder.store.account import Span, merged
 from recorder.store.batch import RowTuple, build
 from recorder.store.disk import make_folder, sync_folder, told
 from recorder.store.layout import (
@@ -27,12 +32,15 @@ from recorder.store.layout import (
     date_of,
     journals_folder,
     list_files,
+    recovery_lock_path,
     runs_folder,
     tmp_folder,
     utc_text,
 )
 from recorder.store.listing import Listing, check_store, open_listing
-from recorder.store.locks import try_lock
+from recorder.store.locks import Lock, try_lock, wait_lock
+from recorder.store.reading import read_segment
+from recorder.store.revisions import newest_revisions, plain_rows
 from recorder.store.runfile import (
     OpenInterval,
     RunFile,
@@ -42,7 +50,7 @@ from recorder.store.runfile import (
 )
 from recorder.store.segment import convert, write_segment
 from recorder.store.tables import TABLES
-from recorder.telemetry import RunRecovered, emit
+from recorder.telemetry import RecoveryAwaited, RunRecovered, emit
 
 
 CLOSING_NUMBER: Final = 999_999
@@ -50,7 +58,7 @@ CLOSING_NUMBER: Final = 999_999
 
 
 _Chain: TypeAlias = tuple[str | None, str]
-_Interval: TypeAlias = tuple[str | None, str, int]
+_FOREVER: Final = (1 << 63) - 1
 _ENDINGS: Final = (".json", ".heartbeat", ".lock")
 
 
@@ -77,6 +85,9 @@ class RecoveredRun(msgspec.Struct, frozen=True, kw_only=True):
 def recover(root: Path) -> tuple[RecoveredRun, ...]:
     """Put in order what dead runs left; living runs are not touched.
 
+    Only one process does it at a time, others wait. When it returns, no run
+    that was dead when it was called has anything left to be put in order.
+
     Args:
         root: The store's folder.
 
@@ -88,35 +99,65 @@ def recover(root: Path) -> tuple[RecoveredRun, ...]:
         StoreError: If the disk refuses; what was not done is done next time.
     """
     check_store(root)
-    recovered = []
-    for run in sorted(_runs_seen(root)):
-        lock_path = run_lock_path(root, run)
-        with told(f"lock {lock_path}"):
-            make_folder(lock_path.parent)
-            lock = try_lock(lock_path)
+    if not _runs_seen(root):
+        return ()
+    alone = _only_one(root)
+    try:
+        done = [_recover_if_dead(root, run) for run in sorted(_runs_seen(root))]
+    finally:
+        with told(f"remove {alone.path}"):
+            alone.release(remove=True)
+    return tuple(run for run in done if run is not None)
+
+
+def _only_one(root: Path) -> Lock:
+    """Wait until nobody else recovers the store.
+
+    Whoever starts must not read the ledger while another is still closing
+    what its last run left open.
+    """
+    path = recovery_lock_path(root)
+    with told(f"lock {path}"):
+        make_folder(path.parent)
+        lock = try_lock(path)
         if lock is None:
-            continue
-        is_done = False
-        try:
-            done = _recover_run(root, run)
-            is_done = True
-        finally:
-            with told(f"remove {lock_path}"):
-                lock.release(remove=is_done)
-        if done is not None:
-            recovered.append(done)
-            emit(
-                RunRecovered(
-                    run=run,
-                    job=done.job,
-                    segments=done.segments,
-                    was_killed=done.was_killed,
-                    through=None
-                    if done.through_ns is None
-                    else utc_text(done.through_ns),
-                )
+            emit(RecoveryAwaited(store=str(root)))
+            lock = wait_lock(path)
+        return lock
+
+
+def _recover_if_dead(root: Path, run: str) -> RecoveredRun | None:
+    """Do all that is to be done for a run, unless it lives."""
+    lock_path = run_lock_path(root, run)
+    with told(f"lock {lock_path}"):
+        make_folder(lock_path.parent)
+        lock = try_lock(lock_path)
+    if lock is None:
+        return None
+    is_done = False
+    try:
+        done = _recover_run(root, run)
+        is_done = True
+    except MemoryError as error:  # Arrow's is one too
+        raise StoreError(
+            f"not enough memory to recover run {run} of the store {root}; nothing is "
+            "lost: free some memory and run `recorder recover`"
+        ) from error
+    finally:
+        with told(f"remove {lock_path}"):
+            lock.release(remove=is_done)
+    if done is not None:
+        through = None if done.through_ns is None else utc_text(done.through_ns)
+        emit(
+            RunRecovered(
+                run=run,
+                job=done.job,
+                segments=done.segments,
+                was_killed=done.was_killed,
+                through=through,
             )
-    return tuple(recovered)
+        )
+    return done
 
 
 def _runs_seen(root: Path) -> set[str]:
@@ -164,33 +205,28 @@ def _close(root: Path, said: RunFile) -> None:
     """Write the rows that end a killed run."""
     known = _Known(root, said)
     events: list[Coverage | Gap] = [*known.unwritten_gaps()]
-    events += [
-        Coverage(
-            market=interval.market,
-            stream=interval.stream,
-            job=said.job,
-            started_at=interval.started_at,
-            ended_at=said.through_ns,
-            closed_by="killed",
-        )
-        for interval in said.state.intervals
-        if known.end_of(interval) is None and interval.started_at < said.through_ns
-    ]
     alive = utc_text(said.through_ns)
-    events += [
-        Gap(
-            gap_id=f"{said.run}.killed.{stream}.{market or ''}",
-            market=market,
-            stream=stream,
-            job=said.job,
-            scope="rows",
-            reason="process_killed",
-            started_at=since,
-            detail=f"run {said.run} ended without stopping, last alive at {alive}",
-        )
-        for (market, stream), since in known.chains().items()
-    ]
-    _write_events(root, said, events)
+    for chain in known.chains():
+        market, stream = chain
+        told, coverage = known.told(chain), known.unwritten_coverage(chain)
+        events += coverage
+        told += [(row.started_at, row.ended_at) for row in coverage]
+        for start, end in _outside(known.began(chain), told):
+            is_last = end == _FOREVER
+            hole = "" if is_last else f".{start}"
+            gap = Gap(
+                gap_id=f"{said.run}.killed.{stream}.{market or ''}{hole}",
+                market=market,
+                stream=stream,
+                job=said.job,
+                scope="rows",
+                reason="process_killed",
+                started_at=start,
+                ended_at=None if is_last else end,
+                detail=f"run {said.run} ended without stopping, last alive at {alive}",
+            )
+            events.append(gap)
+    _write_events(root, said, max(said.through_ns, known.last_row_ns), events)
 
 
 class _Known:
@@ -198,17 +234,70 @@ class _Known:
 
     The run file is written after the rows of its flush: rows of a flush that
     was interrupted may end intervals and gaps that the run file has as open.
+
+    Attributes:
+        last_row_ns: When the last row of the run was received, nanoseconds;
+            0 if it has none after the heartbeat.
     """
 
     def __init__(self, root: Path, said: RunFile) -> None:
         self._said = said
+        self._began: dict[_Chain, int] = {}
+        self._intervals: dict[_Chain, list[OpenInterval]] = defaultdict(list)
+        for interval in said.state.intervals:
+            chain = interval.market, interval.stream
+            self._intervals[chain].append(interval)
+            self._begin(chain, interval.started_at)
+        for gap in said.state.gaps:
+            if gap.scope == "rows" and gap.stream is not None:
+                self._begin((gap.market, gap.stream), gap.started_at)
         listing = open_listing(root)
-        self._ends = self._read_ends(listing)
-        self._gaps = self._read_gaps(listing)
+        self._read_coverage(listing)
+        self._read_gaps(listing)
+        self.last_row_ns = _last_row_ns(listing, said)
 
-    def end_of(self, interval: OpenInterval) -> int | None:
-        """Return where the disk ends an interval; None if it does not."""
-        return self._ends.get((interval.market, interval.stream, interval.started_at))
+    def _begin(self, chain: _Chain, at: int) -> None:
+        self._began[chain] = min(at, self._began.get(chain, at))
+
+    def chains(self) -> Iterable[_Chain]:
+        """Return what the run was recording."""
+        return self._began
+
+    def began(self, chain: _Chain) -> int:
+        """Return since when the run file speaks of a chain; rows told all before."""
+        return self._began[chain]
+
+    def told(self, chain: _Chain) -> list[Span]:
+        """Return when rows on the disk say of a chain what is here or missing."""
+        return self._coverage[chain] + self._gaps[chain] + self._shared
+
+    def unwritten_coverage(self, chain: _Chain) -> list[Coverage]:
+        """Return what was covered of a chain, and no row says so.
+
+        Where the disk ends an interval, its end is believed, and that the
+        run knew more of what came after is not.
+        """
+        told = self.told(chain)
+        starts = {start for start, _ in self._coverage[chain]}
+        return [
+            Coverage(
+                market=interval.market,
+                stream=interval.stream,
+                job=self._said.job,
+                started_at=start,
+                ended_at=end,
+                closed_by=(
+                    interval.closed_by
+                    if interval.closed_by is not None and end == interval.ended_at
+                    else "killed"
+                ),
+            )
+            for interval in self._intervals[chain]
+            if interval.started_at not in starts
+            for start, end in _outside(
+                interval.started_at, told, self._said.covered_until(interval)
+            )
+        ]
 
     def unwritten_gaps(self) -> list[Gap]:
         """Return the run's own open gaps of which no row reached the disk."""
@@ -219,58 +308,63 @@ class _Known:
             if gap.gap_id.startswith(mine) and gap.gap_id not in self._written
         ]
 
-    def chains(self) -> dict[_Chain, int]:
-        """Return the chains of which nobody says what is missing, since when."""
-        since: dict[_Chain, int] = {}
-        for interval in self._said.state.intervals:
-            end = self.end_of(interval)
-            if end is None:
-                end = max(interval.started_at, self._said.through_ns)
-            since[interval.market, interval.stream] = end
-        for gap in self._said.state.gaps:
-            if gap.scope == "rows" and gap.stream is not None:
-                since.setdefault((gap.market, gap.stream), gap.started_at)
-        for chain, end in list(since.items()):
-            ends = [gap.ended_at for gap in self._gaps if _covers(gap, chain)]
-            if None in ends:
-                del since[chain]  # it is in a gap, which stays open
-            else:
-                since[chain] = max([end, *(e for e in ends if e is not None)])
-        return since
-
-    def _read_ends(self, listing: Listing) -> dict[_Interval, int]:
+    def _read_coverage(self, listing: Listing) -> None:
+        self._coverage: dict[_Chain, list[Span]] = defaultdict(list)
         starts = [interval.started_at for interval in self._said.state.intervals]
         if not starts:
-            return {}
+            return
         rows = listing.read("coverage", source=self._said.source, start_ns=min(starts))
         rows = rows.filter(pc.field("job") == self._said.job)
-        return {
-            (row["market"], row["stream"], row["started_at"]): row["ended_at"]
-            for row in _plain(rows, "market", "stream", "started_at", "ended_at")
-        }
+        for row in _plain(rows, "market", "stream", "started_at", "ended_at"):
+            span = row["started_at"], row["ended_at"]
+            self._coverage[row["market"], row["stream"]].append(span)
 
-    def _read_gaps(self, listing: Listing) -> list[Gap]:
-        """Return the newest revisions of the gaps that concern this run."""
+    def _read_gaps(self, listing: Listing) -> None:
+        """Keep the newest revisions of the gaps of rows that concern this run."""
         gaps = {gap.gap_id: gap for gap in self._said.state.gaps}
-        self._written: set[str] = set()
         rows = listing.read(
             "gaps", source=self._said.source, start_ns=self._said.started_at
         )
         rows = rows.filter(pc.field("job") == self._said.job)
-        names = [*Gap.__struct_fields__, "ts_recv", "seq"]
-        revisions = _plain(rows, *names)
-        for row in sorted(revisions, key=lambda row: (row["ts_recv"], row["seq"])):
-            row.pop("ts_recv")
-            row.pop("seq")
-            gaps[row["gap_id"]] = Gap(**row)
-            self._written.add(row["gap_id"])
-        return [gap for gap in gaps.values() if gap.scope == "rows"]
+        on_disk = {gap.gap_id: gap for gap in newest_revisions(plain_rows(rows))}
+        self._written = set(on_disk)
+        self._gaps: dict[_Chain, list[Span]] = defaultdict(list)
+        first = min(self._began.values(), default=0)
+        shared = []
+        for gap in (gaps | on_disk).values():
+            span = gap.started_at, _FOREVER if gap.ended_at is None else gap.ended_at
+            if gap.scope != "rows" or span[1] <= first:
+                continue
+            if gap.stream is None:  # the whole job
+                shared.append(span)
+            else:
+                self._gaps[gap.market, gap.stream].append(span)
+        self._shared = merged(shared)
 
 
-def _covers(gap: Gap, chain: _Chain) -> bool:
-    """Return whether a gap is about a chain: its own, or that of many."""
-    market, stream = chain
-    return gap.market in (None, market) and gap.stream in (None, stream)
+def _last_row_ns(listing: Listing, said: RunFile) -> int:
+    """Return when a run received its last row, if after its heartbeat, else 0."""
+    last = 0
+    for table in TABLES.values():
+        for segment in listing.segments(table.name, start_ns=said.through_ns):
+            if segment.run == said.run:
+                window = said.through_ns, None
+                rows = read_segment(segment.path, table, ["ts_recv"], None, window)
+                if rows.num_rows:
+                    last = max(last, pc.max(rows["ts_recv"]).value)
+    return last
+
+
+def _outside(start: int, told: Iterable[Span], end: int = _FOREVER) -> list[Span]:
+    """Return the spans from ``start`` to ``end`` that lie in none of others."""
+    left: list[Span] = []
+    for first, last in sorted(told):
+        if start < min(first, end):
+            left.append((start, min(first, end)))
+        start = max(start, last)
+    if start < end:
+        left.append((start, end))
+    return left
 
 
 def _plain(rows: pa.Table, *names: str) -> list[dict[str, Any]]:
@@ -284,15 +378,17 @@ def _plain(rows: pa.Table, *names: str) -> list[dict[str, Any]]:
     return pa.table(columns, names=list(names)).to_pylist()
 
 
-def _write_events(root: Path, said: RunFile, events: Iterable[Coverage | Gap]) -> None:
+def _write_events(
+    root: Path, said: RunFile, at: int, events: Iterable[Coverage | Gap]
+) -> None:
     """Write rows into segments whose names follow from the dead run."""
-    stem = Stem(said.through_ns, said.run, CLOSING_NUMBER)
+    stem = Stem(at, said.run, CLOSING_NUMBER)
     rows: dict[str, list[RowTuple]] = {"coverage": [], "gaps": []}
     for seq, event in enumerate(events):
-        place = (said.through_ns, f"{said.run}.killed", seq, 0)
+        place = (at, f"{said.run}.killed", seq, 0)
         rows[TABLE_OF[type(event)]].append((*place, event, None))
     for table, part in rows.items():  # coverage first: a gap follows its end
         if part:
             batch = build(TABLES[table], part, said.source).batch
-            partition = Partition(table, said.source, date_of(said.through_ns))
+            partition = Partition(table, said.source, date_of(at))
             write_segment(root, partition, stem, pa.Table.from_batches([batch]))

@@ -7,6 +7,7 @@ has open in its run file, for whoever comes after.
 
 import os
 import secrets
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -95,18 +96,20 @@ class Run:
         with told(f"write {path}"):
             write_whole(path, msgspec.json.encode(self._said))
 
-    def heartbeat(self, through_ns: int) -> None:
+    def heartbeat(self, through_ns: int, heard: Sequence[int] = ()) -> None:
         """Put down that every row received up to a time is durable.
 
         Args:
             through_ns: Our clock, nanoseconds.
+            heard: For each connection, first instant at which nothing was
+                heard any more over it; never fewer than before.
 
         Raises:
             StoreError: If the disk refuses.
         """
         self._said = msgspec.structs.replace(self._said, through_ns=through_ns)
         with told(f"write {heartbeat_path(self.root, self.id)}"):
-            os.pwrite(self._heartbeat, encode_heartbeat(through_ns), 0)
+            os.pwrite(self._heartbeat, encode_heartbeat(through_ns, heard), 0)
             os.fdatasync(self._heartbeat)
 
     def release(self) -> None:

@@ -1,9 +1,11 @@
 """The run file: what a run records and what it has open, for whoever comes after.
 
 ``<run>.json`` is replaced as a whole whenever intervals open or close;
-``<run>.heartbeat`` holds one number and is overwritten at every flush.
+``<run>.heartbeat`` holds numbers and is overwritten at every flush: through
+when rows are durable, and for each connection until when it was heard.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -13,25 +15,32 @@ from recorder.model import Gap
 from recorder.store.layout import runs_folder
 
 
-class OpenInterval(msgspec.Struct, frozen=True):
-    """An interval of coverage that has not ended.
+class OpenInterval(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An interval of coverage that has not ended, or is not written yet.
 
     Attributes:
         market: The venue's spelling; None for a stream without markets.
         stream: Canonical stream name.
         started_at: First instant covered, our clock, nanoseconds.
+        ended_at: First instant after; None if it has not ended.
+        closed_by: Why it ended; None if it has not.
+        link: Number of its connection in ``RunFile.heard``; None if what is
+            heard is not told.
     """
 
     market: str | None
     stream: str
     started_at: int
+    ended_at: int | None = None
+    closed_by: str | None = None
+    link: int | None = None
 
 
 class RunState(msgspec.Struct, frozen=True):
     """What is open at one instant of a run.
 
     Attributes:
-        intervals: Coverage that has not ended.
+        intervals: Coverage that has not ended or is not written yet.
         gaps: Gaps that have not ended, as their newest rows say.
     """
 
@@ -50,6 +59,8 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
         started_at: Our clock, nanoseconds.
         through_ns: Every row received up to then is durable.
         state: What was open at ``through_ns``.
+        heard: For each connection, first instant at which nothing was heard
+            any more over it. Not in the file itself, but beside the heartbeat.
     """
 
     run: str
@@ -59,6 +70,21 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
     started_at: int
     through_ns: int
     state: RunState = RunState()
+    heard: tuple[int, ...] = ()
+
+    def covered_until(self, interval: OpenInterval) -> int:
+        """Return the first instant of which an interval cannot speak, nanoseconds.
+
+        What was not durable at the heartbeat may be lost; and a connection
+        that is not heard may be dead.
+        """
+        end = self.through_ns
+        if interval.ended_at is not None:
+            end = min(end, interval.ended_at)
+        if interval.link is not None:
+            told = self.heard[interval.link : interval.link + 1]
+            end = min(end, *told) if told else interval.started_at
+        return max(end, interval.started_at)
 
 
 _RUN_FILE = msgspec.json.Decoder(RunFile)
@@ -79,9 +105,13 @@ def heartbeat_path(root: Path, run: str) -> Path:
     return runs_folder(root) / f"{run}.heartbeat"
 
 
-def encode_heartbeat(through_ns: int) -> bytes:
-    """Return the content of a heartbeat file; its size never changes."""
-    return b"%019d\n" % through_ns
+def encode_heartbeat(through_ns: int, heard: Sequence[int] = ()) -> bytes:
+    """Return the content of a heartbeat file; it never gets shorter.
+
+    No line crosses the end of a disk's sector, so that a power cut leaves old
+    numbers or new ones.
+    """
+    return b"".join(b"%031d\n" % number for number in (through_ns, *heard))
 
 
 def read_run_file(root: Path, run: str) -> RunFile | None:
@@ -104,16 +134,18 @@ def read_run_file(root: Path, run: str) -> RunFile | None:
             "open when that run ended is then not known"
         ) from error
     # A power cut may take the newest heartbeats; the run file has one too.
-    through_ns = max(said.through_ns, _heartbeat(heartbeat_path(root, run)))
-    return msgspec.structs.replace(said, through_ns=through_ns)
+    through_ns, *heard = _heartbeat(heartbeat_path(root, run))
+    return msgspec.structs.replace(
+        said, through_ns=max(said.through_ns, through_ns), heard=tuple(heard)
+    )
 
 
-def _heartbeat(path: Path) -> int:
+def _heartbeat(path: Path) -> list[int]:
     try:
-        text = path.read_bytes().strip()
+        lines = path.read_bytes().split()
     except FileNotFoundError:
-        return 0
-    return int(text) if text.isdigit() else 0
+        lines = []
+    return [int(line) if line.isdigit() else 0 for line in lines] or [0]
 
 
 def read_run_files(root: Path) -> tuple[RunFile, ...]:

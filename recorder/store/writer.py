@@ -48,11 +48,14 @@ class Flush(msgspec.Struct, frozen=True, kw_only=True):
         rows: By (table, source), in the order of arrival.
         through_ns: With these, every row received up to then was handed over.
         state: What is open now; None if that did not change.
+        heard: For each connection, first instant at which nothing was heard
+            any more over it.
     """
 
     rows: dict[Key, list[RowTuple]]
     through_ns: int
     state: RunState | None = None
+    heard: tuple[int, ...] = ()
 
 
 class WriterStats(msgspec.Struct, frozen=True, kw_only=True):
@@ -197,7 +200,7 @@ class Writer:
                 rows[key[0]] = rows.get(key[0], 0) + batch.num_rows
         if flush.state is not None:
             self._run.write_state(flush.state, flush.through_ns)
-        self._run.heartbeat(flush.through_ns)
+        self._run.heartbeat(flush.through_ns, flush.heard)
         self._stats = msgspec.structs.replace(
             self._stats,
             rows=rows,

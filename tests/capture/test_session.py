@@ -294,11 +294,11 @@ def test_an_undecodable_frame_is_a_gap_of_the_whole_job(desk_of):
         "binary",
         b"\xff{",
     )
-    gap = desk.gaps()[-2]
+    gap = desk.gaps()[-1]
     assert (gap.market, gap.stream, gap.reason) == (None, None, "undecodable")
     assert (gap.started_at, gap.ended_at) == (before + 1, at + 1)
     assert gap.detail.startswith("frame run.0/2 is in the table frames: not a list")
-    unsure = desk.gaps()[-1]
+    unsure = desk.gaps()[-2]
     assert (unsure.stream, unsure.scope, unsure.reason) == (
         "depth:bare",
         "book",
@@ -320,7 +320,7 @@ def test_after_an_undecodable_frame_books_without_ids_are_asked_for_afresh(desk_
     assert desk.session.books.states() == {BARE: "broken"}
     again = desk.say(link, ["ok", [BARE]], ["image", "BTC_USDT"])
     assert desk.session.books.states() == {BARE: "live"}
-    assert desk.gaps()[-1].ended_at == again
+    assert [gap.ended_at for gap in desk.gaps() if gap.scope == "book"][-1] == again
 
 
 def test_update_ids_that_cannot_be_are_an_undecodable_frame(desk_of):
@@ -604,6 +604,10 @@ def tell(desk, link, seconds=LONG):
         desk.wait(SECOND_NS)
 
 
+def chain_of(row):
+    return Chain(row.market, row.stream)
+
+
 def stale(desk):
     return [
         (gap.stream, gap.started_at, gap.ended_at)
@@ -624,7 +628,10 @@ def test_a_stream_that_is_silent_is_a_gap_until_it_is_accepted_afresh(watched):
     again = desk.say(link, ["ok", [TRADES]])
 
     assert stale(desk) == [("trades", last + 1, again)]
-    assert [c.ended_at for c in desk.events("coverage")] == [last + 1]
+    desk.session.stop(desk.clock.now)
+    desk.session.settle()
+    covered = [c for c in desk.events("coverage") if chain_of(c) == TRADES]
+    assert (covered[0].ended_at, covered[0].closed_by) == (last + 1, "gap")
 
 
 def test_a_stream_that_stays_silent_is_covered_at_no_time(watched):
@@ -768,10 +775,10 @@ def test_a_gap_after_a_silence_is_not_covered_by_what_is_told_later(watched):
     desk.session.stop(last + 1)
     desk.session.settle()
 
-    assert stale(desk) == [("trades", begun, bad + 1)]
+    # What was covered before is taken back, but for the gap in its midst.
+    assert stale(desk) == [("trades", begun, bad), ("trades", bad + 1, bad + 1)]
     assert [(c.started_at, c.ended_at) for c in desk.events("coverage")] == [
-        (begun, bad),
-        (bad + 1, last + 1),
+        (bad + 1, last + 1)
     ]
 
 
@@ -885,17 +892,15 @@ def test_midnight_divides_the_coverage(desk_of):
     assert desk.rows("coverage") == []
     desk.wait(2_000)
     desk.wait(2_000)
-
-    covered = desk.events("coverage")
-    assert [(c.started_at, c.ended_at, c.closed_by) for c in covered] == [
-        (accepted, midnight, "midnight")
-    ]
     (link,) = desk.session._links.values()
     heard = desk.say(link, ["trade", "BTC_USDT", 1])
     desk.session.stop(midnight + 9_000)
     desk.session.settle()
-    assert [(c.started_at, c.ended_at) for c in desk.events("coverage")[1:]] == [
-        (midnight, heard + 1)
+
+    covered = desk.events("coverage")
+    assert [(c.started_at, c.ended_at, c.closed_by) for c in covered] == [
+        (accepted, midnight, "midnight"),
+        (midnight, heard + 1, "stop"),
     ]
 
 
@@ -1115,12 +1120,38 @@ def test_a_session_that_was_not_stopped_cannot_be_settled(desk_of):
     assert desk.rows("coverage") == []
 
 
+def test_a_flush_says_until_when_each_connection_was_heard(desk_of):
+    desk = desk_of(TRADES, BOOK)
+    session = desk.session
+    first = session.opened("run.0", "ws://x/", [TRADES], desk.clock.now_ns())
+    second = session.opened("run.1", "ws://x/", [BOOK], desk.clock.now_ns())
+    for link in (first, second):
+        desk.say(link, ["ok", link.chains])
+    desk.say(first, ["trade", "BTC_USDT", 1])
+
+    flush = session.take(desk.clock.now_ns())
+    session.closed(second, desk.clock.now_ns(), None, "gone")
+    later = session.take(desk.clock.now_ns())
+    again = session.opened("run.2", "ws://x/", [BOOK], desk.clock.now_ns())
+    desk.say(again, ["ok", [BOOK]])
+    last = session.take(desk.clock.now_ns())
+
+    heard = (first.last_at + 1, second.last_at + 1)
+    assert (flush.heard, later.heard) == (heard, heard)
+    assert last.heard == (first.last_at + 1, again.last_at + 1)
+    assert {(i.stream, i.link) for i in last.state.intervals} == {
+        (TRADES.stream, 0),
+        (BOOK.stream, 1),
+    }
+
+
 def test_gaps_are_counted_once_each(desk_of):
     desk = desk_of(TRADES)
     link = desk.open()
     desk.say_bytes(link, b"!")
     desk.session.closed(link, desk.clock.now_ns(), None, "gone")
     desk.open()
+    desk.rows("gaps")
 
     assert desk.session.gaps_total == 2
 

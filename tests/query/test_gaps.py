@@ -51,3 +51,15 @@ def test_the_newest_revision_says_what_is_known(store, maker):
 )
 def test_gaps_of_other_chains_do_not_count(store, maker, market, stream):
     assert store.gaps_at("gate_spot", market, stream, maker.noon + 12) == ()
+
+
+def test_a_gap_that_ended_stays_so_though_the_clock_stepped_back(maker):
+    maker.segment([maker.gap(30, "stopped")])
+    maker.segment([maker.gap(4, "stopped", ended_at=maker.noon + 40)])
+    store = open_store(maker.root)
+
+    (gap,) = store.gaps_at("gate_spot", "BTC_USDT", "depth:100ms", maker.noon + 35)
+    shown = store.sql("SELECT epoch_ns(ended_at) FROM gaps").fetchall()
+
+    assert gap.ended_at == maker.noon + 40
+    assert shown == [(maker.noon + 40,)]

@@ -1,12 +1,11 @@
 """The ledger: covered time and gaps of rows add up to wall time."""
 
-from itertools import pairwise
-
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from recorder.model import Chain, Coverage, Gap
-from recorder.store.ledger import DAY_NS, Ledger, newest_revisions
+from recorder.store.account import HELD_MAX
+from recorder.store.ledger import BLIND_MAX, DAY_NS, Ledger, newest_revisions
 
 
 A = Chain("BTC_USDT", "trades")
@@ -29,35 +28,33 @@ def open_gap(chain: Chain, *, started_at: int, scope: str = "rows") -> Gap:
     )
 
 
+def spans(rows, kind=Gap):
+    return [(r.started_at, r.ended_at) for r in rows if isinstance(r, kind)]
+
+
 def test_a_gap_closes_the_interval_and_coverage_reopens_after_it():
     book = ledger()
 
     book.covered(A, 10)
-    lost = book.lost(A, "connect_lost", 25, detail="reset", after_update_id=7)
-    back = book.covered(A, 40)
-    end = book.stop(60)
+    (lost,) = book.lost(A, "connect_lost", 25, detail="reset", after_update_id=7)
+    (back,) = book.covered(A, 40)
+    *covered, stopped = book.stop(60)
 
-    assert lost[0] == Coverage(
-        market="BTC_USDT",
-        stream="trades",
-        job="job",
-        started_at=10,
-        ended_at=25,
-        closed_by="gap",
-    )
-    assert isinstance(lost[1], Gap)
-    assert (lost[1].reason, lost[1].started_at, lost[1].ended_at) == (
-        "connect_lost",
-        25,
-        None,
-    )
-    assert (lost[1].detail, lost[1].after_update_id) == ("reset", 7)
-    assert isinstance(back[0], Gap)
-    assert (back[0].gap_id, back[0].ended_at) == (lost[1].gap_id, 40)
-    assert isinstance(end[0], Coverage)
-    assert (end[0].started_at, end[0].ended_at, end[0].closed_by) == (40, 60, "stop")
-    assert isinstance(end[1], Gap)
-    assert (end[1].reason, end[1].started_at) == ("process_stopped", 60)
+    assert (lost.reason, lost.started_at, lost.ended_at) == ("connect_lost", 25, None)
+    assert (lost.detail, lost.after_update_id) == ("reset", 7)
+    assert (back.gap_id, back.ended_at) == (lost.gap_id, 40)
+    assert covered == [
+        Coverage(
+            market="BTC_USDT",
+            stream="trades",
+            job="job",
+            started_at=start,
+            ended_at=end,
+            closed_by=closed_by,
+        )
+        for start, end, closed_by in [(10, 25, "gap"), (40, 60, "stop")]
+    ]
+    assert (stopped.reason, stopped.started_at) == ("process_stopped", 60)
 
 
 def test_a_chain_in_a_gap_does_not_get_a_second_one():
@@ -72,29 +69,184 @@ def test_a_gap_that_is_over_splits_the_coverage():
     book = ledger()
     book.covered(B, 10)
 
-    rows = book.missed(B, "sequence_gap", 20, 30, after_update_id=5, before_update_id=9)
+    (gap,) = book.missed(
+        B, "sequence_gap", 20, 30, after_update_id=5, before_update_id=9
+    )
     later = book.stop(50)
 
-    assert isinstance(rows[0], Coverage)
-    assert (rows[0].started_at, rows[0].ended_at) == (10, 20)
-    assert isinstance(rows[1], Gap)
-    assert (rows[1].started_at, rows[1].ended_at) == (20, 30)
-    assert (rows[1].after_update_id, rows[1].before_update_id) == (5, 9)
-    assert isinstance(later[0], Coverage)
-    assert (later[0].started_at, later[0].ended_at) == (30, 50)
+    assert (gap.started_at, gap.ended_at) == (20, 30)
+    assert (gap.after_update_id, gap.before_update_id) == (5, 9)
+    assert spans(later, Coverage) == [(10, 20), (30, 50)]
 
 
-def test_a_gap_of_unknown_victims_names_no_market():
-    rows = ledger().missed_by_all("undecodable", 5, 6, detail="frame 3")
+def test_a_gap_of_unknown_victims_cuts_every_chain_and_names_none():
+    book = ledger()
+    book.covered(A, 1)
+    book.covered(B, 2)
 
-    assert isinstance(rows[0], Gap)
-    assert (rows[0].market, rows[0].stream, rows[0].ended_at) == (None, None, 6)
+    book.missed_by_all("undecodable", 5, 6, detail="frame 3")
+    (gap,) = book.due()
+    end = book.stop(9)
+
+    assert (gap.market, gap.stream, gap.reason) == (None, None, "undecodable")
+    assert (gap.started_at, gap.ended_at, gap.detail) == (5, 6, "frame 3")
+    assert spans(end, Coverage) == [(1, 5), (6, 9), (2, 5), (6, 9)]
+    assert book.due() == []
+
+
+def test_a_gap_of_unknown_victims_names_those_it_can_hit_if_others_are_in_gaps():
+    book = ledger()
+    book.start(0)
+    book.covered(A, 1)
+
+    book.missed_by_all("undecodable", 5, 6, detail="frame 3")
+
+    assert [(gap.market, gap.started_at, gap.ended_at) for gap in book.due()] == [
+        ("BTC_USDT", 5, 6)
+    ]
+
+
+def test_a_gap_of_unknown_victims_inside_their_gaps_keeps_its_word_and_no_time():
+    book = ledger()
+    book.start(0)
+
+    book.missed_by_all("undecodable", 5, 6, detail="frame 3")
+
+    assert [(gap.market, gap.started_at, gap.ended_at) for gap in book.due()] == [
+        (None, 5, 5)
+    ]
+
+
+def test_a_storm_of_unknown_victims_cuts_the_chains_a_few_times_only():
+    book = ledger()
+    book.covered(A, 1)
+    book.covered(B, 1)
+
+    for at in range(10, 1010, 2):
+        book.missed_by_all("undecodable", at, at + 1, detail=f"frame {at}")
+    gaps = book.due()
+
+    assert len(gaps) == BLIND_MAX
+    assert (gaps[-1].started_at, gaps[-1].ended_at) == (8 + 2 * BLIND_MAX, 1009)
+    assert gaps[-1].detail == f"frame {8 + 2 * BLIND_MAX}, and 492 more by then"
+
+
+def test_a_break_that_is_believed_late_is_cut_out_of_what_was_covered():
+    """It lies before a lost connection, in an interval that has ended."""
+    book = ledger()
+    book.covered(A, 10)
+    book.lost(A, "connect_lost", 30)
+    book.covered(A, 40)
+
+    gaps = book.missed(A, "sequence_gap", 15, 20, after_update_id=1)
+    end = book.stop(50)
+
+    assert spans(gaps) == [(15, 20)]
+    assert spans(end, Coverage) == [(10, 15), (20, 30), (40, 50)]
+
+
+def test_a_break_around_other_gaps_takes_what_lies_between_them():
+    book = ledger()
+    book.covered(A, 10)
+    book.missed(A, "undecodable", 20, 21)
+
+    gaps = book.missed(A, "sequence_gap", 15, 25)
+    end = book.stop(50)
+
+    assert spans(gaps) == [(15, 20), (21, 25)]
+    assert spans(end, Coverage) == [(10, 15), (25, 50)]
+
+
+def test_a_silence_that_began_before_midnight_takes_back_what_midnight_closed():
+    book = ledger()
+    book.covered(A, DAY_NS - 50)
+    book.midnight(DAY_NS)
+
+    (gap,) = book.lost(A, "connect_lost", DAY_NS - 9)
+    book.covered(A, DAY_NS + 20)
+    end = book.stop(DAY_NS + 30)
+
+    assert gap.started_at == DAY_NS - 9
+    assert spans(end, Coverage) == [
+        (DAY_NS - 50, DAY_NS - 9),
+        (DAY_NS + 20, DAY_NS + 30),
+    ]
+
+
+def test_a_silence_that_began_before_another_gap_leaves_that_gap_alone():
+    book = ledger()
+    book.covered(A, 10)
+    book.missed(A, "undecodable", 30, 35)
+
+    gaps = book.lost(A, "connect_lost", 20)
+    end = book.stop(50)
+
+    assert spans(gaps) == [(20, 30), (35, None)]
+    assert spans(end, Coverage) == [(10, 20)]
+
+
+def many_cuts(book):
+    """Cut a chain so often that the oldest of its intervals is written."""
+    book.covered(A, 10)
+    for number in range(HELD_MAX + 1):
+        book.missed(A, "undecodable", 20 + 10 * number, 21 + 10 * number)
+    return book.due()
+
+
+def test_a_chain_that_is_cut_often_holds_its_newest_intervals_only():
+    book = ledger()
+
+    written = many_cuts(book)
+
+    assert spans(written, Coverage) == [(10, 20)]
+    state = book.state()
+    assert state is not None
+    ended = [i for i in state.intervals if i.ended_at is not None]
+    assert len(ended) == HELD_MAX
+    assert (ended[0].started_at, ended[0].ended_at, ended[0].closed_by) == (
+        21,
+        30,
+        "gap",
+    )
+
+
+def test_a_break_in_coverage_that_is_written_has_a_row_and_no_time():
+    book = ledger()
+    many_cuts(book)
+
+    inside = book.missed(A, "sequence_gap", 12, 15, after_update_id=3)
+    across = book.missed(A, "sequence_gap", 12, 25, after_update_id=3)
+
+    assert spans(inside) == [(12, 12)]
+    assert inside[0].after_update_id == 3
+    assert spans(across) == [(21, 25)]
+
+
+def test_an_interval_is_held_for_a_day_at_most():
+    book = ledger()
+    book.covered(A, 10)
+
+    first = book.midnight(DAY_NS)
+    second = book.midnight(2 * DAY_NS)
+
+    assert first == []
+    assert spans(second, Coverage) == [(10, DAY_NS)]
+
+
+def test_a_chain_comes_back_after_its_gap_began_whatever_the_clock_says():
+    book = ledger(open_gap(A, started_at=30))
+
+    (closed,) = book.covered(A, 20)
+    end = book.stop(50)
+
+    assert (closed.started_at, closed.ended_at) == (30, 30)
+    assert spans(end, Coverage) == [(30, 50)]
 
 
 def test_healing_revises_the_last_gap_once():
     book = ledger()
     book.covered(A, 10)
-    lost = book.lost(A, "connect_lost", 20)[1]
+    (lost,) = book.lost(A, "connect_lost", 20)
     book.covered(A, 30)
 
     healed = book.healed(A, "sequence")
@@ -197,13 +349,12 @@ def test_midnight_splits_intervals():
     book = ledger()
     book.covered(A, DAY_NS - 5)
 
-    rows = book.midnight(DAY_NS)
+    book.midnight(DAY_NS)
     end = book.stop(DAY_NS + 7)
 
-    assert [(r.started_at, r.ended_at, r.closed_by) for r in rows] == [
-        (DAY_NS - 5, DAY_NS, "midnight")
-    ]
-    assert (end[0].started_at, end[0].ended_at) == (DAY_NS, DAY_NS + 7)
+    assert [
+        (r.started_at, r.ended_at, r.closed_by) for r in end if isinstance(r, Coverage)
+    ] == [(DAY_NS - 5, DAY_NS, "midnight"), (DAY_NS, DAY_NS + 7, "stop")]
 
 
 def test_state_is_told_only_when_it_changed():
@@ -248,47 +399,46 @@ def test_newest_revisions_win_whatever_the_order():
     assert [(gap.gap_id, gap.ended_at) for gap in gaps] == [("g", 9)]
 
 
-STEP = st.sampled_from(["covered", "lost", "missed", "book", "midnight", "stop"])
+REVISION = {
+    "market": "M",
+    "stream": "trades",
+    "job": "j",
+    "scope": "rows",
+    "reason": "connect_lost",
+    "started_at": 5,
+    "after_update_id": None,
+    "before_update_id": None,
+    "healed_by": None,
+    "detail": None,
+    "ts_event": None,
+    "idx": 0,
+}
+REVISIONS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "gap_id": st.sampled_from("gh"),
+            "ended_at": st.sampled_from([None, 9]),
+            "ts_recv": st.integers(0, 5),
+            "conn": st.sampled_from(["r1.ledger", "r2.ledger"]),
+            "seq": st.integers(0, 50),
+            "detail": st.sampled_from(["x", "y"]),
+        }
+    ),
+    unique_by=lambda row: (row["conn"], row["seq"]),
+)
 
 
-@settings(max_examples=300, deadline=None)
-@given(st.lists(st.tuples(STEP, st.integers(1, 50)), max_size=40))
-def test_covered_and_gaps_add_up_to_wall_time(steps):
-    """Whatever happens, from the first acceptance on nothing is unaccounted for."""
-    runs, now, first = 0, 0, 0
-    book = Ledger("job", "run0", [A])
-    rows = book.start(now)
-    for step, wait in steps:
-        before, now = now, now + wait + 1
-        if step == "covered":
-            rows += book.covered(A, now)
-        elif step == "lost":
-            rows += book.lost(A, "connect_lost", now)
-        elif step == "missed" and book.is_covered(A) and before > first:
-            rows += book.missed(A, "sequence_gap", before, now)
-        elif step == "book":
-            rows += book.book_lost(A, "resync", now)
-        elif step == "midnight":
-            rows += book.midnight(now)
-        elif step == "stop":
-            rows += book.stop(now)
-            runs += 1
-            newest = {r.gap_id: r for r in rows if isinstance(r, Gap)}
-            left = [g for g in newest.values() if g.ended_at is None]
-            book = Ledger("job", f"run{runs}", [A], left)
-            rows += book.start(now)
-    now += 1
-    rows += book.stop(now)
+@given(REVISIONS, st.randoms())
+def test_whatever_the_order_of_the_files_the_same_is_known_of_gaps(rows, random):
+    rows = [REVISION | row for row in rows]
+    shuffled = random.sample(rows, len(rows))
 
-    newest = {r.gap_id: r for r in rows if isinstance(r, Gap) and r.scope == "rows"}
-    spans = [(g.started_at, g.ended_at or now) for g in newest.values()]
-    spans += [(r.started_at, r.ended_at) for r in rows if isinstance(r, Coverage)]
-    spans = sorted(span for span in spans if span[0] < span[1])
+    known = newest_revisions(rows)
 
-    assert spans[0][0] == first
-    assert spans[-1][1] == now
-    for (_, end), (start, _) in pairwise(spans):
-        assert start == end
+    assert newest_revisions(shuffled) == known
+    assert {g.gap_id for g in known} == {row["gap_id"] for row in rows}
+    over = {row["gap_id"] for row in rows if row["ended_at"] is not None}
+    assert {g.gap_id for g in known if g.ended_at is not None} == over
 
 
 @pytest.mark.parametrize("at", [3, 10])
@@ -296,9 +446,10 @@ def test_an_interval_never_ends_before_it_starts(at):
     book = ledger()
     book.covered(A, 10)
 
-    rows = book.lost(A, "connect_lost", at)
+    (gap,) = book.lost(A, "connect_lost", at)
 
-    assert not [row for row in rows if isinstance(row, Coverage)]
+    assert gap.started_at == 10
+    assert spans(book.stop(20), Coverage) == []
 
 
 def test_a_gap_in_which_rows_are_known_to_be_missing_is_not_healed():
@@ -324,19 +475,6 @@ def test_an_open_gap_that_is_real_stays_so_when_it_ends_and_the_next_may_heal():
     book.covered(A, 50)
 
     assert [gap.started_at for gap in book.healed(A, "sequence")] == [40]
-
-
-def test_a_gap_that_is_noticed_late_does_not_reach_into_coverage_told_before():
-    book = ledger()
-    book.covered(A, 10)
-    book.missed(A, "sequence_gap", 60, 70)
-
-    book.missed(A, "undecodable", 50, 51)
-    end = book.stop(90)
-
-    assert [
-        (row.started_at, row.ended_at) for row in end if isinstance(row, Coverage)
-    ] == [(70, 90)]
 
 
 def test_a_gap_that_reaches_back_beyond_another_begins_where_that_ended():

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,14 @@ from recorder.store.layout import (
     Stem,
     journals_folder,
     list_files,
+    recovery_lock_path,
     runs_folder,
     tmp_folder,
 )
 from recorder.store.listing import open_listing
+from recorder.store.locks import wait_lock
 from recorder.store.recover import RecoveredRun, recover
+from recorder.store.revisions import newest_row_ns
 from recorder.store.run import OpenInterval, Run, RunState, open_run
 from recorder.store.runfile import run_lock_path, run_path
 from recorder.store.tables import TABLES
@@ -228,12 +232,14 @@ def test_a_gap_of_the_whole_job_is_a_gap_of_every_chain(
     run: Run, root: Path, start_ns: int
 ) -> None:
     whole = gap(start_ns, market=None, stream=None)
-    run.write_state(RunState((OpenInterval("A", "trades", start_ns),), (whole,)))
+    state = RunState((OpenInterval("A", "trades", start_ns),), (whole,))
+    run.write_state(state, start_ns + 9)
     run.abandon()
 
     recover(root)
 
     assert gaps(root) == []
+    assert [row[2:4] for row in intervals(root)] == [(start_ns, start_ns + 5)]
 
 
 def test_a_gap_of_the_book_misses_no_rows(run: Run, root: Path, start_ns: int) -> None:
@@ -268,6 +274,131 @@ def test_an_end_that_reached_the_disk_is_believed(
 
     assert intervals(root) == [("A", "trades", start_ns, start_ns + 5, "gap")]
     assert [row[3:] for row in gaps(root)] == [("process_killed", start_ns + 5, None)]
+
+
+def test_an_end_that_reached_the_disk_is_believed_more_than_the_heartbeat(
+    run: Run, root: Path, start_ns: int
+) -> None:
+    """A silence was noticed late, and why is not on the disk."""
+    run.write_state(RunState((OpenInterval("A", "trades", start_ns),)), start_ns + 9)
+    run.abandon()
+    ended = Coverage(
+        market="A",
+        stream="trades",
+        job="job",
+        started_at=start_ns,
+        ended_at=start_ns + 5,
+        closed_by="stop",
+    )
+    put(run, "coverage", [(start_ns + 10, "r.ledger", 0, 0, ended, None)], 0)
+
+    recover(root)
+
+    assert intervals(root) == [("A", "trades", start_ns, start_ns + 5, "stop")]
+    assert [row[3:] for row in gaps(root)] == [("process_killed", start_ns + 5, None)]
+
+
+def test_nothing_is_claimed_after_the_last_that_a_connection_brought(
+    run: Run, root: Path, start_ns: int
+) -> None:
+    """Its socket may have been dead; another one was heard to the end."""
+    state = RunState(
+        (
+            OpenInterval("A", "trades", start_ns, link=0),
+            OpenInterval("B", "trades", start_ns, link=1),
+            OpenInterval("C", "trades", start_ns, link=2),
+        )
+    )
+    run.write_state(state, start_ns + 5)
+    run.heartbeat(start_ns + 9, [start_ns + 4, start_ns + 9])
+    run.abandon()
+
+    shown = open_listing(root).open_coverage()
+    recover(root)
+
+    spans = [("A", start_ns + 4), ("B", start_ns + 9)]
+    ends = shown["ended_at"].cast(pa.int64()).to_pylist()
+    assert list(zip(shown["market"].to_pylist(), ends, strict=True)) == spans
+    assert [(row[0], row[3]) for row in intervals(root)] == spans
+    assert [(row[1], row[4]) for row in gaps(root)] == [*spans, ("C", start_ns)]
+
+
+def test_intervals_that_were_held_back_are_written_as_they_ended(
+    run: Run, root: Path, start_ns: int
+) -> None:
+    state = RunState(
+        (
+            OpenInterval("A", "trades", start_ns, start_ns + 3, "gap"),
+            OpenInterval("A", "trades", start_ns + 5, start_ns + 7, "midnight"),
+            OpenInterval("A", "trades", start_ns + 7),
+        )
+    )
+    run.write_state(state, start_ns + 9)
+    run.abandon()
+    missing = gap(start_ns + 3, started_at=start_ns + 3, ended_at=start_ns + 5)
+    put(run, "gaps", [(start_ns + 6, "r.ledger", 0, 0, missing, None)], 0)
+
+    shown = open_listing(root).open_coverage()
+    recover(root)
+
+    assert shown["closed_by"].to_pylist() == ["gap", "midnight", None]
+    assert [row[2:] for row in intervals(root)] == [
+        (start_ns, start_ns + 3, "gap"),
+        (start_ns + 5, start_ns + 7, "midnight"),
+        (start_ns + 7, start_ns + 9, "killed"),
+    ]
+
+
+def test_the_rows_of_a_recovery_are_the_newest_of_their_run(
+    run: Run, root: Path, trade: MakeRow, start_ns: int
+) -> None:
+    """The clock of the next run starts after them."""
+    run.write_state(RunState((OpenInterval("A", "trades", start_ns),)), start_ns + 1)
+    put(run, "trades", [trade(1), trade(70)], 0)
+    run.abandon()
+
+    recover(root)
+
+    assert newest_row_ns(open_listing(root), "gate_spot") == start_ns + 70
+    assert newest_row_ns(open_listing(root), "gate_v3") == 0
+    assert [row[2:4] for row in intervals(root)] == [(start_ns, start_ns + 1)]
+
+
+def test_a_recovery_waits_for_another_one(
+    root: Path, trade: MakeRow, start_ns: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What the other one closes must not be read as if it were open."""
+    dead(root, trade, start_ns)
+    other = wait_lock(recovery_lock_path(root))
+    done: list[tuple[RecoveredRun, ...]] = []
+    waiting = threading.Thread(target=lambda: done.append(recover(root)))
+
+    with caplog.at_level("INFO", logger="recorder"):
+        waiting.start()
+        while "waiting for a recovery" not in caplog.text:
+            waiting.join(0.01)
+    assert done == []
+    other.release(remove=True)
+    waiting.join()
+
+    assert [len(runs) for runs in done] == [1]
+    assert not recovery_lock_path(root).exists()
+
+
+def test_too_little_memory_is_told_and_it_can_be_done_later(
+    root: Path, trade: MakeRow, start_ns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead(root, trade, start_ns)
+
+    def refuse(*_args: object) -> None:
+        raise pa.ArrowMemoryError("malloc of size 4096 failed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recover_module, "convert", refuse)
+        with pytest.raises(StoreError, match="not enough memory to recover run"):
+            recover(root)
+
+    assert [done.segments for done in recover(root)] == [2]
 
 
 def test_an_end_and_its_gap_that_reached_the_disk_say_it_all(
@@ -486,6 +617,7 @@ RECORD = """
 import sys, threading, time
 from pathlib import Path
 from recorder.model import Trade
+from recorder.store.revisions import newest_row_ns
 from recorder.store.run import OpenInterval, RunState, open_run
 from recorder.store.writer import Flush, Writer
 

@@ -1,0 +1,98 @@
+"""Reading the ledger: which of a gap's rows says what is known of it now.
+
+A row of the table ``gaps`` is a revision. Times are our clock, nanoseconds
+since 1970 UTC.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from typing import cast
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recorder.model import Chain, Gap
+from recorder.store.listing import Listing
+from recorder.store.runfile import read_run_files
+
+
+def newest_revisions(rows: Iterable[Mapping[str, object]]) -> list[Gap]:
+    """Return the newest revision of each gap, oldest gap first.
+
+    A gap that has ended stays so: whatever the clocks of two runs said, no
+    revision without an end is newer than one with.
+
+    Args:
+        rows: Rows of the table ``gaps`` as mappings, times in nanoseconds.
+    """
+    newest: dict[str, Mapping[str, object]] = {}
+    for row in rows:
+        gap_id = cast(str, row["gap_id"])
+        if gap_id not in newest or _revision(row) >= _revision(newest[gap_id]):
+            newest[gap_id] = row
+    names = Gap.__struct_fields__
+    gaps = [
+        msgspec.convert({name: row[name] for name in names}, Gap)
+        for row in newest.values()
+    ]
+    return sorted(gaps, key=lambda gap: (gap.started_at, gap.gap_id))
+
+
+def _revision(row: Mapping[str, object]) -> tuple[object, ...]:
+    is_over = row["ended_at"] is not None
+    return is_over, row["ts_recv"], row["conn"], row["seq"], row["idx"]
+
+
+def gaps_left_open(listing: Listing, job: str) -> list[Gap]:
+    """Return the gaps that earlier runs of a job left open, oldest first."""
+    table = listing.read("gaps")
+    mine = table.filter(pc.equal(table.column("job"), pa.scalar(job)))
+    return [gap for gap in newest_revisions(plain_rows(mine)) if gap.ended_at is None]
+
+
+def newest_row_ns(listing: Listing, source: str) -> int:
+    """Return when the last row of gaps of a feed was written, nanoseconds.
+
+    Whatever ended a run wrote such rows, and after all others.
+
+    Returns:
+        0 if there is none.
+    """
+    rows = listing.read("gaps", source=source, columns=["ts_recv"])
+    return pc.max(rows["ts_recv"]).value or 0 if rows.num_rows else 0
+
+
+def stopped_jobs(
+    listing: Listing, source: str, chains: Collection[Chain], but: str
+) -> list[tuple[str, int]]:
+    """Return jobs that do not run and whose gaps wait to be ended.
+
+    Args:
+        listing: The store's files.
+        source: Only jobs of this feed.
+        chains: Only jobs that recorded some of these.
+        but: A job not to be named.
+
+    Returns:
+        Each job, and how many of the chains are its own; most first.
+    """
+    alive = {run.job for run in read_run_files(listing.root)}
+    found: dict[str, set[Chain]] = defaultdict(set)
+    rows = plain_rows(listing.read("gaps", source=source))
+    for gap in newest_revisions(rows):
+        chain = Chain(gap.market or "", gap.stream or "")
+        is_waiting = gap.ended_at is None and gap.scope == "rows"
+        if is_waiting and chain in chains and gap.job not in (but, *alive):
+            found[gap.job].add(chain)
+    counts = [(job, len(mine)) for job, mine in found.items()]
+    return sorted(counts, key=lambda count: (-count[1], count[0]))
+
+
+def plain_rows(table: pa.Table) -> list[dict[str, object]]:
+    """Return a table's rows as mappings, times as integer nanoseconds."""
+    for number, field in enumerate(table.schema):
+        if pa.types.is_timestamp(field.type):
+            numbers = table.column(number).cast(pa.int64())
+            table = table.set_column(number, field.name, numbers)
+    return cast(list[dict[str, object]], table.to_pylist())

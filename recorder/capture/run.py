@@ -36,9 +36,10 @@ from recorder.store.ledger import Ledger, gaps_left_open
 from recorder.store.levels import warm_up
 from recorder.store.listing import open_listing
 from recorder.store.recover import recover
+from recorder.store.revisions import newest_row_ns, stopped_jobs
 from recorder.store.run import open_run
 from recorder.store.writer import Flush, Writer, WriterStats
-from recorder.telemetry import CaptureStarted, CaptureStopped, emit
+from recorder.telemetry import CaptureStarted, CaptureStopped, JobLeftOpen, emit
 
 
 SNAPSHOT_WORKERS: Final = 4
@@ -89,6 +90,7 @@ class Capture:
         self._plan = plan
         self._on_progress = on_progress
         self._clock = clock or SystemClock()
+        self._is_own_clock = clock is None
         self._stop = stop or asyncio.Event()
         self._failure: str | None = None
         self._is_writer_dead = False
@@ -115,6 +117,14 @@ class Capture:
         plan = self._plan
         recover(config.store)
         listing = open_listing(config.store)
+        source = plan.source.name
+        if self._is_own_clock:
+            # The wall clock may have stepped back since the last run.
+            self._clock = SystemClock(newest_row_ns(listing, source) + 1)
+        if config.job is None:
+            others = stopped_jobs(listing, source, set(plan.chains), plan.job)
+            for job, count in others[:1]:
+                emit(JobLeftOpen(option=f"--job {job}", chains=count))
         ledger = Ledger(
             plan.job,
             self._run.id,
@@ -123,7 +133,7 @@ class Capture:
         )
         doubles = Doubles()
         if plan.source.history_trades:
-            seed_trades(doubles, listing, plan.source.name, plan.chains)
+            seed_trades(doubles, listing, source, plan.chains)
         warm_up()
         if any(plan.source.book_rule(chain.stream) for chain in plan.chains):
             warm_up_watch()
@@ -139,7 +149,7 @@ class Capture:
         )
         # Should it be killed before its first flush, the gap is known even so.
         if (state := ledger.state()) is not None:
-            self._run.write_state(state)
+            self._run.write_state(state, self._clock.now_ns())
 
     def request_stop(self) -> None:
         """Ask the run to end in order; safe from a signal handler."""

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from recorder.capture.plan import CaptureResult, plan_capture
 from recorder.capture.run import Capture
+from recorder.clock import Clock
 from recorder.config import CaptureConfig
 from recorder.errors import WireError
 from recorder.model import (
@@ -46,7 +47,14 @@ class Recorder:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def capture(self, exchange: Exchange, source: str, **changes: object) -> Capture:
+    def capture(
+        self,
+        exchange: Exchange,
+        source: str,
+        *,
+        clock: Clock | None = None,
+        **changes: object,
+    ) -> Capture:
         """Prepare a capture of a source of the exchange."""
         is_v3 = source.endswith("v3")
         config = {
@@ -59,7 +67,7 @@ class Recorder:
             "flush_seconds": 0.1,
             **changes,
         }
-        return Capture(plan_capture(CaptureConfig(**config)))
+        return Capture(plan_capture(CaptureConfig(**config)), clock=clock)
 
     async def run(
         self, exchange: Exchange, source: str, seconds: float, **changes: object

@@ -13,6 +13,7 @@ from aiohttp import web
 from recorder import open_store
 from recorder.capture.plan import CapturePlan
 from recorder.capture.run import Capture
+from recorder.clock import SystemClock
 from recorder.config import CaptureConfig
 from recorder.errors import ConfigError, JobRunningError, StoreError
 from recorder.model import Chain
@@ -21,6 +22,10 @@ from recorder.simulator.server import Exchange
 from recorder.simulator.settings import Settings
 from recorder.store.ledger import newest_revisions, plain_rows
 from recorder.store.listing import open_listing
+from recorder.telemetry import JobLeftOpen
+
+
+MARKETS = ("BTC_USDT", "ETH_USDT", "GT_USDT")
 
 
 def table(root, name):
@@ -560,3 +565,64 @@ async def test_coverage_can_be_asked_for_while_recording_goes_on(recorder_of):
         await recording
 
     assert answer == [("gap",), (None,)]
+
+
+class AheadClock(SystemClock):
+    """A wall clock that is an hour ahead, and will be put right."""
+
+    def now_ns(self):
+        return super().now_ns() + 3_600 * 10**9
+
+
+async def test_after_the_wall_clock_was_put_back_time_goes_on(recorder_of):
+    async with Exchange(Settings(seed=5, rate=40)) as exchange:
+        first = recorder_of.capture(
+            exchange, "gate_spot", clock=AheadClock(), stop_after_seconds=1.5
+        )
+        before = await first.run()
+        after = await recorder_of.run(exchange, "gate_spot", 1.5)
+
+    rows = table(recorder_of.root, "trades") + table(recorder_of.root, "depth")
+    times = {
+        result.run: [r["ts_recv"] for r in rows if r["conn"].startswith(result.run)]
+        for result in (before, after)
+    }
+    assert max(times[before.run]) < min(times[after.run])
+    assert (after.progress.books_known, after.progress.books) == (3, 3)
+    stopped = [
+        gap
+        for gap in gaps(recorder_of.root)
+        if gap.reason == "process_stopped" and gap.stream == "trades"
+    ]
+    assert sorted(gap.market for gap in stopped if not gap.ended_at) == [*MARKETS]
+    assert sorted(gap.market for gap in stopped if gap.ended_at) == [*MARKETS]
+
+
+async def test_a_run_without_a_name_names_the_job_that_it_might_have_continued(
+    recorder_of, caplog
+):
+    markets = {"short": MARKETS[:1], "long": MARKETS[:2]}
+    async with Exchange(Settings(seed=5)) as exchange:
+        for job in ("short", "long"):
+            await recorder_of.run(
+                exchange, "gate_spot", 1, job=job, markets=markets[job]
+            )
+        with caplog.at_level("WARNING", logger="recorder"):
+            recorder_of.capture(exchange, "gate_spot", job="third")._run.release()
+            recorder_of.capture(exchange, "gate_spot", streams=("bbo",))._run.release()
+            assert not told(caplog)
+            recorder_of.capture(exchange, "gate_spot")._run.release()
+        assert told(caplog) == [JobLeftOpen(option="--job long", chains=4)]
+
+        running = recorder_of.capture(exchange, "gate_spot", job="long")
+        caplog.clear()
+        recorder_of.capture(exchange, "gate_spot")._run.release()
+        running._run.release()
+
+    assert told(caplog) == [JobLeftOpen(option="--job short", chains=2)]
+
+
+def told(caplog):
+    """Return what was logged about jobs that others might continue."""
+    signals = [getattr(record, "signal", None) for record in caplog.records]
+    return [signal for signal in signals if isinstance(signal, JobLeftOpen)]

@@ -190,7 +190,7 @@ class Writer:
             self._on_error(error)
 
     def _write(self, flush: Flush) -> None:
-        """Make a flush durable, then tell."""
+        """Make a flush durable, then tell: of faults before that it is."""
         built = _build_all(flush.rows)
         rows = dict(self._stats.rows)
         size = self._stats.bytes
@@ -201,13 +201,6 @@ class Writer:
         if flush.state is not None:
             self._run.write_state(flush.state, flush.through_ns)
         self._run.heartbeat(flush.through_ns, flush.heard)
-        self._stats = msgspec.structs.replace(
-            self._stats,
-            rows=rows,
-            bytes=size,
-            through_ns=flush.through_ns,
-            flushes=self._stats.flushes + 1,
-        )
         faults = [fault for result in built.values() for fault in result.faults]
         if faults and self._on_faults is not None:
             self._on_faults(faults)
@@ -215,6 +208,13 @@ class Writer:
             for (table, source), result in built.items():
                 if result.batch.num_rows:
                     self._on_batch(table, source, result.batch)
+        self._stats = msgspec.structs.replace(
+            self._stats,
+            rows=rows,
+            bytes=size,
+            through_ns=flush.through_ns,
+            flushes=self._stats.flushes + 1,
+        )
 
     def _append(self, partition: Partition, batch: pa.RecordBatch) -> int:
         """Append rows of one date to their journal; return the bytes it took."""

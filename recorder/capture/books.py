@@ -366,18 +366,19 @@ class Books:
     def crossed(self, chain: Chain, ts_recv: int, update_id: int | None) -> None:
         """Note that the book was crossed by the row received at ``ts_recv``."""
         book = self._books[chain]
-        if ts_recv < book.known_since or book.continuity.state not in (LIVE, BROKEN):
+        detail = f"after update {update_id}"
+        is_past, state = ts_recv < book.known_since, book.continuity.state
+        if not is_past and state in (LIVE, BROKEN):
+            book.continuity.crossed()  # it is to come back by a snapshot only
+        if not is_past and state == LIVE:
+            self._note(self._ledger.book_lost(chain, "crossed", ts_recv, detail=detail))
+            self._start_over(book, ts_recv)
             return
-        was_live = book.continuity.is_live
-        book.continuity.crossed()
-        if not was_live:
-            return  # it is to come back by a snapshot only
+        # It was mended or lost meanwhile; until then it was not known.
+        until = book.known_since if is_past else book.last_at + 1
         self._note(
-            self._ledger.book_lost(
-                chain, "crossed", ts_recv, detail=f"after update {update_id}"
-            )
+            self._ledger.book_was_lost(chain, "crossed", ts_recv, until, detail=detail)
         )
-        self._start_over(book, ts_recv)
 
     def spoiled(self, chain: Chain, ts_recv: int, error: str) -> None:
         """Note that a row was received but could not be stored."""

@@ -230,11 +230,12 @@ class Session:
     ) -> None:
         """Keep a frame that says nothing we understand; it may have been a row."""
         self._rows.keep(ts_recv, link.conn, seq, payload, "undecodable", error, opcode)
-        self._ledger.missed_by_all(
+        self._ledger.missed_by_any(
             "undecodable",
             before + 1,
             ts_recv + 1,
             detail=f"frame {link.conn}/{seq} is in the table frames: {error}",
+            chains=link.chains,
         )
         self._unsure(link, before + 1, "a frame could not be decoded")
 
@@ -331,7 +332,7 @@ class Session:
         emit(SheddingEnded(frames_dropped=dropped))
         if not dropped:
             return
-        self._ledger.missed_by_all(
+        self._ledger.missed_by_any(
             "backpressure", since, now, detail=f"{dropped} frames were dropped"
         )
         for link in self._links.values():

@@ -19,7 +19,7 @@ Times are our clock, nanoseconds since 1970 UTC; intervals are half-open.
 This module does no I/O.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -28,6 +28,7 @@ from recorder.model import Chain, Coverage, Gap, LedgerRow
 from recorder.store.account import Account, Held, Span
 from recorder.store.revisions import gaps_left_open, newest_revisions, plain_rows
 from recorder.store.runfile import OpenInterval, RunState
+from recorder.store.unaddressed import Unaddressed, UnaddressedGaps
 
 
 __all__ = ["DAY_NS", "Ledger", "gaps_left_open", "newest_revisions", "plain_rows"]
@@ -36,20 +37,6 @@ __all__ = ["DAY_NS", "Ledger", "gaps_left_open", "newest_revisions", "plain_rows
 DAY_NS: Final = 86_400_000_000_000
 
 _FOREVER: Final = (1 << 63) - 1
-
-BLIND_MAX: Final = 8
-"""Gaps of the whole job told one by one between two flushes; each cuts every
-chain. What is more makes the last of its reason longer."""
-
-
-class _Blind(msgspec.Struct):
-    """A gap of which it is not known whom it hit, before it is told."""
-
-    reason: str
-    started_at: int
-    ended_at: int
-    detail: str
-    more: int = 0
 
 
 class Ledger:
@@ -74,7 +61,7 @@ class Ledger:
         self._gaps_total = 0
         self._accounts = {chain: Account() for chain in chains}
         self._is_changed = True
-        self._blind: list[_Blind] = []
+        self._unaddressed = UnaddressedGaps()
         self._superseded: list[Gap] = []
         self._orphans: list[Gap] = []
         for gap in sorted(left_open, key=lambda gap: gap.started_at):
@@ -224,20 +211,21 @@ class Ledger:
             for span in spans
         ]
 
-    def missed_by_all(
-        self, reason: str, started_at: int, ended_at: int, *, detail: str
+    def missed_by_any(
+        self,
+        reason: str,
+        started_at: int,
+        ended_at: int,
+        *,
+        detail: str,
+        chains: Collection[Chain] | None = None,
     ) -> None:
         """Note a gap of rows of which it is not known whom it hit.
 
-        It is told with the next `due`, and stands for every chain of the job.
+        It is told with the next `due`, and stands for all of the chains; None
+        means every chain of the job.
         """
-        same = [blind for blind in self._blind if blind.reason == reason]
-        if len(self._blind) < BLIND_MAX or not same:
-            self._blind.append(_Blind(reason, started_at, ended_at, detail))
-            return
-        same[-1].started_at = min(same[-1].started_at, started_at)
-        same[-1].ended_at = max(same[-1].ended_at, ended_at)
-        same[-1].more += 1
+        self._unaddressed.add(reason, started_at, ended_at, detail, chains)
 
     def due(self) -> list[LedgerRow]:
         """Return what is to be written with the next flush, before `state`.
@@ -245,35 +233,35 @@ class Ledger:
         Gaps of the whole job, and intervals that need not be held any more.
         """
         rows: list[LedgerRow] = []
-        blind, self._blind = self._blind, []
-        for gap in blind:
-            rows += self._tell_blind(gap)
+        for gap in self._unaddressed.take():
+            rows += self._tell_unaddressed(gap)
         if self._is_changed:
             for chain, account in self._accounts.items():
                 rows += self._written(chain, account.release())
         return rows
 
-    def _tell_blind(self, blind: _Blind) -> list[LedgerRow]:
+    def _tell_unaddressed(self, told: Unaddressed) -> list[LedgerRow]:
         """Cut every chain: one row if it takes the same of all, else one each.
 
         If all of it lies in other gaps, a row of no length says what it was.
         """
         self._is_changed = True
         taken = {
-            chain: account.cut(blind.started_at, blind.ended_at)
+            chain: account.cut(told.started_at, told.ended_at)
             for chain, account in self._accounts.items()
+            if told.chains is None or chain in told.chains
         }
         shared = next(iter(taken.values()), [])
         if not any(taken.values()):
-            shared = [(blind.started_at, blind.started_at)]
+            shared = [(told.started_at, told.started_at)]
             taken = {}
-        if all(spans == shared for spans in taken.values()):
+        is_shared = len(taken) in (0, len(self._accounts))
+        if is_shared and all(spans == shared for spans in taken.values()):
             whose: list[tuple[Chain | None, Span]] = [(None, span) for span in shared]
         else:
             whose = [(chain, span) for chain, spans in taken.items() for span in spans]
-        more = f", and {blind.more} more by then" if blind.more else ""
         return [
-            self._gap(chain, "rows", blind.reason, *span, detail=blind.detail + more)
+            self._gap(chain, "rows", told.reason, *span, detail=told.text)
             for chain, span in whose
         ]
 
@@ -307,6 +295,12 @@ class Ledger:
         account.book_gap = self._gap(chain, "book", reason, at, detail=detail)
         self._is_changed = True
         return [account.book_gap]
+
+    def book_was_lost(
+        self, chain: Chain, reason: str, started_at: int, ended_at: int, *, detail: str
+    ) -> list[LedgerRow]:
+        """Note that the order book was not known, and is again or lost anew."""
+        return [self._gap(chain, "book", reason, started_at, ended_at, detail=detail)]
 
     def book_known(self, chain: Chain, at: int) -> list[LedgerRow]:
         """Note that the order book is known again."""

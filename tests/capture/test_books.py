@@ -447,6 +447,20 @@ def test_news_of_a_crossing_before_the_last_snapshot_is_old_news(bench):
     bench.books.crossed(IDS, 14, 7)
 
     assert bench.state() == "live"
+    assert bench.gaps()[-1] == ("book", "crossed", 14, 15)
+
+
+def test_a_crossing_of_a_book_that_is_lost_by_now_is_told(bench):
+    live(bench)
+    bench.update(50, 13, 14)
+
+    bench.books.crossed(IDS, 20, 9)
+
+    assert bench.state() == "aligning"
+    assert bench.gaps()[-2:] == [
+        ("book", "resync", 21, None),
+        ("book", "crossed", 20, 51),
+    ]
 
 
 def test_a_row_that_cannot_be_stored_breaks_its_chain(bench):
@@ -587,7 +601,7 @@ def test_a_book_found_crossed_while_its_connection_is_lost_needs_a_snapshot(benc
     bench.update(110, 10, 11)
 
     assert bench.state() == "aligning"
-    assert "crossed" not in [reason for _, reason, _, _ in bench.gaps()]
+    assert ("book", "crossed", 20, 21) in bench.gaps()
 
 
 def test_a_crossing_before_a_chain_went_on_is_no_old_news(bench):

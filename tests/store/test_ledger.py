@@ -5,7 +5,8 @@ from hypothesis import given, strategies as st
 
 from recorder.model import Chain, Coverage, Gap
 from recorder.store.account import HELD_MAX
-from recorder.store.ledger import BLIND_MAX, DAY_NS, Ledger, newest_revisions
+from recorder.store.ledger import DAY_NS, Ledger, newest_revisions
+from recorder.store.unaddressed import TOLD_APART_MAX
 
 
 A = Chain("BTC_USDT", "trades")
@@ -84,7 +85,7 @@ def test_a_gap_of_unknown_victims_cuts_every_chain_and_names_none():
     book.covered(A, 1)
     book.covered(B, 2)
 
-    book.missed_by_all("undecodable", 5, 6, detail="frame 3")
+    book.missed_by_any("undecodable", 5, 6, detail="frame 3")
     (gap,) = book.due()
     end = book.stop(9)
 
@@ -99,18 +100,30 @@ def test_a_gap_of_unknown_victims_names_those_it_can_hit_if_others_are_in_gaps()
     book.start(0)
     book.covered(A, 1)
 
-    book.missed_by_all("undecodable", 5, 6, detail="frame 3")
+    book.missed_by_any("undecodable", 5, 6, detail="frame 3")
 
     assert [(gap.market, gap.started_at, gap.ended_at) for gap in book.due()] == [
         ("BTC_USDT", 5, 6)
     ]
 
 
+def test_a_gap_of_unknown_victims_leaves_out_whom_it_cannot_have_hit():
+    book = ledger()
+    book.covered(A, 1)
+    book.covered(B, 1)
+
+    book.missed_by_any("undecodable", 5, 6, detail="frame 3", chains=[B])
+    (gap,) = book.due()
+
+    assert (gap.market, gap.stream) == B
+    assert spans(book.stop(9), Coverage) == [(1, 9), (1, 5), (6, 9)]
+
+
 def test_a_gap_of_unknown_victims_inside_their_gaps_keeps_its_word_and_no_time():
     book = ledger()
     book.start(0)
 
-    book.missed_by_all("undecodable", 5, 6, detail="frame 3")
+    book.missed_by_any("undecodable", 5, 6, detail="frame 3")
 
     assert [(gap.market, gap.started_at, gap.ended_at) for gap in book.due()] == [
         (None, 5, 5)
@@ -123,12 +136,12 @@ def test_a_storm_of_unknown_victims_cuts_the_chains_a_few_times_only():
     book.covered(B, 1)
 
     for at in range(10, 1010, 2):
-        book.missed_by_all("undecodable", at, at + 1, detail=f"frame {at}")
+        book.missed_by_any("undecodable", at, at + 1, detail=f"frame {at}")
     gaps = book.due()
 
-    assert len(gaps) == BLIND_MAX
-    assert (gaps[-1].started_at, gaps[-1].ended_at) == (8 + 2 * BLIND_MAX, 1009)
-    assert gaps[-1].detail == f"frame {8 + 2 * BLIND_MAX}, and 492 more by then"
+    assert len(gaps) == TOLD_APART_MAX
+    assert (gaps[-1].started_at, gaps[-1].ended_at) == (8 + 2 * TOLD_APART_MAX, 1009)
+    assert gaps[-1].detail == f"frame {8 + 2 * TOLD_APART_MAX}, and 492 more by then"
 
 
 def test_a_break_that_is_believed_late_is_cut_out_of_what_was_covered():

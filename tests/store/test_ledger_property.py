@@ -112,7 +112,7 @@ class World:
         start = max(self.began, self.now - back)
         end = min(self.now, start + size)
         if start < end:
-            self.ledger.missed_by_all("undecodable", start, end, detail="frame")
+            self.ledger.missed_by_any("undecodable", start, end, detail="frame")
             for chain in CHAINS:
                 self.miss(chain, start, end)
 

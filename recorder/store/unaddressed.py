@@ -1,0 +1,71 @@
+"""Gaps of which it is not known whom they hit, until they are told.
+
+A frame that cannot be decoded, or that was dropped unread, may have been
+anybody's whose data come over its connection.
+"""
+
+from collections.abc import Collection
+from typing import Final
+
+import msgspec
+
+from recorder.model import Chain
+
+
+TOLD_APART_MAX: Final = 8
+"""So many gaps are told apart until the next flush; more are made into one."""
+
+
+class Unaddressed(msgspec.Struct):
+    """A gap that hit some of several chains, or none.
+
+    Attributes:
+        reason: As in the table ``gaps``.
+        started_at: First instant, nanoseconds.
+        ended_at: First instant after.
+        detail: What was lost.
+        chains: Whom it may have hit; None means every chain of the job.
+        more: Other gaps that were made into this one.
+    """
+
+    reason: str
+    started_at: int
+    ended_at: int
+    detail: str
+    chains: frozenset[Chain] | None
+    more: int = 0
+
+    @property
+    def text(self) -> str:
+        """What was lost, and how often besides."""
+        return self.detail + (f", and {self.more} more by then" if self.more else "")
+
+
+class UnaddressedGaps:
+    """The gaps since the last flush; few, however many frames are lost."""
+
+    def __init__(self) -> None:
+        self._gaps: list[Unaddressed] = []
+
+    def add(
+        self,
+        reason: str,
+        started_at: int,
+        ended_at: int,
+        detail: str,
+        chains: Collection[Chain] | None,
+    ) -> None:
+        """Note a gap; parameters are the attributes of `Unaddressed`."""
+        whose = None if chains is None else frozenset(chains)
+        same = [g for g in self._gaps if (g.reason, g.chains) == (reason, whose)]
+        if len(self._gaps) < TOLD_APART_MAX or not same:
+            self._gaps.append(Unaddressed(reason, started_at, ended_at, detail, whose))
+            return
+        same[-1].started_at = min(same[-1].started_at, started_at)
+        same[-1].ended_at = max(same[-1].ended_at, ended_at)
+        same[-1].more += 1
+
+    def take(self) -> list[Unaddressed]:
+        """Return the gaps noted so far, once."""
+        gaps, self._gaps = self._gaps, []
+        return gaps

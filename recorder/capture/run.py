@@ -32,11 +32,11 @@ from recorder.config import CaptureConfig
 from recorder.errors import StoreError, ThrottledError, TransportError
 from recorder.replay.watch import BookWatch, Crossing, warm_up as warm_up_watch
 from recorder.store.batch import RowFault
-from recorder.store.ledger import Ledger, gaps_left_open
+from recorder.store.ledger import Ledger
 from recorder.store.levels import warm_up
 from recorder.store.listing import open_listing
 from recorder.store.recover import recover
-from recorder.store.revisions import newest_row_ns, stopped_jobs
+from recorder.store.revisions import gaps_left_open, newest_row_ns, stopped_jobs
 from recorder.store.run import open_run
 from recorder.store.writer import Flush, Writer, WriterStats
 from recorder.telemetry import CaptureStarted, CaptureStopped, JobLeftOpen, emit

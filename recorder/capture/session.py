@@ -23,7 +23,8 @@ from recorder.errors import WireError
 from recorder.model import Chain, ConnectionLife
 from recorder.source import HttpRequest, Request, Source
 from recorder.store.batch import RowFault
-from recorder.store.ledger import DAY_NS, Ledger
+from recorder.store.layout import DAY_NS
+from recorder.store.ledger import Ledger
 from recorder.store.writer import Flush
 from recorder.telemetry import (
     FrameKept,

@@ -15,8 +15,8 @@ import msgspec
 from recorder.model import DepthUpdate, Gap, Level, Levels, Row
 from recorder.replay import OrderBook, replay
 from recorder.simulator.truth import Truth, V3Depth
-from recorder.store.ledger import newest_revisions, plain_rows
 from recorder.store.listing import Listing
+from recorder.store.revisions import newest_revisions, plain_rows
 
 
 BEST_LEVELS: Final = 10

@@ -1,8 +1,8 @@
 """The gaps that an instant lies in, for one chain."""
 
 from recorder.model import Gap
-from recorder.store.ledger import newest_revisions, plain_rows
 from recorder.store.listing import Listing
+from recorder.store.revisions import newest_revisions, plain_rows
 
 
 def gaps_at(

@@ -28,8 +28,8 @@ import pyarrow.compute as pc
 from recorder.model import Chain, Gap
 from recorder.replay.book import is_told_by_ids
 from recorder.replay.compiled import Ints
-from recorder.store.ledger import newest_revisions, plain_rows
 from recorder.store.listing import Listing
+from recorder.store.revisions import newest_revisions, plain_rows
 
 
 FOREVER: Final = (1 << 63) - 1

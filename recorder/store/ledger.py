@@ -26,15 +26,10 @@ import msgspec
 
 from recorder.model import Chain, Coverage, Gap, LedgerRow
 from recorder.store.account import Account, Held, Span
-from recorder.store.revisions import gaps_left_open, newest_revisions, plain_rows
+from recorder.store.layout import DAY_NS
 from recorder.store.runfile import OpenInterval, RunState
 from recorder.store.unaddressed import Unaddressed, UnaddressedGaps
 
-
-__all__ = ["DAY_NS", "Ledger", "gaps_left_open", "newest_revisions", "plain_rows"]
-
-
-DAY_NS: Final = 86_400_000_000_000
 
 _FOREVER: Final = (1 << 63) - 1
 

@@ -29,8 +29,8 @@ from recorder.capture.plan import CapturePlan, Progress, plan_capture
 from recorder.capture.run import Capture
 from recorder.config import CaptureConfig
 from recorder.model import parse_levels
-from recorder.store.ledger import newest_revisions, plain_rows
 from recorder.store.listing import open_listing
+from recorder.store.revisions import newest_revisions, plain_rows
 
 
 STREAM = "depth:100ms"

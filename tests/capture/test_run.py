@@ -20,8 +20,8 @@ from recorder.model import Chain
 from recorder.simulator import faults
 from recorder.simulator.server import Exchange
 from recorder.simulator.settings import Settings
-from recorder.store.ledger import newest_revisions, plain_rows
 from recorder.store.listing import open_listing
+from recorder.store.revisions import newest_revisions, plain_rows
 from recorder.telemetry import JobLeftOpen
 
 

@@ -22,7 +22,8 @@ from recorder.capture.trade_ids import PROOF_TRADES
 from recorder.model import Chain, Gap
 from recorder.source import HttpRequest, Witness
 from recorder.store.batch import RowFault
-from recorder.store.ledger import DAY_NS, Ledger
+from recorder.store.layout import DAY_NS
+from recorder.store.ledger import Ledger
 
 
 TRADES = Chain("BTC_USDT", "trades")

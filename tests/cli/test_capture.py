@@ -10,8 +10,8 @@ import pytest
 
 from recorder.cli import capture as module
 from recorder.sources import load, names
-from recorder.store.ledger import newest_revisions, plain_rows
 from recorder.store.listing import open_listing
+from recorder.store.revisions import newest_revisions, plain_rows
 from recorder.store.run import open_run
 
 

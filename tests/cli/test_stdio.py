@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from recorder.store.ledger import newest_revisions, plain_rows
 from recorder.store.listing import open_listing
+from recorder.store.revisions import newest_revisions, plain_rows
 
 
 PROGRAM = [sys.executable, "-c", "from recorder.cli import main; main()"]

@@ -15,8 +15,8 @@ from recorder.config import CaptureConfig
 from recorder.model import DepthUpdate
 from recorder.replay import OrderBook, bbo, replay
 from recorder.simulator.play import Player, PlaySettings
-from recorder.store.ledger import plain_rows
 from recorder.store.listing import open_listing
+from recorder.store.revisions import plain_rows
 
 
 def lines(path):

@@ -10,9 +10,9 @@ import pytest
 
 from recorder.simulator.server import Exchange
 from recorder.simulator.settings import Settings
-from recorder.store.ledger import plain_rows
 from recorder.store.listing import open_listing
 from recorder.store.recover import recover
+from recorder.store.revisions import plain_rows
 from recorder.store.runfile import read_run_files
 
 

@@ -5,7 +5,9 @@ from hypothesis import given, strategies as st
 
 from recorder.model import Chain, Coverage, Gap
 from recorder.store.account import HELD_MAX
-from recorder.store.ledger import DAY_NS, Ledger, newest_revisions
+from recorder.store.layout import DAY_NS
+from recorder.store.ledger import Ledger
+from recorder.store.revisions import newest_revisions
 from recorder.store.unaddressed import TOLD_APART_MAX
 
 

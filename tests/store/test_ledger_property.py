@@ -17,9 +17,10 @@ from recorder.model import TABLE_OF, Chain
 from recorder.store.batch import build
 from recorder.store.journal import Journal
 from recorder.store.layout import Partition, Stem
-from recorder.store.ledger import Ledger, gaps_left_open
+from recorder.store.ledger import Ledger
 from recorder.store.listing import open_listing
 from recorder.store.recover import recover
+from recorder.store.revisions import gaps_left_open
 from recorder.store.run import open_run
 from recorder.store.tables import TABLES
 

@@ -14,7 +14,7 @@ from aiohttp import WSMsgType, web
 from recorder.clock import Clock
 from recorder.simulator.faults import FaultPlan, Strike
 from recorder.simulator.numbers import SECOND_NS
-from recorder.simulator.truth import FaultDone, FrameSent, Truth
+from recorder.simulator.truth import Facts, FaultDone, FrameSent, Truth
 from recorder.telemetry import SimulatorClientDropped, SimulatorFault, emit
 
 
@@ -28,6 +28,8 @@ class Push(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         first_update_id: First id of a v4 depth frame.
         last_update_id: Last id of a v4 depth frame.
         trade_ids: Trades in it.
+        parameter: Of the stream: ``100ms``, ``1m``; empty if it has none.
+        facts: What it says, row by row, for the truth.
     """
 
     payload: bytes
@@ -36,6 +38,8 @@ class Push(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     first_update_id: int | None = None
     last_update_id: int | None = None
     trade_ids: tuple[int, ...] = ()
+    parameter: str = ""
+    facts: tuple[Facts, ...] = ()
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,12 +50,20 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
         plan: Faults to come.
         truth: Where what happened is written.
         counters: ``overflows``, ``idle_closes`` and the like.
+        subscribed: Set by the first subscription that was accepted.
     """
 
     clock: Clock
     plan: FaultPlan
     truth: Truth
     counters: Counter[str]
+    subscribed: asyncio.Event = msgspec.field(default_factory=asyncio.Event)
+
+    def accepted(self) -> None:
+        """Note a subscription: faults count their time from the first."""
+        if not self.subscribed.is_set():
+            self.plan.begin(self.clock.now_ns())
+            self.subscribed.set()
 
     def performed(
         self,
@@ -70,6 +82,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
             conn=conn,
             market=market if push is None else push.market,
             stream=None if push is None else push.stream,
+            parameter="" if push is None else push.parameter,
             first_update_id=None if push is None else push.first_update_id,
             last_update_id=None if push is None else push.last_update_id,
             trade_ids=() if push is None else push.trade_ids,
@@ -137,7 +150,7 @@ class Connection:
         if strike:
             self._performed(strike, push)
             # A trailing comma, as in the venue's own documents.
-            self._enqueue(push.payload[:-1] + b",}", push)
+            self._enqueue(push.payload[:-1] + b",}", push, is_whole=False)
             return False
         strike = self._strike("delay", push)
         if strike:
@@ -217,7 +230,9 @@ class Connection:
     def _performed(self, strike: Strike, push: Push | None) -> None:
         self._context.performed(strike.name, self.feed, conn=self.number, push=push)
 
-    def _enqueue(self, payload: bytes, push: Push | None) -> None:
+    def _enqueue(
+        self, payload: bytes, push: Push | None, *, is_whole: bool = True
+    ) -> None:
         if not self.is_open or self.is_stalled:
             return
         if len(self._queue) >= self._queue_frames:
@@ -239,6 +254,9 @@ class Connection:
                     first_update_id=None if push is None else push.first_update_id,
                     last_update_id=None if push is None else push.last_update_id,
                     trade_ids=() if push is None else push.trade_ids,
+                    parameter="" if push is None else push.parameter,
+                    is_whole=is_whole,
+                    facts=() if push is None else push.facts,
                 )
             )
         self._frames += 1

@@ -36,6 +36,7 @@ class DepthSequence:
         depth: int,
         period_ns: int,
         now_ns: int,
+        name: str = "",
     ) -> None:
         """Begin with the book as it stands: the first frame continues it.
 
@@ -46,12 +47,14 @@ class DepthSequence:
             depth: Levels a side.
             period_ns: Time between frames.
             now_ns: The present.
+            name: Of the interval, ``100ms``.
         """
         self.window = NetWindow(market.book, depth)
         self.due_ns = now_ns + period_ns
         self._market = market
         self._wire = wire
         self._context = context
+        self._name = name
         self._depth = depth
         self._period_ns = period_ns
         self._sent_id = market.update_id
@@ -158,4 +161,14 @@ class DepthSequence:
             market=frame.market,
             first_update_id=frame.first_id,
             last_update_id=frame.last_id,
+            parameter=self._name,
+            facts=(
+                {
+                    "is_snapshot": frame.is_full,
+                    "first_update_id": frame.first_id,
+                    "last_update_id": frame.last_id,
+                    "bids": tuple(frame.bids),
+                    "asks": tuple(frame.asks),
+                },
+            ),
         )

@@ -7,8 +7,11 @@ A fault is named and given as text, ``NAME[:KEY=VALUE,...]``::
     malformed:probability=0.01
 
 Without ``probability`` or ``every`` a fault happens once, at the first
-opportunity from ``at`` seconds after the start on. This module decides
-whether a fault happens; those who perform it write it into the truth.
+opportunity from ``at`` seconds after the first subscription on; without
+``at`` as soon as there is one, which may be before that. Time is counted
+from a subscription, not from the start of the exchange, for what comes
+between the two depends on the machine. This module decides whether a fault
+happens; those who perform it write it into the truth.
 """
 
 import random
@@ -22,6 +25,11 @@ from recorder.simulator.numbers import SECOND_NS
 
 
 STREAMS = ("depth", "trades", "tickers", "klines", "bbo")
+
+SILENT_ACK_RANDOM = 0.0
+"""Chance of ``silent_ack`` under ``random``. It is 0 for as long as a recorder
+need not notice a subscription that stays silent; 0.02 switches it on."""
+
 _TIMING = ("probability", "at", "every", "count")
 _FRAME = (*_TIMING, "stream", "market")
 
@@ -120,6 +128,7 @@ KINDS: dict[str, FaultKind] = {
         doc="v4: a subscription is accepted, but nothing comes",
         keys=_FRAME,
         streams=STREAMS,
+        random=SILENT_ACK_RANDOM,
     ),
     "handshake_502": FaultKind(
         doc="v4: the WebSocket handshake is answered with HTTP 502",
@@ -194,7 +203,8 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
         name: A name of `KINDS`, or ``random``.
         probability: Chance at each opportunity (or second); under
             ``random`` a factor on the chances of all faults.
-        at: Seconds after the start before which it does not happen.
+        at: Seconds after the first subscription before which it does not
+            happen; 0 is any time.
         every: Least seconds between two.
         count: How often at most; None for any number.
         stream: Only frames of this stream.
@@ -314,11 +324,11 @@ class _Order:
         self.count = 0
         self.last_ns: int | None = None
 
-    def is_due(self, now_ns: int, start_ns: int, chance: float) -> bool:
+    def is_due(self, now_ns: int, start_ns: int | None, chance: float) -> bool:
         fault = self.fault
         if fault.count is not None and self.count >= fault.count:
             return False
-        if now_ns < start_ns + fault.at * SECOND_NS:
+        if fault.at and (start_ns is None or now_ns < start_ns + fault.at * SECOND_NS):
             return False
         if self.last_ns is not None and now_ns < self.last_ns + fault.every * SECOND_NS:
             return False
@@ -330,15 +340,28 @@ class _Order:
 
 
 class FaultPlan:
-    """All faults ordered, and the dice for them."""
+    """All faults ordered, and the dice for them.
 
-    def __init__(self, faults: Iterable[Fault], *, seed: int, start_ns: int) -> None:
+    Args:
+        faults: The orders.
+        seed: Of the dice.
+        start_ns: When time begins to count; None until `begin`.
+    """
+
+    def __init__(
+        self, faults: Iterable[Fault], *, seed: int, start_ns: int | None = None
+    ) -> None:
         self._seed = seed
         self._start_ns = start_ns
         self._orders: dict[str, list[_Order]] = {}
         self._made = 0
         for fault in faults:
             self.order(fault)
+
+    def begin(self, now_ns: int) -> None:
+        """Note the first subscription; later ones change nothing."""
+        if self._start_ns is None:
+            self._start_ns = now_ns
 
     def order(self, fault: Fault) -> None:
         """Add a fault; ``random`` adds many.

@@ -94,8 +94,12 @@ class Exchange(LocalServer):
         stack.callback(self.drop_connections)
 
     def order(self, fault: Fault) -> None:
-        """Order a fault while the exchange runs; its ``at`` counts from the start."""
+        """Order a fault while the exchange runs; its ``at`` counts as for the others."""
         self._plan.order(fault)
+
+    async def subscribed(self) -> None:
+        """Wait until a first subscription has been accepted."""
+        await self._context.subscribed.wait()
 
     def pause(self) -> None:
         """Stop the markets; what is due is still sent, requests are answered."""
@@ -116,7 +120,7 @@ class Exchange(LocalServer):
             log_frames=settings.log_frames,
             sink=self._files,
         )
-        self._plan = FaultPlan(settings.faults, seed=settings.seed, start_ns=start_ns)
+        self._plan = FaultPlan(settings.faults, seed=settings.seed)
         self._context = Context(
             clock=self._clock,
             plan=self._plan,

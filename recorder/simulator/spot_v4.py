@@ -10,12 +10,14 @@ from collections.abc import Sequence
 
 import msgspec
 
+from recorder.simulator import facts
 from recorder.simulator.candles import INTERVALS, Candle
 from recorder.simulator.connection import Connection, Context, Push
 from recorder.simulator.depth_v4 import DepthSequence, Topic
 from recorder.simulator.engine import Engine, Trade
 from recorder.simulator.numbers import SECOND_NS
 from recorder.simulator.settings import Settings
+from recorder.simulator.truth import Facts
 from recorder.simulator.wire_v4 import Refusal, Request, V4Wire, decode_request
 
 
@@ -125,9 +127,9 @@ class SpotV4:
             plan = self._context.plan
             strike = plan.strike("upgrade", now_ns, elapsed_seconds=elapsed_seconds)
             if strike:
-                self._context.performed("upgrade", "v4")
                 notice = self._wire.upgrade(now_ns)
                 for conn in self._topics_of:
+                    self._context.performed("upgrade", "v4", conn=conn.number)
                     conn.reply(notice)
                     conn.close_at_ns = now_ns + int(strike.seconds * SECOND_NS)
         settings = self._settings
@@ -154,11 +156,17 @@ class SpotV4:
     def _join(self, conn: Connection, topic: Topic, now_ns: int) -> None:
         stream = STREAM_OF[topic.channel]
         context = self._context
+        context.accepted()
         strike = context.plan.strike(
             "silent_ack", now_ns, stream=stream, market=topic.market
         )
         if strike:
-            push = Push(payload=b"", stream=stream, market=topic.market)
+            push = Push(
+                payload=b"",
+                stream=stream,
+                market=topic.market,
+                parameter=topic.parameter,
+            )
             context.performed("silent_ack", "v4", conn=conn.number, push=push)
             return
         if topic in self._topics_of[conn]:
@@ -171,6 +179,7 @@ class SpotV4:
                     self._engine.markets[topic.market],
                     self._wire,
                     context,
+                    name=topic.parameter,
                     depth=depth,
                     period_ns=period_ns,
                     now_ns=now_ns,
@@ -217,25 +226,35 @@ class SpotV4:
 
     def _timed(self, topic: Topic, stream: str, now_ns: int) -> list[Push]:
         market = self._engine.markets[topic.market]
-        payloads: list[bytes] = []
+        said: list[tuple[bytes, Facts]] = []
         if stream == "tickers":
             ticker = self._wire.ticker(market, now_ns)
-            payloads = [ticker] if ticker is not None else []
+            if ticker is not None:
+                said = [(ticker, facts.ticker_v4(market, now_ns))]
         elif stream == "bbo":
             bests = (market.book.best(0), market.book.best(1))
             if self._bbo_sent.get(topic.market) != bests:
                 self._bbo_sent[topic.market] = bests
-                payloads = [self._wire.book_ticker(market, now_ns)]
+                said = [(self._wire.book_ticker(market, now_ns), facts.bbo(market))]
         else:
             for row, is_closed in self._changed_klines(topic, now_ns):
-                payloads.append(
-                    self._wire.kline(
-                        market, topic.parameter, row, now_ns, is_closed=is_closed
-                    )
+                payload = self._wire.kline(
+                    market, topic.parameter, row, now_ns, is_closed=is_closed
                 )
+                is_told = self._settings.wire_era == "2026"
+                closed = is_closed if is_told else None
+                volume = market.amount_text(row.volume) if is_told else None
+                told = facts.kline(market, row, volume=volume, is_closed=closed)
+                said.append((payload, told))
         return [
-            Push(payload=payload, stream=stream, market=topic.market)
-            for payload in payloads
+            Push(
+                payload=payload,
+                stream=stream,
+                market=topic.market,
+                parameter=topic.parameter,
+                facts=(fact,),
+            )
+            for payload, fact in said
         ]
 
     def _changed_klines(self, topic: Topic, now_ns: int) -> list[tuple[Candle, bool]]:

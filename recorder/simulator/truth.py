@@ -21,6 +21,14 @@ TextLevel = tuple[str, str]
 TextBook = tuple[tuple[TextLevel, ...], tuple[TextLevel, ...]]
 """Bids and asks, best first, as decimal texts."""
 
+Fact = str | int | bool | tuple[TextLevel, ...] | None
+"""A number as decimal text, a whole number, a flag, levels, or nothing."""
+Facts = dict[str, Fact]
+"""What one row of a pushed frame says, by the name of the stored column."""
+
+FEEDS = {"gate_spot": "v4", "gate_v3": "v3"}
+"""Under which name the record keeps what a source was sent."""
+
 _BOOK_EVERY = 1_000
 """Changes between two whole books."""
 
@@ -79,6 +87,7 @@ class FaultDone(msgspec.Struct, frozen=True, kw_only=True):
             none.
         market: The market of the frame or request, if it has one.
         stream: ``depth``, ``trades``, ...; None if it hit a connection.
+        parameter: Of the stream: ``100ms``, ``1m``; empty if it has none.
         first_update_id: First id of the depth frame it hit.
         last_update_id: Last id of the depth frame it hit.
         trade_ids: Trades in the frame it hit.
@@ -90,6 +99,7 @@ class FaultDone(msgspec.Struct, frozen=True, kw_only=True):
     conn: int | None = None
     market: str | None = None
     stream: str | None = None
+    parameter: str = ""
     first_update_id: int | None = None
     last_update_id: int | None = None
     trade_ids: tuple[int, ...] = ()
@@ -108,6 +118,9 @@ class FrameSent(msgspec.Struct, frozen=True, kw_only=True):
         first_update_id: Of a v4 depth frame.
         last_update_id: Of a v4 depth frame.
         trade_ids: Trades in it.
+        parameter: Of the stream: ``100ms``, ``1m``; empty if it has none.
+        is_whole: False if a fault spoiled it: nobody can decode it.
+        facts: What it says, row by row; nothing for trades and answers.
     """
 
     ts_ns: int
@@ -119,6 +132,9 @@ class FrameSent(msgspec.Struct, frozen=True, kw_only=True):
     first_update_id: int | None = None
     last_update_id: int | None = None
     trade_ids: tuple[int, ...] = ()
+    parameter: str = ""
+    is_whole: bool = True
+    facts: tuple[Facts, ...] = ()
 
 
 class ChangeRow(msgspec.Struct, frozen=True, gc=False, array_like=True):

@@ -92,6 +92,7 @@ class SpotV3:
             elif method in self._changes:
                 follow = self._changes[method](session, request.params)
                 conn.reply(wire_v3.success(request.id))
+                context.accepted()
                 follow()
             elif kind in KINDS and verb == "unsubscribe":
                 session.unsubscribe(kind)
@@ -191,7 +192,8 @@ class SpotV3:
         )
         if step is None or interval not in DEPTH_INTERVALS or not is_limit_legal:
             raise _InvalidError
-        return DepthOrder(market, limit, step)
+        name = str(limit) if interval == "0" else f"{limit}@{interval}"
+        return DepthOrder(market, limit, step, name)
 
     def _markets(self, params: Params) -> list[Market]:
         if not params:

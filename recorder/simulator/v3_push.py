@@ -10,25 +10,28 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from recorder.simulator.candles import Candle
+from recorder.simulator import facts
+from recorder.simulator.candles import INTERVALS, Candle
 from recorder.simulator.connection import Connection, Context, Push
 from recorder.simulator.engine import Market, Trade
 from recorder.simulator.numbers import SECOND_NS
 from recorder.simulator.settings import Settings
-from recorder.simulator.truth import V3Depth
+from recorder.simulator.truth import Facts, V3Depth
 from recorder.simulator.window import Levels, TopLevels
 from recorder.simulator.wire_v3 import V3Wire
 
 
 FIRST_TRADES = 100
+NAMES = {seconds: name for name, seconds in INTERVALS.items()}
 
 
 class DepthOrder(msgspec.Struct, frozen=True):
-    """A depth subscription: market, levels a side, ticks merged into one."""
+    """A depth subscription: market, levels a side, ticks merged into one, name."""
 
     market: Market
     limit: int
     step: int
+    name: str
 
 
 class _DepthStream:
@@ -168,12 +171,26 @@ class V3Session:
                 self._push_trades(name, waiting)
         for market in self._tickers:
             payload = self._wire.ticker(market, now_ns)
-            self._send(payload, "tickers", market)
+            said = facts.ticker_v3(market, now_ns)
+            self._send(payload, "tickers", market, "", said)
         stream = self._kline
         rows = stream.changed() if stream else []
         if stream and rows:
             payload = self._wire.klines(stream.market, rows, stream.interval_s, now_ns)
-            self._send(payload, "klines", stream.market)
+            self._send(
+                payload,
+                "klines",
+                stream.market,
+                NAMES[stream.interval_s],
+                *(self._kline_facts(stream, row, now_ns) for row in rows),
+            )
+
+    def _kline_facts(self, stream: _KlineStream, row: Candle, now_ns: int) -> Facts:
+        market = stream.market
+        closed = row.open_at + stream.interval_s <= now_ns // SECOND_NS
+        volume = market.amount_text(row.volume)
+        told = closed if self._settings.v3_late else None
+        return facts.kline(market, row, volume=volume, is_closed=told)
 
     def _push_trades(self, market: str, trades: Sequence[Trade]) -> None:
         newest_first = trades[::-1]
@@ -186,10 +203,33 @@ class V3Session:
             )
         )
 
-    def _send(self, payload: bytes, stream: str, market: Market) -> bool:
+    def _send(
+        self, payload: bytes, stream: str, market: Market, parameter: str, *said: Facts
+    ) -> bool:
         return self._conn.push(
-            Push(payload=payload, stream=stream, market=market.spec.name)
+            Push(
+                payload=payload,
+                stream=stream,
+                market=market.spec.name,
+                parameter=parameter,
+                facts=said,
+            )
         )
+
+    def _send_depth(
+        self, stream: _DepthStream, bids: Levels, asks: Levels, *, is_clean: bool
+    ) -> bool:
+        market, now_ns = stream.order.market, self._context.clock.now_ns()
+        sides = market.level_texts(bids), market.level_texts(asks)
+        payload = self._wire.depth(market, *sides, now_ns, is_clean=is_clean)
+        said: Facts = {
+            "is_snapshot": is_clean,
+            "first_update_id": None,
+            "last_update_id": None,
+            "bids": tuple(sides[0]),
+            "asks": tuple(sides[1]),
+        }
+        return self._send(payload, "depth", market, stream.order.name, said)
 
     def _push_depth(self, stream: _DepthStream, now_ns: int) -> None:
         stream.due_ns = now_ns + int(self._settings.v3_depth_seconds * SECOND_NS)
@@ -205,15 +245,7 @@ class V3Session:
             self._push_clean(stream, window, now_ns)
             return
         stream.sent = window
-        market = stream.order.market
-        payload = self._wire.depth(
-            market,
-            market.level_texts(bids),
-            market.level_texts(asks),
-            now_ns,
-            is_clean=False,
-        )
-        if self._send(payload, "depth", market):
+        if self._send_depth(stream, bids, asks, is_clean=False):
             if stream.held is not None:
                 _apply(stream.held.bids, bids)
                 _apply(stream.held.asks, asks)
@@ -222,15 +254,8 @@ class V3Session:
     def _push_clean(self, stream: _DepthStream, window: TopLevels, now_ns: int) -> None:
         self._plan_clean(stream, now_ns)
         stream.sent = window
-        market = stream.order.market
-        payload = self._wire.depth(
-            market,
-            market.level_texts(list(window.bids.items())),
-            market.level_texts(list(window.asks.items())),
-            now_ns,
-            is_clean=True,
-        )
-        if self._send(payload, "depth", market):
+        bids, asks = list(window.bids.items()), list(window.asks.items())
+        if self._send_depth(stream, bids, asks, is_clean=True):
             stream.held = TopLevels(dict(window.bids), dict(window.asks))
             self._record(stream, window, now_ns, is_clean=True)
 

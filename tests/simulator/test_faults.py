@@ -1,9 +1,11 @@
+import msgspec
 import pytest
 
 from recorder.errors import ConfigError
 from recorder.simulator.faults import (
     KINDS,
     RANDOM,
+    SILENT_ACK_RANDOM,
     Fault,
     FaultPlan,
     Strike,
@@ -42,6 +44,10 @@ def strikes(
         ),
         ("delay:seconds=0.5", Fault(name="delay", seconds=0.5)),
         ("v3_error:code=5", Fault(name="v3_error", code=5)),
+        (
+            "silent_ack:stream=trades,at=3",
+            Fault(name="silent_ack", stream="trades", at=3.0),
+        ),
         ("random:probability=4", Fault(name="random", probability=4.0, count=None)),
     ],
 )
@@ -136,7 +142,8 @@ def test_seconds_are_the_kinds_own_unless_given():
 def test_random_stands_for_every_fault_that_does_not_hide():
     names = {fault.name for fault in expand(Fault(name=RANDOM))}
 
-    assert names == set(KINDS) - {"v3_drop", "silent_ack"}
+    hidden = {"v3_drop"} if SILENT_ACK_RANDOM else {"v3_drop", "silent_ack"}
+    assert names == set(KINDS) - hidden
 
 
 def test_random_chances_scale_and_never_pass_one():
@@ -151,3 +158,30 @@ def test_random_chances_scale_and_never_pass_one():
 def test_an_unknown_fault_cannot_be_ordered():
     with pytest.raises(ConfigError, match="no fault"):
         FaultPlan([Fault(name="explode")], seed=1, start_ns=0)
+
+
+def test_silence_joins_the_random_faults_by_one_constant(monkeypatch):
+    before = parse("silent_ack:stream=trades,market=BTC_USDT,probability=0.5")
+    monkeypatch.setitem(
+        KINDS, "silent_ack", msgspec.structs.replace(KINDS["silent_ack"], random=0.02)
+    )
+
+    assert before == parse("silent_ack:stream=trades,market=BTC_USDT,probability=0.5")
+    chances = {f.name: f.probability for f in expand(parse("random:probability=2"))}
+    assert chances["silent_ack"] == pytest.approx(0.04)
+    assert set(chances) == set(KINDS) - {"v3_drop"}
+
+
+def test_time_counts_from_the_first_subscription():
+    plan = FaultPlan([parse("drop:at=2")], seed=1)
+
+    assert strikes(plan, "drop", [0, 5, 99]) == []
+    plan.begin(100 * SECOND_NS)
+    plan.begin(200 * SECOND_NS)
+    assert strikes(plan, "drop", [100, 101.9, 102, 103]) == [102]
+
+
+def test_a_fault_without_a_time_happens_before_anything_is_subscribed():
+    plan = FaultPlan([parse("handshake_502")], seed=1)
+
+    assert strikes(plan, "handshake_502", [3, 4]) == [3]

@@ -213,9 +213,7 @@ async def test_a_call_can_be_made_to_fail(http):
 
 
 async def test_a_stale_book_is_real_but_old(get):
-    settings = Settings(
-        rate=100.0, faults=(parse("stale_snapshot:seconds=0.6,at=1.0"),)
-    )
+    settings = Settings(rate=100.0, faults=(parse("stale_snapshot:seconds=0.6"),))
     async with Exchange(settings) as exchange:
         query = {"currency_pair": "BTC_USDT", "with_id": "true", "limit": "100"}
         await asyncio.sleep(1.05)

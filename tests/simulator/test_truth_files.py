@@ -32,6 +32,21 @@ def written(folder: Path) -> Truth:
     truth.add(FaultDone(ts_ns=5, name="drop", feed="v4", conn=1, trade_ids=(4, 5)))
     truth.add(FrameSent(ts_ns=6, feed="v4", conn=1, n=0, stream="trades"))
     truth.add(
+        FrameSent(
+            ts_ns=6,
+            feed="v4",
+            conn=1,
+            n=1,
+            stream="depth",
+            parameter="100ms",
+            is_whole=False,
+            facts=(
+                {"is_snapshot": False, "first_update_id": 3, "bids": (("1.5", "2"),)},
+                {"last": "1.50", "bid": None},
+            ),
+        )
+    )
+    truth.add(
         V3Depth(
             conn=1,
             n=0,

@@ -410,6 +410,7 @@ async def test_a_server_error_answers_the_request(connect):
 async def test_a_connection_can_be_dropped(connect, fault: str):
     async with Exchange(Settings(rate=0.0, faults=(parse(fault),))) as exchange:
         client = await connect(exchange.ws_url_v3)
+        await client.ask("trades.subscribe", "BTC_USDT")
 
         assert await client.ended() == 1006
         assert [f.feed for f in exchange.truth.faults] == ["v3"]

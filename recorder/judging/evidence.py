@@ -1,0 +1,225 @@
+"""Both sides of the case: what a store says, and what the exchange knows.
+
+`Evidence` reads a source's rows once and lays them beside what the exchange
+sent, chain by chain. Times are nanoseconds; both clocks are that of this
+machine.
+"""
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import pyarrow as pa
+
+from recorder.model import Chain, Gap
+from recorder.simulator.truth import FEEDS, FrameSent, Truth
+from recorder.store.listing import Listing
+
+
+FOREVER: Final = (1 << 63) - 1
+
+TABLES: Final = ("trades", "depth", "klines", "tickers", "bbo")
+"""The tables that chains fill."""
+
+
+class Stored(NamedTuple):
+    """A stored row.
+
+    Attributes:
+        ts_recv: Our clock, nanoseconds.
+        conn: Our name of the connection.
+        seq: Number of its frame.
+        idx: Position in the frame.
+        values: All columns, times as nanoseconds.
+    """
+
+    ts_recv: int
+    conn: str
+    seq: int
+    idx: int
+    values: Mapping[str, Any]
+
+
+class Covered(NamedTuple):
+    """An interval of coverage; one that is still open ends at `FOREVER`."""
+
+    chain: Chain
+    job: str
+    started_at: int
+    ended_at: int
+
+
+class Evidence:
+    """What is known of one source.
+
+    Args:
+        listing: The store.
+        truth: What the exchange knows of itself, each pushed frame included.
+        source: Name of the feed.
+        chains: What was to be recorded.
+
+    Attributes:
+        truth: As given.
+        listing: As given.
+        source: As given.
+        chains: As given, sorted.
+        feed: Under which name the truth keeps what was sent.
+        gaps: The newest revision of each gap, oldest gap first.
+        coverage: All intervals, oldest first.
+
+    Raises:
+        ValueError: If the truth has no frames: it was not told to log them.
+    """
+
+    def __init__(
+        self, listing: Listing, truth: Truth, source: str, chains: Iterable[Chain]
+    ) -> None:
+        if not truth.log_frames:
+            raise ValueError("the exchange must log its frames to be a judge")
+        self.listing = listing
+        self.truth = truth
+        self.source = source
+        self.chains = tuple(sorted(chains))
+        self.feed = FEEDS[source]
+        self.gaps = _newest(plain(listing.read("gaps", source=source)))
+        self.coverage = _coverage(listing, source)
+
+    @cached_property
+    def stored(self) -> Mapping[Chain, list[Stored]]:
+        """All rows by chain, in the order of receipt."""
+        found: dict[Chain, list[Stored]] = defaultdict(list)
+        for table in TABLES:
+            for row in plain(self.listing.read(table, source=self.source)):
+                chain = Chain(row["market"], _stream(table, row))
+                place = row["ts_recv"], row["conn"], row["seq"], row["idx"]
+                found[chain].append(Stored(*place, row))
+        for rows in found.values():
+            rows.sort(key=lambda row: row[:4])
+        return found
+
+    @cached_property
+    def sent(self) -> Mapping[Chain, dict[int, list[FrameSent]]]:
+        """All pushed frames by chain and the exchange's number of the connection."""
+        found: dict[Chain, dict[int, list[FrameSent]]] = {}
+        for frame in self.truth.frames:
+            if frame.feed == self.feed and frame.market is not None:
+                chain = chain_of(frame.market, frame.stream, frame.parameter)
+                by_conn = found.setdefault(chain, {})
+                by_conn.setdefault(frame.conn, []).append(frame)
+        return found
+
+    def rows_of(self, chain: Chain) -> list[Stored]:
+        """Return the rows of a chain that came over a socket."""
+        return [row for row in self.stored.get(chain, ()) if not is_rest(row)]
+
+    def sent_to(self, chain: Chain) -> dict[int, list[FrameSent]]:
+        """Return the frames of a chain by connection."""
+        return self.sent.get(chain, {})
+
+    def gaps_of(self, chain: Chain, scope: str | None = None) -> list[Gap]:
+        """Return the gaps that concern a chain, those of everything included."""
+        return [
+            gap
+            for gap in self.gaps
+            if gap.market in (None, chain.market)
+            and gap.stream in (None, chain.stream)
+            and scope in (None, gap.scope)
+        ]
+
+    def conns_of(self, chain: Chain) -> dict[str, int]:
+        """Pair our connections that carried a chain with the exchange's.
+
+        Ours is the one that began to send last before our first row came: of
+        another, one that was killed before it stored anything, we have no row.
+        """
+        began: dict[str, int] = {}
+        for row in self.rows_of(chain):
+            began.setdefault(row.conn, row.ts_recv)
+        theirs = sorted(
+            (frames[0].ts_ns, conn) for conn, frames in self.sent_to(chain).items()
+        )
+        starts = [ts_ns for ts_ns, _ in theirs]
+        return {
+            conn: theirs[place - 1][1]
+            for conn, at in began.items()
+            if (place := bisect_right(starts, at))
+        }
+
+
+def chain_of(market: str, stream: str, parameter: str) -> Chain:
+    """Return the chain that a frame or a fault is about."""
+    return Chain(market, f"{stream}:{parameter}" if parameter else stream)
+
+
+def is_rest(row: Stored) -> bool:
+    """Return whether a row is an answer by HTTP."""
+    return row.conn.endswith(".rest")
+
+
+def end_of(gap: Gap) -> int:
+    """Return the first instant after a gap; `FOREVER` while it lasts."""
+    return FOREVER if gap.ended_at is None else gap.ended_at
+
+
+def contains(gap: Gap, at: int) -> bool:
+    """Return whether an instant lies in a gap."""
+    return gap.started_at <= at < end_of(gap)
+
+
+def touches(gap: Gap, first: int, last: int) -> bool:
+    """Return whether a gap has an instant in common with an interval."""
+    return gap.started_at <= last and first < end_of(gap)
+
+
+def said(examples: Iterable[object], most: int = 3) -> str:
+    """Return the first few of some examples, in words."""
+    texts = [str(example) for example in examples]
+    rest = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return "; ".join(texts[:most]) + rest
+
+
+def plain(table: pa.Table) -> list[dict[str, Any]]:
+    """Return a table's rows as mappings, times as integer nanoseconds."""
+    for number, field in enumerate(table.schema):
+        if pa.types.is_timestamp(field.type):
+            numbers = table.column(number).cast(pa.int64())
+            table = table.set_column(number, field.name, numbers)
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
+
+
+def _stream(table: str, row: Mapping[str, Any]) -> str:
+    if table == "depth":
+        return str(row["stream"])
+    return f"klines:{row['interval']}" if table == "klines" else table
+
+
+def _newest(rows: Iterable[Mapping[str, Any]]) -> list[Gap]:
+    newest: dict[str, Mapping[str, Any]] = {}
+    for row in sorted(
+        rows, key=lambda row: (row["ts_recv"], row["conn"], row["seq"], row["idx"])
+    ):
+        newest[row["gap_id"]] = row
+    names = Gap.__struct_fields__
+    gaps = [
+        msgspec.convert({name: row[name] for name in names}, Gap)
+        for row in newest.values()
+    ]
+    return sorted(gaps, key=lambda gap: (gap.started_at, gap.gap_id))
+
+
+def _coverage(listing: Listing, source: str) -> list[Covered]:
+    closed = plain(listing.read("coverage", source=source))
+    still_open = [
+        row for row in plain(listing.open_coverage()) if row["source"] == source
+    ]
+    found = [
+        Covered(Chain(row["market"], row["stream"]), row["job"], row["started_at"], end)
+        for rows, is_open in ((closed, False), (still_open, True))
+        for row in rows
+        for end in [FOREVER if is_open else row["ended_at"]]
+    ]
+    return sorted(found, key=lambda covered: (covered.started_at, covered.chain))

@@ -1,0 +1,157 @@
+"""Is every row that was pushed there once and unaltered, or in a gap of rows?
+
+For all streams but trades, which are judged by the exchange's trades.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from recorder.judging.alignment import Alignment, Missing, align
+from recorder.judging.evidence import Evidence, Stored, is_rest, said, touches
+from recorder.model import Chain
+
+
+MARGIN_NS: Final = 250_000_000
+"""Added to the longest way that a row of the source was seen to take."""
+
+STORED_ONCE: Final = ("depth", "klines")
+"""Tables in which what a second connection repeats is not stored again."""
+
+
+class PushVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """How the stored rows of one chain compare with those pushed.
+
+    Attributes:
+        source: Name of the feed.
+        chain: The chain.
+        sent: Rows that were pushed.
+        stored: Those of them that are stored as they were sent.
+        repeated: Those that are there already, from another connection.
+        in_gaps: Those that are not stored and lie in a gap that says so.
+        complaints: What is wrong, in words.
+    """
+
+    source: str
+    chain: Chain
+    sent: int
+    stored: int
+    repeated: int
+    in_gaps: int
+    complaints: tuple[str, ...] = ()
+
+
+def align_all(evidence: Evidence) -> dict[Chain, Alignment]:
+    """Lay all chains of a source but trades beside what was pushed."""
+    return {c: align(evidence, c) for c in evidence.chains if c.stream != "trades"}
+
+
+def slack_of(alignments: Mapping[Chain, Alignment]) -> int:
+    """Return how much later than sent a row of this source may have come.
+
+    Nanoseconds. Taken from the rows themselves: on a busy machine all of
+    them take long.
+    """
+    return MARGIN_NS + max((a.longest_way_ns for a in alignments.values()), default=0)
+
+
+def judge_pushes(
+    evidence: Evidence, alignments: Mapping[Chain, Alignment], slack_ns: int
+) -> list[PushVerdict]:
+    """Judge all chains of a source but trades.
+
+    Args:
+        evidence: What both sides say.
+        alignments: Of `align_all`.
+        slack_ns: Of `slack_of`.
+    """
+    return [
+        _judge(evidence, chain, alignment, slack_ns)
+        for chain, alignment in alignments.items()
+    ]
+
+
+def _judge(
+    evidence: Evidence, chain: Chain, alignment: Alignment, slack_ns: int
+) -> PushVerdict:
+    gaps = evidence.gaps_of(chain, "rows")
+    is_stored_once = chain.stream.partition(":")[0] in STORED_ONCE
+    repeated: list[Missing] = []
+    lost: list[Missing] = []
+    for missing in alignment.missing:
+        last = missing.last
+        if last is None:
+            last = max(missing.first, missing.sent_last) + slack_ns
+        if any(touches(gap, missing.first, last) for gap in gaps):
+            continue
+        if (
+            is_stored_once
+            and _is_named(missing)
+            and missing.content in alignment.contents
+        ):
+            repeated.append(missing)
+        else:
+            lost.append(missing)
+    about = f"{evidence.source} {chain.market} {chain.stream}"
+    complaints = []
+    if not alignment.given:
+        complaints.append(f"{about}: no row of what was pushed is stored")
+    if lost:
+        complaints.append(
+            f"{about}: {len(lost)} rows were pushed, are not stored and lie in no "
+            f"gap: {said(_frame_text(m) for m in lost)}"
+        )
+    if alignment.strange:
+        complaints.append(
+            f"{about}: {len(alignment.strange)} stored rows were never pushed, or not "
+            f"so often: {said(_row_text(row) for row in alignment.strange)}"
+        )
+    complaints += _judge_answers(evidence, chain, about)
+    return PushVerdict(
+        source=evidence.source,
+        chain=chain,
+        sent=len(alignment.given) + len(alignment.missing),
+        stored=len(alignment.given),
+        repeated=len(repeated),
+        in_gaps=len(alignment.missing) - len(repeated) - len(lost),
+        complaints=tuple(complaints),
+    )
+
+
+def _is_named(missing: Missing) -> bool:
+    """Return whether two rows that say the same are surely the same event."""
+    facts = missing.frame.facts[0]
+    return facts.get("open_at") is not None or facts.get("last_update_id") is not None
+
+
+def _judge_answers(evidence: Evidence, chain: Chain, about: str) -> list[str]:
+    """Compare the snapshots had by HTTP with the exchange's books."""
+    wrong = []
+    for row in evidence.stored.get(chain, ()):
+        if not is_rest(row):
+            continue
+        base, limit = row.values["last_update_id"], row.values["depth_limit"]
+        books = evidence.truth.book_at(chain.market, base, limit)
+        told = [
+            [(float(price), float(amount)) for price, amount in side] for side in books
+        ]
+        if told != [_levels(row, "bids"), _levels(row, "asks")]:
+            wrong.append(_row_text(row))
+    if not wrong:
+        return []
+    return [f"{about}: {len(wrong)} snapshots are not the exchange's: {said(wrong)}"]
+
+
+def _levels(row: Stored, side: str) -> list[tuple[float, float]]:
+    return [(level["price"], level["amount"]) for level in row.values[side]]
+
+
+def _frame_text(missing: Missing) -> str:
+    frame = missing.frame
+    ids = "" if frame.last_update_id is None else f" up to {frame.last_update_id}"
+    return f"frame {frame.conn}/{frame.n}{ids} sent at {frame.ts_ns}"
+
+
+def _row_text(row: Stored) -> str:
+    return f"{row.conn}/{row.seq}.{row.idx} received at {row.ts_recv}"

@@ -1,0 +1,321 @@
+"""Has every fault that was performed left the gap that it must leave?
+
+`TRACES` says for each fault what it must leave. A fault without an entry of
+its own leaves nothing, and `WITHOUT_TRACE` says why.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Final, Literal
+
+import msgspec
+
+from recorder.judging.evidence import (
+    Evidence,
+    Stored,
+    chain_of,
+    contains,
+    end_of,
+    said,
+    touches,
+)
+from recorder.judging.trades import BATCH_NS, names
+from recorder.model import Chain, Gap
+from recorder.simulator.truth import FaultDone
+
+
+Hit = Literal["frame", "numbers", "book", "connection", "chain"]
+
+ENDINGS: Final = frozenset({"connect_lost", "process_stopped", "process_killed"})
+"""How a gap of a connection that ended may begin: we may end before we notice."""
+
+
+class Trace(msgspec.Struct, frozen=True):
+    """What a fault must leave.
+
+    Attributes:
+        hit: What it hits, which decides how its gap is looked for. ``frame``:
+            one frame came and could not be decoded. ``numbers``: rows with
+            running numbers did not come, between two that did. ``book``: a
+            row came that cannot be true. ``connection``: all chains of a
+            connection. ``chain``: one chain, of which nothing came.
+        reasons: Reasons that the gap may have.
+        streams: Only on these streams; empty means on all.
+    """
+
+    hit: Hit
+    reasons: frozenset[str]
+    streams: frozenset[str] = frozenset()
+
+
+_NUMBERED: Final = frozenset({"depth", "trades"})
+_SEQUENCE: Final = frozenset({"sequence_gap"})
+_UNDECODABLE: Final = frozenset({"undecodable"})
+
+TRACES: Final[dict[str, Trace]] = {
+    "drop": Trace("numbers", _SEQUENCE, _NUMBERED),
+    "delay": Trace("numbers", _SEQUENCE, frozenset({"depth"})),
+    "unflagged_full": Trace("numbers", _SEQUENCE),
+    "malformed": Trace("frame", _UNDECODABLE),
+    "v3_malformed": Trace("frame", _UNDECODABLE),
+    "crossed": Trace("book", frozenset({"crossed"})),
+    "stall": Trace("connection", ENDINGS),
+    "abort": Trace("connection", ENDINGS),
+    "upgrade": Trace("connection", ENDINGS | {"venue_upgrade"}),
+    "v3_stall": Trace("connection", ENDINGS),
+    "v3_abort": Trace("connection", ENDINGS),
+    "silent_ack": Trace("chain", ENDINGS | {"stale_stream", "not_started"}),
+}
+"""Fault to expected trace."""
+
+WITHOUT_TRACE: Final[dict[str, str]] = {
+    "duplicate": "nothing is missing; doubled rows are looked for elsewhere",
+    "full": "replaces the book by what it is",
+    "slow_ack": "the chain is in a gap until the answer comes",
+    "handshake_502": "the chains are in a gap until a connection is open",
+    "http_429": "the book is in a gap until a snapshot comes",
+    "http_502": "the book is in a gap until a snapshot comes",
+    "stale_snapshot": "the book is in a gap until a snapshot comes that fits",
+    "v3_drop": "the protocol has nothing that could reveal it",
+    "v3_omit_clean": "the book goes on",
+    "v3_error": "the chains are in a gap until a request is accepted",
+    "v3_handshake_502": "the chains are in a gap until a connection is open",
+}
+"""Why the other faults leave no gap of their own."""
+
+
+class TraceVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """How the faults of one kind were told.
+
+    Attributes:
+        source: Name of the feed.
+        fault: Name of the fault.
+        performed: How often it was.
+        owed: Gaps that those must have left, chain by chain.
+        told: Those of them that are there.
+        complaints: What is wrong, in words.
+    """
+
+    source: str
+    fault: str
+    performed: int
+    owed: int
+    told: int
+    complaints: tuple[str, ...] = ()
+
+
+def judge_traces(evidence: Evidence, slack_ns: int) -> list[TraceVerdict]:
+    """Look for the trace of every fault that hit what a source recorded.
+
+    Args:
+        evidence: What both sides say.
+        slack_ns: How much later than sent a row of this source may have come.
+    """
+    tracer = _Tracer(evidence, slack_ns)
+    verdicts = []
+    faults = [f for f in evidence.truth.faults if f.feed == evidence.feed]
+    for name in sorted({fault.name for fault in faults} & TRACES.keys()):
+        performed = [fault for fault in faults if fault.name == name]
+        owed = told = 0
+        untold: list[str] = []
+        for fault in performed:
+            for chain, is_told in tracer.look(fault):
+                owed += 1
+                told += is_told
+                if not is_told:
+                    untold.append(_text(fault, chain))
+        complaint = (
+            f"{evidence.source}: {len(untold)} times {name} left no gap that says "
+            f"{' or '.join(sorted(TRACES[name].reasons))}: {said(untold)}"
+        )
+        verdicts.append(
+            TraceVerdict(
+                source=evidence.source,
+                fault=name,
+                performed=len(performed),
+                owed=owed,
+                told=told,
+                complaints=(complaint,) if untold else (),
+            )
+        )
+    return verdicts
+
+
+class _Tracer:
+    """Looks for the gaps that faults owe."""
+
+    def __init__(self, evidence: Evidence, slack_ns: int) -> None:
+        self._evidence = evidence
+        self._slack_ns = slack_ns
+        self._used: set[str] = set()
+        self._chains_of: dict[int, dict[Chain, int]] = {}
+        self._last_sent: dict[int, int] = {}
+        for chain, by_conn in evidence.sent.items():
+            for conn, frames in by_conn.items():
+                self._chains_of.setdefault(conn, {})[chain] = frames[0].ts_ns
+                last = max(frame.ts_ns for frame in frames)
+                self._last_sent[conn] = max(last, self._last_sent.get(conn, 0))
+        self._ways: dict[
+            Hit, Callable[[FaultDone, Trace], Iterable[tuple[Chain, bool]]]
+        ] = {
+            "frame": self._look_for_frame,
+            "numbers": self._look_for_numbers,
+            "book": self._look_for_book,
+            "connection": self._look_for_connection,
+            "chain": self._look_for_chain,
+        }
+
+    def look(self, fault: FaultDone) -> Iterable[tuple[Chain, bool]]:
+        """Yield the chains that owe a gap for a fault, and whether they have it."""
+        trace = TRACES[fault.name]
+        if trace.streams and fault.stream not in trace.streams:
+            return ()
+        return self._ways[trace.hit](fault, trace)
+
+    def _chain(self, fault: FaultDone) -> Chain | None:
+        chain = chain_of(fault.market or "", fault.stream or "", fault.parameter)
+        return chain if chain in self._evidence.chains else None
+
+    def _look_for_frame(
+        self, fault: FaultDone, trace: Trace
+    ) -> Iterable[tuple[Chain, bool]]:
+        """Each frame has a gap of its own, unless it did not arrive at all."""
+        chain = self._chain(fault)
+        if chain is None:
+            return
+        last = fault.ts_ns + self._slack_ns
+        near = [
+            gap
+            for gap in self._evidence.gaps_of(chain, "rows")
+            if touches(gap, fault.ts_ns, last)
+        ]
+        mine = [
+            g for g in near if g.reason in trace.reasons and g.gap_id not in self._used
+        ]
+        if mine:
+            self._used.add(min(mine, key=end_of).gap_id)
+        yield chain, bool(mine) or any(gap.reason in ENDINGS for gap in near)
+
+    def _look_for_numbers(
+        self, fault: FaultDone, trace: Trace
+    ) -> Iterable[tuple[Chain, bool]]:
+        chain = self._chain(fault)
+        if chain is None:
+            return
+        gaps = self._evidence.gaps_of(chain, "rows")
+        if fault.stream == "trades":
+            yield chain, self._are_named(fault, chain, gaps)
+            return
+        missing = self._missing_ids(fault, chain)
+        if missing is not None:
+            first, last = missing
+            yield (
+                chain,
+                any(
+                    gap.reason in trace.reasons
+                    and gap.after_update_id is not None
+                    and gap.after_update_id < first
+                    and last < (gap.before_update_id or 0)
+                    for gap in gaps
+                ),
+            )
+
+    def _are_named(self, fault: FaultDone, chain: Chain, gaps: list[Gap]) -> bool:
+        """Return whether a gap names each trade of a frame that did not come."""
+        ids = set(fault.trade_ids)
+        transit_ns = self._slack_ns + BATCH_NS
+        return all(
+            any(names(gap, trade, transit_ns) for gap in gaps)
+            for trade in self._evidence.truth.trades_of(chain.market)
+            if trade.trade_id in ids
+        )
+
+    def _missing_ids(self, fault: FaultDone, chain: Chain) -> tuple[int, int] | None:
+        """Return the ids that are missing between two rows of one connection.
+
+        None if nothing on the connection could show it: no row before, none
+        after, or none in between.
+        """
+        first, last = fault.first_update_id, fault.last_update_id
+        ours = [o for o, t in self._evidence.conns_of(chain).items() if t == fault.conn]
+        if first is None or last is None or not ours:
+            return None
+        rows = [row for row in self._evidence.rows_of(chain) if row.conn == ours[0]]
+        ids = [row.values["last_update_id"] for row in rows]
+        if fault.name == "unflagged_full":
+            return _before_image(rows, first)
+        # A frame that came late shows nothing if no newer one was faster.
+        own = ids.index(last) if last in ids else len(ids)
+        if any(i < first for i in ids[:own]) and any(i > last for i in ids[:own]):
+            return first, last
+        return None
+
+    def _look_for_book(
+        self, fault: FaultDone, trace: Trace
+    ) -> Iterable[tuple[Chain, bool]]:
+        """The gap begins with the row, unless the book is not known there."""
+        chain = self._chain(fault)
+        if chain is None:
+            return
+        for row in self._evidence.rows_of(chain):
+            if row.values["last_update_id"] == fault.last_update_id:
+                at = row.ts_recv
+                gaps = self._evidence.gaps_of(chain)
+                is_named = any(
+                    gap.reason in trace.reasons and gap.started_at == at for gap in gaps
+                )
+                was_unknown = any(
+                    contains(gap, at) and (gap.started_at < at) for gap in gaps
+                )
+                yield chain, is_named or was_unknown
+                return
+
+    def _look_for_connection(
+        self, fault: FaultDone, trace: Trace
+    ) -> Iterable[tuple[Chain, bool]]:
+        """Each chain that the connection carried is in a gap from its last frame on."""
+        conn = fault.conn or 0
+        last_sent = self._last_sent.get(conn, 0)
+        for chain, since in self._chains_of.get(conn, {}).items():
+            if since <= fault.ts_ns and chain in self._evidence.chains:
+                yield (
+                    chain,
+                    any(
+                        gap.reason in trace.reasons
+                        and touches(gap, last_sent, last_sent + self._slack_ns)
+                        for gap in self._evidence.gaps_of(chain, "rows")
+                    ),
+                )
+
+    def _look_for_chain(
+        self, fault: FaultDone, trace: Trace
+    ) -> Iterable[tuple[Chain, bool]]:
+        chain = self._chain(fault)
+        if chain is not None:
+            last = fault.ts_ns + self._slack_ns
+            yield (
+                chain,
+                any(
+                    gap.reason in trace.reasons and touches(gap, fault.ts_ns, last)
+                    for gap in self._evidence.gaps_of(chain, "rows")
+                ),
+            )
+
+
+def _before_image(rows: list[Stored], first: int) -> tuple[int, int] | None:
+    """Return the ids that an image jumped over: those between it and the row before."""
+    before = None
+    for row in rows:
+        if row.values["first_update_id"] == row.values["last_update_id"] == first:
+            is_jump = before is not None and before + 1 < first
+            return (before + 1, first - 1) if before is not None and is_jump else None
+        before = row.values["last_update_id"]
+    return None
+
+
+def _text(fault: FaultDone, chain: Chain) -> str:
+    ids = (
+        "" if fault.first_update_id is None else f", updates {fault.first_update_id} on"
+    )
+    return (
+        f"{chain.market} {chain.stream} at {fault.ts_ns}, connection {fault.conn}{ids}"
+    )

@@ -1,0 +1,118 @@
+"""One small recorded store with its truth, to be judged whole and broken."""
+
+import asyncio
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from recorder.capture.plan import plan_capture
+from recorder.capture.run import Capture
+from recorder.config import CaptureConfig
+from recorder.judging import Judgement, judge
+from recorder.model import Chain
+from recorder.simulator.faults import parse
+from recorder.simulator.server import Exchange
+from recorder.simulator.settings import Settings
+from recorder.simulator.truth import Truth
+from recorder.store.listing import open_listing
+
+
+MARKETS = ("BTC_USDT", "ETH_USDT")
+STREAMS = {
+    "gate_spot": ("trades", "depth:100ms", "bbo", "tickers", "klines:1m"),
+    "gate_v3": ("trades", "depth:30", "tickers", "klines:1m"),
+}
+FAULTS = (
+    "drop:stream=depth,market=BTC_USDT,at=1.5",
+    "malformed:stream=bbo,at=2.5",
+    "crossed:market=ETH_USDT,at=2.5",
+    "abort:at=3.5",
+    "v3_abort:at=3.5",
+)
+
+Change = Callable[[pa.Table], pa.Table]
+
+
+class Case(NamedTuple):
+    """A store and what is known of it."""
+
+    root: Path
+    truth: Truth
+    asked: dict[str, tuple[Chain, ...]]
+
+    def judged(self, source: str | None = None, table: str = "") -> Judgement:
+        """Judge all, or only the chains of one source that fill one table."""
+        asked = {
+            name: [chain for chain in chains if chain.stream.startswith(table)]
+            for name, chains in self.asked.items()
+            if source in (None, name)
+        }
+        return judge(open_listing(self.root), self.truth, asked)
+
+    def complaints(self, source: str | None = None, table: str = "") -> str:
+        return "\n".join(self.judged(source, table).complaints)
+
+    def change(self, table: str, change: Change, source: str = "gate_spot") -> None:
+        """Do something to the rows of a table, in their order of receipt."""
+        paths = sorted((self.root / table / f"source={source}").rglob("*.parquet"))
+        assert len(paths) == 1, paths
+        rows = pq.ParquetFile(paths[0]).read()
+        changed = change(rows.sort_by([("ts_recv", "ascending"), ("seq", "ascending")]))
+        assert not changed.equals(rows)
+        pq.write_table(changed.cast(rows.schema), paths[0])
+
+
+async def record(root: Path, seconds: float = 6.0) -> Case:
+    settings = Settings(
+        seed=5,
+        markets=MARKETS,
+        rate=30,
+        faults=tuple(map(parse, FAULTS)),
+        v3_clean_seconds=(1.0, 2.0),
+        v3_batch_seconds=0.4,
+        ticker_seconds=0.4,
+        kline_seconds=0.4,
+        log_frames=True,
+    )
+    async with Exchange(settings) as exchange:
+        plans = [
+            plan_capture(
+                CaptureConfig(
+                    source=source,
+                    markets=MARKETS,
+                    streams=streams,
+                    store=root,
+                    ws_url=exchange.ws_urls[source],
+                    rest_url=exchange.rest_url,
+                    job=f"test-{source}",
+                    flush_seconds=0.2,
+                )
+            )
+            for source, streams in STREAMS.items()
+        ]
+        captures = [Capture(plan) for plan in plans]
+        running = [asyncio.ensure_future(capture.run()) for capture in captures]
+        await exchange.subscribed()
+        await asyncio.sleep(seconds)
+        for capture in captures:
+            capture.request_stop()
+        await asyncio.gather(*running)
+    return Case(root, exchange.truth, {p.source.name: p.chains for p in plans})
+
+
+@pytest.fixture(scope="session")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    return asyncio.run(record(tmp_path_factory.mktemp("judged") / "store"))
+
+
+@pytest.fixture
+def case(recorded: Case, tmp_path: Path) -> Case:
+    """A copy of the store, to be broken."""
+    root = tmp_path / "store"
+    shutil.copytree(recorded.root, root)
+    return Case(root, recorded.truth, recorded.asked)

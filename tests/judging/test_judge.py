@@ -1,0 +1,386 @@
+"""A judge is worth something only if it can find fault: every break is found."""
+
+from collections.abc import Callable
+
+import msgspec
+import pyarrow as pa
+import pytest
+
+from recorder.judging import judge
+from recorder.judging.accounts import judge_accounts
+from recorder.judging.evidence import Evidence, plain
+from recorder.model import Chain
+from recorder.simulator.truth import Truth
+from recorder.store.listing import open_listing
+
+
+SECOND_NS = 10**9
+Change = Callable[[pa.Table], pa.Table]
+
+
+def put(rows: pa.Table, at: int, column: str, value: object) -> pa.Table:
+    """Return rows with one value changed."""
+    number = rows.schema.get_field_index(column)
+    field = rows.schema.field(column)
+    values = plain(rows.select([column]))
+    values[at] = {column: value}
+    kind = pa.int64() if pa.types.is_timestamp(field.type) else None
+    array = pa.array([row[column] for row in values], kind)
+    return rows.set_column(number, field, array.cast(field.type))
+
+
+def first(rows: pa.Table, skip: int = 0, **wanted: object) -> int:
+    """Return the place of the first row, or a later one, with some values."""
+    found = [
+        at
+        for at, row in enumerate(plain(rows))
+        if all(row[name] == value for name, value in wanted.items())
+    ]
+    return found[skip]
+
+
+def without(rows: pa.Table, at: int) -> pa.Table:
+    return pa.concat_tables([rows.slice(0, at), rows.slice(at + 1)])
+
+
+def doubled(rows: pa.Table, at: int) -> pa.Table:
+    return pa.concat_tables([rows.slice(0, at + 1), rows.slice(at)])
+
+
+def drop(**wanted: object) -> Change:
+    return lambda rows: without(rows, first(rows, **wanted))
+
+
+def drop_all(**wanted: object) -> Change:
+    def change(rows: pa.Table) -> pa.Table:
+        keep = [
+            not all(row[name] == value for name, value in wanted.items())
+            for row in plain(rows)
+        ]
+        return rows.filter(pa.array(keep))
+
+    return change
+
+
+def double(**wanted: object) -> Change:
+    return lambda rows: doubled(rows, first(rows, **wanted))
+
+
+def alter(column: str, value: object, **wanted: object) -> Change:
+    return lambda rows: put(rows, first(rows, **wanted), column, value)
+
+
+def shift(column: str, by_ns: int, **wanted: object) -> Change:
+    def change(rows: pa.Table) -> pa.Table:
+        at = first(rows, **wanted)
+        before = rows[column].cast(pa.int64())[at].as_py()
+        return put(rows, at, column, before + by_ns)
+
+    return change
+
+
+def test_what_was_recorded_under_faults_holds(recorded):
+    judgement = recorded.judged()
+
+    assert judgement.complaints == ()
+    assert all(book.states == book.equal > 0 for book in judgement.books)
+    assert all(book.quotes > 0 and book.samples > 0 for book in judgement.books)
+    assert any(book.unknown > 0 for book in judgement.books)
+    assert all(pushes.stored > 0 for pushes in judgement.pushes)
+    assert any(pushes.in_gaps > 0 for pushes in judgement.pushes)
+    assert all(trades.stored > 0 for trades in judgement.trades)
+    told = {trace.fault: trace.told for trace in judgement.traces}
+    assert set(told) == {"drop", "malformed", "crossed", "abort", "v3_abort"}
+    assert all(count > 0 for count in told.values())
+    for account in judgement.accounts:
+        assert account.covered_ns > account.missing_ns > 0
+
+
+@pytest.mark.parametrize("source", ["gate_spot", "gate_v3"])
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (drop(market="BTC_USDT", origin="live"), "trades are lost in silence"),
+        (alter("amount", 0.1234, market="BTC_USDT"), "trades differ from those"),
+        (alter("price", 1.0, market="BTC_USDT"), "trades differ from those"),
+        (alter("ts_event", 10**18, market="BTC_USDT"), "trades differ from those"),
+        (alter("trade_id", 7, market="BTC_USDT"), "trades differ from those"),
+        (double(market="BTC_USDT"), "trades are stored more than once"),
+        (double(market="BTC_USDT"), "places in frames have more than one row"),
+        (drop_all(market="BTC_USDT"), "no trade is stored"),
+    ],
+    ids=[
+        "dropped", "amount", "price", "time", "id", "doubled", "place", "none",
+    ],
+)  # fmt: skip
+def test_a_broken_trade_is_found(case, source, change, complaint):
+    case.change("trades", change, source)
+
+    assert complaint in case.complaints(source, "trades")
+
+
+@pytest.mark.parametrize("kind", ["dropped", "altered", "doubled", "none"])
+@pytest.mark.parametrize(
+    ("source", "table", "column"),
+    [
+        ("gate_spot", "klines", "close"),
+        ("gate_spot", "klines", "is_closed"),
+        ("gate_spot", "tickers", "base_volume"),
+        ("gate_spot", "bbo", "bid_amount"),
+        ("gate_v3", "klines", "volume"),
+        ("gate_v3", "tickers", "quote_volume"),
+    ],
+)
+def test_a_broken_row_is_found(case, source, table, column, kind):
+    of = {"market": "BTC_USDT"}
+    wrong: object = True if column == "is_closed" else 1.25
+    change, complaint = {
+        "dropped": (drop(**of), "not stored and lie in no gap"),
+        "altered": (alter(column, wrong, **of), "were never pushed"),
+        "doubled": (double(**of), "were never pushed, or not so often"),
+        "none": (drop_all(**of), "no row of what was pushed is stored"),
+    }[kind]
+
+    case.change(table, change, source)
+
+    found = [c for c in case.judged(source, table).complaints if complaint in c]
+    assert [c for c in found if c.startswith(f"{source} BTC_USDT {table}")]
+
+
+@pytest.mark.parametrize(
+    ("source", "change", "complaint"),
+    [
+        ("gate_spot", drop(market="BTC_USDT", origin="live"), "lie in no gap"),
+        ("gate_spot", double(market="BTC_USDT", origin="live"), "or not so often"),
+        ("gate_v3", drop(market="BTC_USDT"), "lie in no gap"),
+        ("gate_v3", double(market="BTC_USDT"), "or not so often"),
+        (
+            "gate_spot",
+            alter("bids", [{"price": 1.0, "amount": 2.0}], market="BTC_USDT"),
+            "stored rows were never pushed",
+        ),
+        (
+            "gate_v3",
+            alter("asks", [{"price": 1e9, "amount": 2.0}], market="BTC_USDT"),
+            "book states are not the exchange's",
+        ),
+    ],
+)
+def test_a_broken_depth_row_is_found(case, source, change, complaint):
+    case.change("depth", change, source)
+
+    assert complaint in case.complaints(source, "depth")
+
+
+def test_a_book_that_is_unknown_without_a_reason_is_found(case):
+    case.change("depth", drop_all(market="BTC_USDT", origin="rest"))
+
+    complaints = case.complaints("gate_spot", "depth")
+    assert "the book was never known" in complaints
+    for seen in (
+        "messages without a known book",
+        "quotes of bbo are unknown and",
+        "instants are unknown to book_at and",
+    ):
+        assert f"{seen} lie in no gap" in complaints
+
+
+def test_a_book_that_starts_wrong_is_found_in_every_way_to_see_it(case):
+    def spoil(rows: pa.Table) -> pa.Table:
+        at = first(rows, market="BTC_USDT", origin="rest")
+        levels = rows["bids"][at].as_py()
+        wrong = [{"price": x["price"], "amount": x["amount"] + 1} for x in levels]
+        return put(rows, at, "bids", wrong)
+
+    case.change("depth", spoil)
+
+    complaints = case.complaints("gate_spot", "depth")
+    for seen in ("snapshots", "book states", "quotes of bbo", "books of book_at"):
+        assert f"{seen} are not the exchange's" in complaints
+
+
+def test_a_book_that_is_shown_across_a_lost_frame_is_found(case):
+    """The frame after the dropped one claims to continue the one before it."""
+
+    def mend(rows: pa.Table) -> pa.Table:
+        last: int | None = None
+        for at, row in enumerate(plain(rows)):
+            if row["market"] != "BTC_USDT" or row["origin"] != "live":
+                continue
+            if last is not None and row["first_update_id"] > last + 1:
+                return put(rows, at, "first_update_id", last + 1)
+            last = row["last_update_id"]
+        raise LookupError("no jump")
+
+    case.change("depth", mend)
+    case.change("gaps", drop_all(reason="sequence_gap"))
+
+    complaints = case.complaints("gate_spot", "depth")
+    assert "1 times drop left no gap that says sequence_gap" in complaints
+    assert "stored rows were never pushed" in complaints
+
+
+def test_a_book_that_is_shown_inside_a_gap_is_found(case):
+    of = {"market": "ETH_USDT", "scope": "book", "reason": "crossed"}
+
+    def widen(rows: pa.Table) -> pa.Table:
+        ended = [
+            at
+            for at, row in enumerate(plain(rows))
+            if row["ended_at"] is not None
+            and all(row[name] == value for name, value in of.items())
+        ]
+        ends = rows["ended_at"].cast(pa.int64())[ended[-1]].as_py()
+        start = rows["started_at"].cast(pa.int64())[ended[-1]].as_py()
+        # Now the middle of it is a time at which the book is known.
+        return put(rows, ended[-1], "started_at", 2 * (start - SECOND_NS // 2) - ends)
+
+    case.change("gaps", widen)
+
+    complaints = case.complaints("gate_spot", "depth")
+    assert "books are shown by book_at inside a gap" in complaints
+
+
+@pytest.mark.parametrize(
+    ("fault", "wanted"),
+    [
+        ("drop", {"reason": "sequence_gap"}),
+        ("malformed", {"reason": "undecodable"}),
+        ("crossed", {"reason": "crossed"}),
+        ("abort", {"reason": "connect_lost", "market": "BTC_USDT"}),
+    ],
+)
+@pytest.mark.parametrize("kind", ["deleted", "other reason", "other market", "earlier"])
+def test_a_fault_without_the_gap_that_it_must_leave_is_found(case, fault, wanted, kind):
+    def change(rows: pa.Table) -> pa.Table:
+        if kind == "deleted":
+            return drop_all(**wanted)(rows)
+        for at, row in enumerate(plain(rows)):
+            if not all(row[name] == value for name, value in wanted.items()):
+                continue
+            if kind == "other reason":
+                rows = put(rows, at, "reason", "clock_step")
+            elif kind == "other market":
+                rows = put(rows, at, "market", "GT_USDT")
+            else:
+                for column in ("started_at", "ended_at"):
+                    time = rows[column].cast(pa.int64())[at].as_py()
+                    rows = put(rows, at, column, time and time - 60 * SECOND_NS)
+                rows = put(rows, at, "after_update_id", None)
+        return rows
+
+    case.change("gaps", change)
+
+    table = "bbo" if fault == "malformed" else "depth"
+    complaints = case.complaints("gate_spot", table)
+    assert f"times {fault} left no gap that says" in complaints
+
+
+@pytest.mark.parametrize(
+    ("table", "change", "complaint"),
+    [
+        (
+            "gaps",
+            drop_all(reason="connect_lost", stream="tickers"),
+            "instants are neither covered nor in a gap",
+        ),
+        (
+            "gaps",
+            drop_all(reason="not_started", stream="tickers"),
+            "the ledger begins after the first row",
+        ),
+        (
+            "gaps",
+            drop_all(reason="process_stopped", stream="tickers"),
+            "no gap is open although nobody records any more",
+        ),
+        (
+            "coverage",
+            drop_all(stream="tickers"),
+            "nothing is covered",
+        ),
+        (
+            "coverage",
+            shift("ended_at", -1, stream="tickers", closed_by="gap"),
+            "1 ns from",
+        ),
+        (
+            "coverage",
+            shift("ended_at", 1, stream="tickers", closed_by="gap"),
+            "instants are told twice: coverage and connect_lost, 1 ns",
+        ),
+        (
+            "coverage",
+            shift("started_at", -1, stream="tickers", closed_by="stop"),
+            "instants are told twice: connect_lost and coverage, 1 ns",
+        ),
+        ("coverage", double(stream="tickers"), "told twice: coverage and coverage"),
+    ],
+)
+def test_an_account_that_does_not_add_up_is_found(case, table, change, complaint):
+    if "begins after" in complaint:
+        # Were the rows of before the acceptance there, the ledger would lack.
+        case.change("tickers", shift("ts_recv", -3600 * SECOND_NS, market="BTC_USDT"))
+
+    case.change(table, change)
+
+    assert complaint in case.complaints("gate_spot", "tickers")
+
+
+def test_a_gap_on_top_of_coverage_is_found_where_the_ledger_is_to_be_exact(case):
+    case.change(
+        "gaps", shift("started_at", -1, reason="sequence_gap", market="BTC_USDT")
+    )
+
+    evidence = Evidence(
+        open_listing(case.root),
+        case.truth,
+        "gate_spot",
+        [Chain("BTC_USDT", "depth:100ms")],
+    )
+    found = {
+        is_exact: [
+            c for v in judge_accounts(evidence, is_exact=is_exact) for c in v.complaints
+        ]
+        for is_exact in (False, True)
+    }
+    assert found[False] == []
+    assert "coverage and sequence_gap, 1 ns from" in "".join(found[True])
+
+
+def test_a_chain_that_was_asked_for_and_never_recorded_is_found(case):
+    asked = {"gate_spot": (*case.asked["gate_spot"], Chain("BTC_USDT", "depth:20ms"))}
+
+    complaints = "\n".join(judge(open_listing(case.root), case.truth, asked).complaints)
+
+    about = "gate_spot BTC_USDT depth:20ms:"
+    assert f"{about} the book was never known" in complaints
+    assert f"{about} no row of what was pushed is stored" in complaints
+    assert f"{about} nothing is covered" in complaints
+
+
+def test_a_truth_without_frames_is_no_oracle(case):
+    with pytest.raises(ValueError, match="log its frames"):
+        Evidence(open_listing(case.root), Truth(), "gate_spot", ())
+
+
+def test_nothing_asked_for_is_nothing_to_judge(case):
+    with pytest.raises(ValueError, match="nothing to judge"):
+        judge(open_listing(case.root), case.truth, {"gate_spot": ()})
+
+
+def test_rows_pushed_twice_and_stored_once_are_found(case):
+    """Truth that says more than the store does: the judge looks both ways."""
+    frame = next(
+        f for f in case.truth.frames if f.stream == "tickers" and f.feed == "v4"
+    )
+    truth = Truth(log_frames=True)
+    truth.markets, truth.trades = case.truth.markets, case.truth.trades
+    truth.v3_depths, truth.faults = case.truth.v3_depths, case.truth.faults
+    other = msgspec.structs.replace(frame, facts=({**frame.facts[0], "last": "1"},))
+    at = case.truth.frames.index(frame)
+    truth.frames = [*case.truth.frames[:at], other, *case.truth.frames[at:]]
+
+    complaints = "\n".join(judge(open_listing(case.root), truth, case.asked).complaints)
+
+    assert f"{frame.market} tickers: 1 rows were pushed, are not stored" in complaints

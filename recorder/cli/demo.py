@@ -4,6 +4,7 @@ import asyncio
 import logging
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -15,17 +16,17 @@ from recorder.capture.plan import CaptureResult, plan_capture
 from recorder.capture.run import Capture
 from recorder.cli import EXIT_FAILED, logs
 from recorder.cli.book import show_book
-from recorder.cli.judge import BookVerdict, TradeVerdict, judge_books, judge_trades
 from recorder.cli.output import write_rows
 from recorder.cli.tables import new_table, show
 from recorder.clock import wall_ns
 from recorder.config import CaptureConfig
 from recorder.errors import ConfigError
+from recorder.judging import Judgement, judge
 from recorder.query.store import Store, open_store
 from recorder.simulator import faults
 from recorder.simulator.server import Exchange
 from recorder.simulator.settings import Settings
-from recorder.simulator.truth import Truth
+from recorder.simulator.truth import FaultDone
 from recorder.source import Source
 from recorder.sources import load
 from recorder.store.listing import open_listing
@@ -51,6 +52,12 @@ SELECT source, reason, scope, coalesce(stream, 'all') AS stream, count(*) AS gap
 FROM gaps GROUP BY source, reason, scope, stream
 ORDER BY source, scope DESC, reason, stream"""
 
+
+MISHAPS: Final = {"drop": "a frame", "abort": "a connection"}
+"""What is to be lost on purpose, by the name of the fault."""
+
+CONNECT_SECONDS: Final = 60.0
+"""How long a slow machine may take to come to the first subscription."""
 
 NEXT_QUESTION: Final = "SELECT * FROM gaps ORDER BY started_at"
 
@@ -90,18 +97,26 @@ def demo(store: Path | None, seconds: float, seed: int) -> None:
             style="bold",
         )
     )
-    results, books, trades = asyncio.run(_record(root, seconds, seed))
+    results, judgement, faults_done = asyncio.run(_record(root, seconds, seed))
     for result in results:
         if result.failure is not None or result.refused:
             click.echo(f"Error: {result.failure or result.refused}", err=True)
             sys.exit(EXIT_FAILED)
-    sys.exit(0 if _tell(open_store(root), books, trades) else EXIT_FAILED)
+    wrong = [*not_lost(faults_done), *judgement.complaints]
+    _tell(open_store(root), judgement)
+    for complaint in wrong:
+        click.echo(f"Error: {complaint}", err=True)
+    sys.exit(EXIT_FAILED if wrong else 0)
 
 
 async def _record(
     root: Path, seconds: float, seed: int
-) -> tuple[list[CaptureResult], list[BookVerdict], list[TradeVerdict]]:
-    """Run exchange and captures; return how it went, judged by the exchange."""
+) -> tuple[list[CaptureResult], Judgement, list[FaultDone]]:
+    """Run exchange and captures; return how it went, judged by the exchange.
+
+    Both the length and the faults count from the first subscription: how
+    long it takes to come there depends on the machine.
+    """
     settings = Settings(
         seed=seed,
         markets=MARKETS,
@@ -109,28 +124,57 @@ async def _record(
             faults.parse(f"drop:stream=depth,market=ETH_USDT,at={0.4 * seconds:g}"),
             faults.parse(f"abort:at={0.6 * seconds:g}"),
         ),
+        log_frames=True,
     )
     async with Exchange(settings) as exchange:
-        captures = [
-            Capture(
-                plan_capture(
-                    CaptureConfig(
-                        source=source,
-                        markets=MARKETS,
-                        streams=_streams(load(source)),
-                        store=root,
-                        ws_url=ws_url,
-                        rest_url=exchange.rest_url,
-                        stop_after_seconds=seconds,
-                        job=f"demo-{source}",
-                    )
+        plans = [
+            plan_capture(
+                CaptureConfig(
+                    source=source,
+                    markets=MARKETS,
+                    streams=_streams(load(source)),
+                    store=root,
+                    ws_url=ws_url,
+                    rest_url=exchange.rest_url,
+                    stop_after_seconds=seconds + CONNECT_SECONDS,
+                    job=f"demo-{source}",
                 )
             )
             for source, ws_url in exchange.ws_urls.items()
         ]
+        captures = [Capture(plan) for plan in plans]
+        stopping = asyncio.ensure_future(_stop(captures, exchange, seconds))
         results = list(await asyncio.gather(*(c.run() for c in captures)))
-        books, trades = await asyncio.to_thread(_judge, root, exchange.truth)
-    return results, books, trades
+        stopping.cancel()
+    # Nothing moves any more: the truth holds still while it is compared with.
+    asked = {plan.source.name: plan.chains for plan in plans}
+    return (
+        results,
+        judge(open_listing(root), exchange.truth, asked),
+        exchange.truth.faults,
+    )
+
+
+async def _stop(captures: list[Capture], exchange: Exchange, seconds: float) -> None:
+    """Stop the captures so long after the first subscription."""
+    await exchange.subscribed()
+    await asyncio.sleep(seconds)
+    for capture in captures:
+        capture.request_stop()
+
+
+def not_lost(done: Iterable[FaultDone]) -> list[str]:
+    """Return complaints about what was to be lost on purpose and was not.
+
+    That it left a gap if it was lost, the judge sees to.
+    """
+    names = {fault.name for fault in done}
+    return [
+        f"the exchange did not come to lose {what} on purpose, so nothing is shown of "
+        "it; run the demo again with more --seconds"
+        for name, what in MISHAPS.items()
+        if name not in names
+    ]
 
 
 def _program() -> str:
@@ -156,39 +200,30 @@ def _streams(source: Source) -> tuple[str, ...]:
     return tuple(streams)
 
 
-def _judge(root: Path, truth: Truth) -> tuple[list[BookVerdict], list[TradeVerdict]]:
-    listing = open_listing(root)
-    sources = listing.sources()
-    return (
-        [v for source in sources for v in judge_books(listing, truth, source)],
-        [v for source in sources for v in judge_trades(listing, truth, source)],
-    )
-
-
-def _tell(store: Store, books: list[BookVerdict], trades: list[TradeVerdict]) -> bool:
-    """Show what a newcomer wants to see; return whether all of it is right."""
+def _tell(store: Store, judgement: Judgement) -> None:
+    """Show what a newcomer wants to see."""
     _tell_sizes(store)
     show("\nWhat is missing, why, and how it ended:")
     _ask(store, GAPS)
     show(f"\nA question in SQL:\n\n{QUESTION}\n")
     _ask(store, QUESTION)
     show("\nAn order book, replayed from Parquet:")
-    first = books[0]
+    first = judgement.books[0]
+    market, stream = first.chain
     view = store.book_at(
         source=first.source,
-        market=first.market,
-        stream=first.stream,
+        market=market,
+        stream=stream,
         at=_middle(store),
         levels=5,
     )
     show_book(store, view)
-    is_right = _tell_verdict(books, trades)
+    _tell_verdict(judgement)
     place = f"--store {store.path}"
-    book = f"--source {first.source} --market {first.market} --stream {first.stream}"
+    book = f"--source {first.source} --market {market} --stream {stream}"
     show(f"\nThe data is in {store.path}. Try next:\n")
     for command in ("info", f'sql "{NEXT_QUESTION}"', f"bbo {book}"):
         show(f"  {_program()} {command} {place}")
-    return is_right
 
 
 def _tell_sizes(store: Store) -> None:
@@ -204,25 +239,22 @@ def _tell_sizes(store: Store) -> None:
     show("\nWhat was recorded:", table)
 
 
-def _tell_verdict(books: list[BookVerdict], trades: list[TradeVerdict]) -> bool:
+def _tell_verdict(judgement: Judgement) -> None:
+    books, trades, pushes = judgement.books, judgement.trades, judgement.pushes
     states, equal = sum(b.states for b in books), sum(b.equal for b in books)
     expected = sum(t.expected for t in trades)
     stored, in_gaps = sum(t.stored for t in trades), sum(t.in_gaps for t in trades)
-    faulty = [t for t in trades if not t.is_right]
     lost = sum(len(t.lost) for t in trades)
+    sent, kept = sum(p.sent for p in pushes), sum(p.stored for p in pushes)
+    owed = sum(t.owed for t in judgement.traces)
+    told = sum(t.told for t in judgement.traces)
     show(
         Text(f"\n{equal} of {states} book states equal the exchange's own", "bold"),
         f"{stored} of {expected} trades are stored once and right, {in_gaps} lie in a "
         f"gap that says so, {lost} are lost in silence",
+        f"{kept} of {sent} other rows that were pushed are stored once and right",
+        f"{told} of {owed} gaps that the faults must leave are there",
     )
-    for book in books:
-        if book.first_difference is not None:
-            click.echo(
-                f"Error: {book.market} {book.stream}: {book.first_difference}", err=True
-            )
-    for trade in faulty:
-        click.echo(f"Error: {trade}", err=True)
-    return equal == states > 0 and not faulty
 
 
 def _ask(store: Store, question: str) -> None:

@@ -1,0 +1,46 @@
+"""Long trials of the promise: nothing lost in silence, no book that is wrong.
+
+  scripts/soak faults --minutes 5 --seed 1     every fault of the exchange, at random
+  scripts/soak kills --count 50 --seed 1       kill -9 of a capture at random moments
+
+The exchange runs in this process and knows the truth; the captures of
+``kills`` are real processes. Exit code 0 only if everything held.
+"""
+
+import argparse
+import asyncio
+import logging
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from recorder.cli import logs
+from trials.faults import run_faults
+from trials.kills import run_kills
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", choices=["faults", "kills"])
+    parser.add_argument("--minutes", type=float, default=5.0, help="of faults")
+    parser.add_argument("--count", type=int, default=50, help="of kills")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--store", type=Path, help="keep the data in this new folder")
+    given = parser.parse_args(arguments)
+    logs.configure(json_logs=False, level=logging.ERROR)
+    root = given.store or Path(tempfile.mkdtemp(prefix="soak-")) / "store"
+    try:
+        if given.what == "faults":
+            trial = run_faults(root, given.minutes * 60, given.seed)
+        else:
+            trial = run_kills(root, given.count, given.seed)
+        complaints = asyncio.run(trial)
+    finally:
+        if given.store is None:
+            shutil.rmtree(root.parent)
+    print("everything held" if not complaints else f"{len(complaints)} complaints")
+    return 1 if complaints else 0

@@ -1,0 +1,41 @@
+"""Record under every fault of the exchange, at random, then judge."""
+
+import asyncio
+from collections import Counter
+from pathlib import Path
+
+from recorder.capture.plan import plan_capture
+from recorder.capture.run import Capture
+from recorder.judging import judge
+from recorder.simulator import faults
+from recorder.simulator.server import Exchange
+from recorder.simulator.settings import Settings
+from recorder.store.listing import open_listing
+from trials.report import MARKETS, STREAMS, config, report
+
+
+async def run_faults(root: Path, seconds: float, seed: int) -> list[str]:
+    """Record for so many seconds; return all complaints."""
+    settings = Settings(
+        seed=seed,
+        markets=MARKETS,
+        rate=30,
+        faults=(faults.parse(faults.RANDOM),),
+        v3_clean_seconds=(10.0, 15.0),
+        snapshot_age_seconds=1.0,
+        log_frames=True,
+    )
+    async with Exchange(settings) as exchange:
+        plans = [plan_capture(config(root, exchange, source)) for source in STREAMS]
+        captures = [Capture(plan) for plan in plans]
+        running = [asyncio.ensure_future(capture.run()) for capture in captures]
+        await asyncio.sleep(seconds)
+        for capture in captures:
+            capture.request_stop()
+        for result in await asyncio.gather(*running):
+            print(f"{result.job}: {result.progress.rows} failure={result.failure}")
+    done = Counter(fault.name for fault in exchange.truth.faults)
+    print("faults performed:", dict(sorted(done.items())))
+    listing = open_listing(root)
+    asked = {plan.source.name: plan.chains for plan in plans}
+    return report(root, listing, judge(listing, exchange.truth, asked, seed=seed))

@@ -1,0 +1,82 @@
+"""What the trials share: what is recorded, and how verdicts are told."""
+
+import contextlib
+from collections import Counter
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from recorder.config import CaptureConfig
+from recorder.judging import Judgement
+from recorder.judging.evidence import plain
+from recorder.simulator.server import Exchange
+from recorder.store.listing import Listing
+
+
+MARKETS = ("BTC_USDT", "ETH_USDT", "GT_USDT", "SOL_USDT")
+STREAMS = {
+    "gate_spot": ("trades", "depth:100ms", "depth:20ms", "bbo", "tickers", "klines:1m"),
+    "gate_v3": ("trades", "depth:30", "tickers", "klines:1m"),
+}
+FLUSH_SECONDS = 0.5
+
+
+def config(root: Path, exchange: Exchange, source: str) -> CaptureConfig:
+    """Return what to record of a source."""
+    return CaptureConfig(
+        source=source,
+        markets=MARKETS,
+        streams=STREAMS[source],
+        store=root,
+        ws_url=exchange.ws_urls[source],
+        rest_url=exchange.rest_url,
+        job=f"soak-{source}",
+        flush_seconds=FLUSH_SECONDS,
+        rotate_seconds=20,
+    )
+
+
+def report(root: Path, listing: Listing, judgement: Judgement) -> list[str]:
+    """Print figures and complaints; return the complaints."""
+    files = [path for path in root.rglob("*.parquet") if ".recorder" not in path.parts]
+    for path in files:
+        with contextlib.closing(pq.ParquetFile(path)) as file:
+            file.read()
+    print(f"{len(files)} segments can be read")
+    for books in judgement.books:
+        print(
+            f"{books.source} {books.chain.market} {books.chain.stream}: {books.equal} of "
+            f"{books.states} known book states are right, {books.unknown} unknown; "
+            f"{books.quotes} quotes, {books.samples} instants"
+        )
+    for pushes in judgement.pushes:
+        print(
+            f"{pushes.source} {pushes.chain.market} {pushes.chain.stream}: "
+            f"{pushes.stored} of {pushes.sent} rows stored, {pushes.repeated} repeated, "
+            f"{pushes.in_gaps} in gaps"
+        )
+    for trades in judgement.trades:
+        print(
+            f"{trades.source} {trades.chain.market} trades: {trades.stored} of "
+            f"{trades.expected} stored, {trades.in_gaps} in gaps, {len(trades.lost)} lost"
+        )
+    for trace in judgement.traces:
+        print(
+            f"{trace.source} {trace.fault}: performed {trace.performed} times, "
+            f"{trace.told} of {trace.owed} gaps told"
+        )
+    covered = sum(account.covered_ns for account in judgement.accounts)
+    missing = sum(account.missing_ns for account in judgement.accounts)
+    print(
+        f"{covered / (covered + missing or 1):.1%} of the time of "
+        f"{len(judgement.accounts)} chains is covered"
+    )
+    reasons = Counter(
+        (row["reason"], row["scope"], row["gap_id"])
+        for row in plain(listing.read("gaps"))
+    )
+    told = Counter(f"{reason}/{scope}" for reason, scope, _ in reasons)
+    print("gaps:", dict(sorted(told.items())))
+    for complaint in judgement.complaints:
+        print("FAIL ", complaint)
+    return list(judgement.complaints)

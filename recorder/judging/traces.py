@@ -25,8 +25,11 @@ from recorder.simulator.truth import FaultDone
 
 Hit = Literal["frame", "numbers", "book", "connection", "chain"]
 
-ENDINGS: Final = frozenset({"connect_lost", "process_stopped", "process_killed"})
-"""How a gap of a connection that ended may begin: we may end before we notice."""
+ENDINGS: Final = frozenset(
+    {"connect_lost", "process_stopped", "process_killed", "stale_stream"}
+)
+"""How a gap of a connection that ended may be called: we may end before we
+notice, and a stream may be found silent before its connection is."""
 
 
 class Trace(msgspec.Struct, frozen=True):
@@ -63,7 +66,7 @@ TRACES: Final[dict[str, Trace]] = {
     "upgrade": Trace("connection", ENDINGS | {"venue_upgrade"}),
     "v3_stall": Trace("connection", ENDINGS),
     "v3_abort": Trace("connection", ENDINGS),
-    "silent_ack": Trace("chain", ENDINGS | {"stale_stream", "not_started"}),
+    "silent_ack": Trace("chain", ENDINGS | {"not_started"}),
 }
 """Fault to expected trace."""
 

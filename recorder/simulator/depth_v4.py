@@ -118,6 +118,7 @@ class DepthSequence:
                 book.top(BID, self._depth),
                 book.top(ASK, self._depth),
                 is_full=True,
+                is_window=True,
             )
         ask = book.best(ASK)
         if ask is None:
@@ -137,10 +138,16 @@ class DepthSequence:
     def _image_frame(self) -> DepthFrame:
         market, depth = self._market, self._depth
         bids, asks = market.book.top(BID, depth), market.book.top(ASK, depth)
-        return self._frame(market.update_id, bids, asks)
+        return self._frame(market.update_id, bids, asks, is_window=True)
 
     def _frame(
-        self, first_id: int, bids: Levels, asks: Levels, *, is_full: bool = False
+        self,
+        first_id: int,
+        bids: Levels,
+        asks: Levels,
+        *,
+        is_full: bool = False,
+        is_window: bool = False,
     ) -> DepthFrame:
         market = self._market
         return DepthFrame(
@@ -152,6 +159,7 @@ class DepthSequence:
             asks=market.level_texts(asks),
             depth=self._depth,
             is_full=is_full,
+            is_window=is_window,
         )
 
     def _push(self, frame: DepthFrame, payload: bytes) -> Push:
@@ -164,7 +172,7 @@ class DepthSequence:
             parameter=self._name,
             facts=(
                 {
-                    "is_snapshot": frame.is_full,
+                    "is_snapshot": frame.is_window,
                     "first_update_id": frame.first_id,
                     "last_update_id": frame.last_id,
                     "bids": tuple(frame.bids),

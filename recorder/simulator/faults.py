@@ -26,9 +26,8 @@ from recorder.simulator.numbers import SECOND_NS
 
 STREAMS = ("depth", "trades", "tickers", "klines", "bbo")
 
-SILENT_ACK_RANDOM = 0.0
-"""Chance of ``silent_ack`` under ``random``. It is 0 for as long as a recorder
-need not notice a subscription that stays silent; 0.02 switches it on."""
+SILENT_ACK_RANDOM = 0.02
+"""Chance of ``silent_ack`` under ``random``; 0 leaves it out there."""
 
 _TIMING = ("probability", "at", "every", "count")
 _FRAME = (*_TIMING, "stream", "market")

@@ -53,6 +53,7 @@ class DepthFrame(msgspec.Struct, frozen=True, kw_only=True):
         asks: The same for the other side.
         depth: Levels a side of the stream.
         is_full: Flagged as replacing the book.
+        is_window: The whole window, flagged or not.
     """
 
     market: str
@@ -63,6 +64,7 @@ class DepthFrame(msgspec.Struct, frozen=True, kw_only=True):
     asks: TextLevels
     depth: int
     is_full: bool = False
+    is_window: bool = False
 
 
 def decode_request(text: str) -> Request | Refusal | None:

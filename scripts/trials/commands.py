@@ -27,6 +27,9 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("what", choices=["faults", "kills"])
     parser.add_argument("--minutes", type=float, default=5.0, help="of faults")
+    parser.add_argument(
+        "--without", action="append", default=[], help="leave this fault out"
+    )
     parser.add_argument("--count", type=int, default=50, help="of kills")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--store", type=Path, help="keep the data in this new folder")
@@ -35,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     root = given.store or Path(tempfile.mkdtemp(prefix="soak-")) / "store"
     try:
         if given.what == "faults":
-            trial = run_faults(root, given.minutes * 60, given.seed)
+            trial = run_faults(root, given.minutes * 60, given.seed, given.without)
         else:
             trial = run_kills(root, given.count, given.seed)
         complaints = asyncio.run(trial)

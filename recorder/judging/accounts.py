@@ -14,9 +14,9 @@ from recorder.judging.evidence import FOREVER, Evidence, end_of, said
 from recorder.model import Chain
 
 
-LEDGER_IS_EXACT: Final = False
-"""Whether gaps that are only found out later, of one chain or of all, must not
-lie on top of coverage that was told before."""
+LEDGER_IS_EXACT: Final = True
+"""Whether gaps that are only found out later, of one chain or of all, must be
+cut out of coverage, and not lie on top of it."""
 
 FOUND_LATER: Final = frozenset({"sequence_gap", "undecodable", "backpressure"})
 """Reasons of gaps that are over when they are found out."""

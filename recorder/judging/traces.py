@@ -14,7 +14,7 @@ from recorder.judging.evidence import (
     Stored,
     chain_of,
     contains,
-    end_of,
+    plain,
     said,
     touches,
 )
@@ -52,7 +52,8 @@ class Trace(msgspec.Struct, frozen=True):
 
 _NUMBERED: Final = frozenset({"depth", "trades"})
 _SEQUENCE: Final = frozenset({"sequence_gap"})
-_UNDECODABLE: Final = frozenset({"undecodable"})
+# Where the ids showed it first, the chain is in that gap already.
+_UNDECODABLE: Final = frozenset({"undecodable", "sequence_gap"})
 
 TRACES: Final[dict[str, Trace]] = {
     "drop": Trace("numbers", _SEQUENCE, _NUMBERED),
@@ -128,7 +129,8 @@ def judge_traces(evidence: Evidence, slack_ns: int) -> list[TraceVerdict]:
                     untold.append(_text(fault, chain))
         complaint = (
             f"{evidence.source}: {len(untold)} times {name} left no gap that says "
-            f"{' or '.join(sorted(TRACES[name].reasons))}: {said(untold)}"
+            f"{' or '.join(sorted(TRACES[name].reasons))}"
+            f"{' and no frame' if TRACES[name].hit == 'frame' else ''}: {said(untold)}"
         )
         verdicts.append(
             TraceVerdict(
@@ -149,7 +151,14 @@ class _Tracer:
     def __init__(self, evidence: Evidence, slack_ns: int) -> None:
         self._evidence = evidence
         self._slack_ns = slack_ns
-        self._used: set[str] = set()
+        kept = plain(
+            evidence.listing.read(
+                "frames", source=evidence.source, columns=["ts_recv", "reason"]
+            )
+        )
+        self._kept = sorted(
+            row["ts_recv"] for row in kept if row["reason"] == "undecodable"
+        )
         self._chains_of: dict[int, dict[Chain, int]] = {}
         self._last_sent: dict[int, int] = {}
         for chain, by_conn in evidence.sent.items():
@@ -181,7 +190,7 @@ class _Tracer:
     def _look_for_frame(
         self, fault: FaultDone, trace: Trace
     ) -> Iterable[tuple[Chain, bool]]:
-        """Each frame has a gap of its own, unless it did not arrive at all."""
+        """Each frame is kept and lies in a gap, unless it did not arrive at all."""
         chain = self._chain(fault)
         if chain is None:
             return
@@ -191,12 +200,13 @@ class _Tracer:
             for gap in self._evidence.gaps_of(chain, "rows")
             if touches(gap, fault.ts_ns, last)
         ]
-        mine = [
-            g for g in near if g.reason in trace.reasons and g.gap_id not in self._used
-        ]
-        if mine:
-            self._used.add(min(mine, key=end_of).gap_id)
-        yield chain, bool(mine) or any(gap.reason in ENDINGS for gap in near)
+        if any(gap.reason in trace.reasons for gap in near):
+            arrived = [at for at in self._kept if fault.ts_ns <= at <= last]
+            for at in arrived[:1]:
+                self._kept.remove(at)  # it is this frame and no other
+            yield chain, bool(arrived)
+        else:
+            yield chain, any(gap.reason in ENDINGS for gap in near)
 
     def _look_for_numbers(
         self, fault: FaultDone, trace: Trace

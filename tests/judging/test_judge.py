@@ -307,7 +307,7 @@ def test_a_fault_without_the_gap_that_it_must_leave_is_found(case, fault, wanted
         (
             "coverage",
             shift("ended_at", 1, stream="tickers", closed_by="gap"),
-            "instants are told twice: coverage and connect_lost, 1 ns",
+            "instants are told twice: coverage and undecodable, 1 ns",
         ),
         (
             "coverage",
@@ -325,6 +325,14 @@ def test_an_account_that_does_not_add_up_is_found(case, table, change, complaint
     case.change(table, change)
 
     assert complaint in case.complaints("gate_spot", "tickers")
+
+
+def test_a_spoiled_frame_that_was_not_kept_is_found(case):
+    case.change("frames", lambda rows: rows.slice(0, 0))
+
+    complaints = case.complaints("gate_spot", "bbo")
+    assert "1 times malformed left no gap that says" in complaints
+    assert "and no frame" in complaints
 
 
 def test_a_gap_on_top_of_coverage_is_found_where_the_ledger_is_to_be_exact(case):

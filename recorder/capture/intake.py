@@ -143,6 +143,10 @@ class Intake:
             unknown = unknown or why
         return unknown
 
+    def stop(self) -> None:
+        """Tell what has not been told until now: nothing more will come."""
+        self._trade_check.stop()
+
     def _on_depth(
         self, link: Link, ts: int, seq: int, idx: int, item: object, payload: bytes
     ) -> str | None:

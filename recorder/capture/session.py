@@ -407,6 +407,7 @@ class Session:
                 self._end_shedding(self._shedding_since, at)
             self._restarts.judge(at)
             self.books.stop()
+            self._intake.stop()
             self._stopped_at = at
             for link in self._links.values():
                 for chain in link.chains:

@@ -1,10 +1,12 @@
 """Are the trades of a market whole? Told from the venue's running number.
 
 Some venues number the trades of a market one by one, but do not promise to.
-So the rule is proven before it is believed: after `PROOF_TRADES` consecutive
-numbers a break is a gap. Breaks seen before the proof are kept and become
-gaps once it stands; a market that breaks too often first has disproved the
-rule, and is not checked any more.
+So the rule is proven before it is believed: by `PROOF_TRADES` consecutive
+numbers, or by as many in all with few breaks among them. After that a break
+is a gap. Breaks seen before are kept. They become gaps once the rule stands,
+and also where recording stops before that was decided: a gap too many does
+less harm than trades that are lost in silence. A market that breaks too often
+disproves the rule, and is not checked any more.
 """
 
 from collections.abc import Callable
@@ -20,8 +22,17 @@ from recorder.telemetry import TradeRuleDisproved, emit
 PROOF_TRADES: Final = 100
 """Consecutive numbers that prove the rule for a market."""
 
+PROOF_SHARE: Final = 10
+"""Or as many in all, if there are at least so many to a break."""
+
 DISPROOF_BREAKS: Final = 8
-"""Breaks before the proof that disprove it."""
+"""So many breaks disprove the rule before it is proven ..."""
+
+DISPROOF_SHARE: Final = 4
+"""... unless there are at least so many consecutive numbers to a break."""
+
+EARLY_MAX: Final = 256
+"""Breaks kept before the proof; more disprove the rule."""
 
 
 class TradeBreak(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,47 +54,93 @@ class TradeBreak(msgspec.Struct, frozen=True, kw_only=True):
 class TradeIds:
     """The running number of one market's trades."""
 
-    __slots__ = ("_early", "_last", "_last_at", "_run", "is_disproved", "is_proved")
+    __slots__ = (
+        "_breaks",
+        "_early",
+        "_last",
+        "_last_at",
+        "_run",
+        "_steps",
+        "is_disproved",
+        "is_proved",
+    )
 
     def __init__(self) -> None:
         self._last: int | None = None
         self._last_at = 0
         self._run = 0
-        self._early: list[TradeBreak] = []
+        self._steps = 0
+        self._breaks = 0
+        # By break: how many of its trades are still missing.
+        self._early: dict[TradeBreak, int] = {}
         self.is_proved = False
         self.is_disproved = False
 
-    def see(self, number: int, ts_recv: int) -> list[TradeBreak]:
+    def see(
+        self, number: int, ts_recv: int, came_back_at: int | None = None
+    ) -> list[TradeBreak]:
         """Note a trade's number; return breaks that are now believed.
 
         Args:
-            number: The venue's running number.
+            number: The venue's running number; none comes twice.
             ts_recv: Our clock when it was received, nanoseconds.
+            came_back_at: When the market was last lost and came back: what is
+                missing over a lost connection says nothing about the rule.
         """
         last, last_at = self._last, self._last_at
-        if self.is_disproved or (last is not None and number <= last):
+        if self.is_disproved:
+            return []
+        if last is not None and number <= last:
+            self._late(number)
             return []
         self._last, self._last_at = number, ts_recv
         if last is None:
             return []
         if number == last + 1:
             self._run += 1
-            if self.is_proved or self._run < PROOF_TRADES:
-                return []
-            self.is_proved = True
-            early, self._early = self._early, []
-            return early
+            self._steps += 1
+            return self._believed()
         found = TradeBreak(
             after=last, before=number, started_at=last_at + 1, ended_at=ts_recv
         )
-        self._run = 0
         if self.is_proved:
             return [found]
-        self._early.append(found)
-        if len(self._early) >= DISPROOF_BREAKS:
+        self._early[found] = number - last - 1
+        if came_back_at is None or came_back_at <= last_at:
+            self._run = 0
+            self._breaks += 1
+        is_often = self._breaks >= DISPROOF_BREAKS
+        is_usual = self._breaks * DISPROOF_SHARE > self._steps
+        if (is_often and is_usual) or len(self._early) > EARLY_MAX:
             self.is_disproved = True
             self._early.clear()
         return []
+
+    def _believed(self) -> list[TradeBreak]:
+        """Decide whether the rule stands now; return the breaks before."""
+        is_rare = self._breaks * PROOF_SHARE <= self._steps
+        is_enough = self._run >= PROOF_TRADES or (
+            self._steps >= PROOF_TRADES and is_rare
+        )
+        if self.is_proved or not is_enough:
+            return []
+        self.is_proved = True
+        return self.undecided()
+
+    def _late(self, number: int) -> None:
+        """Note a trade that came late, perhaps out of a break."""
+        for found, missing in self._early.items():
+            if found.after < number < found.before:
+                self._early[found] = missing - 1
+                if missing == 1:
+                    del self._early[found]
+                    self._breaks = max(0, self._breaks - 1)
+                return
+
+    def undecided(self) -> list[TradeBreak]:
+        """Return the breaks seen before the rule was proven, once."""
+        early, self._early = self._early, {}
+        return list(early)
 
     def is_new(self, number: int) -> bool:
         """Return whether a number is above all seen."""
@@ -105,7 +162,7 @@ class TradeCheck:
     def __init__(self, ledger: Ledger, note: Callable[[list[LedgerRow]], None]) -> None:
         self._ledger = ledger
         self._note = note
-        self._markets: dict[str, TradeIds] = {}
+        self._markets: dict[Chain, TradeIds] = {}
 
     def see(self, chain: Chain, number: int, ts_recv: int) -> None:
         """Note a live trade's number.
@@ -115,9 +172,9 @@ class TradeCheck:
             number: The venue's running number.
             ts_recv: Our clock when it was received, nanoseconds.
         """
-        ids = self._markets.get(chain.market)
+        ids = self._markets.get(chain)
         if ids is None:
-            ids = self._markets[chain.market] = TradeIds()
+            ids = self._markets[chain] = TradeIds()
         elif ids.is_disproved:
             return
         if ids.is_proved and ids.continues(number):
@@ -125,7 +182,18 @@ class TradeCheck:
         elif ids.is_new(number):
             # The trade before may have been missed: nothing proves otherwise.
             self._ledger.unhealable(chain)
-        for missing in ids.see(number, ts_recv):
+        came_back_at = self._ledger.covered_since(chain)
+        self._tell(chain, ids.see(number, ts_recv, came_back_at))
+        if ids.is_disproved:
+            emit(TradeRuleDisproved(market=chain.market))
+
+    def stop(self) -> None:
+        """Tell of the breaks of which it was not decided what they are."""
+        for chain, ids in self._markets.items():
+            self._tell(chain, ids.undecided())
+
+    def _tell(self, chain: Chain, breaks: list[TradeBreak]) -> None:
+        for missing in breaks:
             self._note(
                 self._ledger.missed(
                     chain,
@@ -137,5 +205,3 @@ class TradeCheck:
                     detail=f"{missing.before - missing.after - 1} trades",
                 )
             )
-        if ids.is_disproved:
-            emit(TradeRuleDisproved(market=chain.market))

@@ -2,6 +2,7 @@
 
 from recorder.capture.trade_ids import (
     DISPROOF_BREAKS,
+    EARLY_MAX,
     PROOF_TRADES,
     TradeBreak,
     TradeCheck,
@@ -50,6 +51,75 @@ def test_a_market_that_breaks_too_often_disproves_the_rule():
 
     assert found == [[]] * (DISPROOF_BREAKS + 5)
     assert ids.is_disproved
+
+
+def test_breaks_are_believed_although_a_hundred_in_a_row_never_came():
+    ids, number, found = TradeIds(), 0, []
+
+    for step in range(1, 200):
+        number += 2 if step % 20 == 0 else 1
+        found += ids.see(number, step)
+
+    assert ids.is_proved
+    assert [missing.before for missing in found] == [
+        21 * times for times in range(1, len(found) + 1)
+    ]
+    assert len(found) == 9
+
+
+def test_one_break_in_a_few_neither_proves_nor_is_it_forgotten():
+    ids, number = TradeIds(), 0
+
+    for step in range(1, 100):
+        number += 2 if step % 7 == 0 else 1
+        assert ids.see(number, step) == []
+
+    assert (ids.is_proved, ids.is_disproved) == (False, False)
+    assert len(ids.undecided()) == 14
+    assert ids.undecided() == []
+
+
+def test_a_break_that_late_trades_fill_is_none():
+    ids = TradeIds()
+    for number in (1, 4, 2, 3):
+        ids.see(number, number)
+
+    assert ids.undecided() == []
+
+
+def test_what_is_missing_over_lost_connections_does_not_disprove_the_rule():
+    ids = TradeIds()
+
+    for times in range(DISPROOF_BREAKS + 2):
+        ids.see(times * 50, times * 10, came_back_at=times * 10 - 5)
+
+    assert not ids.is_disproved
+    assert len(ids.undecided()) == DISPROOF_BREAKS + 1
+
+
+def test_more_breaks_than_are_kept_disprove_the_rule():
+    ids = TradeIds()
+
+    for times in range(EARLY_MAX + 2):
+        ids.see(times * 50, times * 10, came_back_at=times * 10 - 5)
+
+    assert ids.is_disproved
+
+
+def test_where_recording_stops_undecided_breaks_are_told():
+    rows = []
+    ledger = Ledger("job", "run", [CHAIN])
+    ledger.covered(CHAIN, 0)
+    check = TradeCheck(ledger, rows.extend)
+    check.see(CHAIN, 1, 1_000)
+    check.see(CHAIN, 3, 2_000)
+    assert rows == []
+
+    check.stop()
+
+    assert [(g.reason, g.started_at, g.ended_at, g.detail) for g in rows] == [
+        ("sequence_gap", 1_001, 2_000, "1 trades")
+    ]
 
 
 def test_older_numbers_change_nothing():

@@ -277,11 +277,10 @@ class OrderBook:
         if verdict.action == APPLY:
             self._forget()
             self._change(event)
-            return self._checked(verdict)
+            return self._checked(verdict, self._is_crossed)
         if verdict.action == JOIN and self._waiting is not None:
             self._held.append(event)
-            self._adopt(self._waiting)
-            return self._checked(verdict)
+            return self._checked(verdict, self._adopt(self._waiting))
         if verdict.action == RESTART:
             self._held.clear()
         if verdict.action in (HOLD, RESTART):
@@ -296,20 +295,27 @@ class OrderBook:
             self._waiting = event
         if verdict.action != ADOPT:
             return verdict
-        self._adopt(event)
-        return self._checked(verdict)
+        return self._checked(verdict, self._adopt(event))
 
-    def _adopt(self, event: DepthUpdate[Levels]) -> None:
-        """Replace the book by a snapshot, then apply the updates held for it."""
+    def _adopt(self, event: DepthUpdate[Levels]) -> bool:
+        """Replace the book by a snapshot, then apply the updates held for it.
+
+        Returns:
+            Whether the book was crossed on the way: a false level may be left,
+            also where it is no more.
+        """
         self._bids.clear()
         self._asks.clear()
         self._bids.apply(event.bids)
         self._asks.apply(event.asks)
+        was_crossed = self._is_crossed
         for held in self._held:
             # Where updates are held both have ids: others were refused.
             if (held.last_update_id or 0) > (event.last_update_id or 0):
                 self._change(held)
+                was_crossed |= self._is_crossed
         self._forget()
+        return was_crossed
 
     def _forget(self) -> None:
         self._held.clear()
@@ -319,10 +325,14 @@ class OrderBook:
         self.unknown_deletes += self._bids.apply(event.bids)
         self.unknown_deletes += self._asks.apply(event.asks)
 
-    def _checked(self, verdict: Verdict) -> Verdict:
-        """Return the verdict, or another if the book is crossed."""
+    @property
+    def _is_crossed(self) -> bool:
         bids, asks = self._bids.prices, self._asks.prices
-        if not bids or not asks or bids[-1] < asks[0]:
+        return bool(bids and asks) and bids[-1] >= asks[0]
+
+    def _checked(self, verdict: Verdict, was_crossed: bool) -> Verdict:  # noqa: FBT001 - private
+        """Return the verdict, or another if the book was crossed."""
+        if not was_crossed:
             return verdict
         self.crossings += 1
         return self._continuity.crossed()

@@ -183,48 +183,6 @@ def apply_row(  # pragma: no cover - compiled
 
 
 @compiled
-def adopt(  # pragma: no cover - compiled
-    rows: Rows,
-    bid: SideRows,
-    ask: SideRows,
-    bounds: Ints,
-    row: int,
-    held_from: int,
-    held_end: int,
-) -> int:
-    """Replace the book by a snapshot, then apply the updates held for it.
-
-    Args:
-        rows: The stretch.
-        bid: The bids.
-        ask: The asks.
-        bounds: As for `follow`.
-        row: The snapshot.
-        held_from: First row that is held, or -1.
-        held_end: First row after those that are held.
-
-    Returns:
-        How many prices that held updates removed were unknown.
-    """
-    bid.book[bounds[1] : bounds[0] + 1] = 0.0
-    ask.book[bounds[3] : bounds[2] + 1] = 0.0
-    bounds[0] = bounds[2] = -1
-    bounds[1] = bid.book.size
-    bounds[3] = ask.book.size
-    apply_row(bid, ask, bounds, row)
-    unknown = 0
-    if held_from >= 0:
-        through = rows.lasts[row]
-        for held in range(held_from, held_end):
-            # Snapshots that were refused and doubles lie among those held.
-            is_update = rows.flags[held] & (SNAPSHOT | AUDIT) == 0
-            if is_update and rows.lasts[held] > through:
-                through = rows.lasts[held]
-                unknown += apply_row(bid, ask, bounds, held)
-    return unknown
-
-
-@compiled
 def settle(  # pragma: no cover - compiled
     book: Floats, best: int, lowest: int
 ) -> tuple[int, int]:
@@ -246,6 +204,50 @@ def is_crossed(  # pragma: no cover - compiled
     if bounds[0] < 0 or bounds[2] < 0:
         return False
     return bool(bounds[0] >= asks.size - 1 - bounds[2])
+
+
+@compiled
+def adopt(  # pragma: no cover - compiled
+    rows: Rows,
+    bid: SideRows,
+    ask: SideRows,
+    bounds: Ints,
+    row: int,
+    held_from: int,
+    held_end: int,
+) -> tuple[int, bool]:
+    """Replace the book by a snapshot, then apply the updates held for it.
+
+    Args:
+        rows: The stretch.
+        bid: The bids.
+        ask: The asks.
+        bounds: As for `follow`.
+        row: The snapshot.
+        held_from: First row that is held, or -1.
+        held_end: First row after those that are held.
+
+    Returns:
+        How many prices that held updates removed were unknown, and whether
+        the book was crossed on the way: a false level may be left.
+    """
+    bid.book[bounds[1] : bounds[0] + 1] = 0.0
+    ask.book[bounds[3] : bounds[2] + 1] = 0.0
+    bounds[0] = bounds[2] = -1
+    bounds[1] = bid.book.size
+    bounds[3] = ask.book.size
+    apply_row(bid, ask, bounds, row)
+    unknown, was_crossed = 0, is_crossed(bid.book, ask.book, bounds)
+    if held_from >= 0:
+        through = rows.lasts[row]
+        for held in range(held_from, held_end):
+            # Snapshots that were refused and doubles lie among those held.
+            is_update = rows.flags[held] & (SNAPSHOT | AUDIT) == 0
+            if is_update and rows.lasts[held] > through:
+                through = rows.lasts[held]
+                unknown += apply_row(bid, ask, bounds, held)
+                was_crossed |= is_crossed(bid.book, ask.book, bounds)
+    return unknown, was_crossed
 
 
 @compiled
@@ -299,7 +301,7 @@ def _compile_follow(version: int) -> Callable[..., int]:  # noqa: C901 - below
         best_asks, best_ask_amounts = output.asks.ranks, output.asks.amounts
         for row in range(start, flags.size):
             flag, first, last = flags[row], firsts[row], lasts[row]
-            action, kind = NO_ID, NO_ID
+            action, kind, was_crossed = NO_ID, NO_ID, False
             is_update = flag & (SNAPSHOT | AUDIT) == 0
             if flag & LOST or (is_update and held_count >= held_max):
                 chain, _, _ = continuity.step_lost(chain)
@@ -338,12 +340,16 @@ def _compile_follow(version: int) -> Callable[..., int]:  # noqa: C901 - below
                 state[UNKNOWN_DELETES] += unknown
                 held_from, held_count = NO_ID, 0
             elif action == ADOPT:
-                unknown = adopt(rows, bid, ask, bounds, row, held_from, row)
+                unknown, was_crossed = adopt(
+                    rows, bid, ask, bounds, row, held_from, row
+                )
                 state[UNKNOWN_DELETES] += unknown
                 held_from, held_count = NO_ID, 0
             elif action == JOIN:
                 joined = row if held_from == NO_ID else held_from
-                unknown = adopt(rows, bid, ask, bounds, waiting, joined, row + 1)
+                unknown, was_crossed = adopt(
+                    rows, bid, ask, bounds, waiting, joined, row + 1
+                )
                 state[UNKNOWN_DELETES] += unknown
                 held_from, held_count = NO_ID, 0
             elif action == WAIT:
@@ -354,7 +360,7 @@ def _compile_follow(version: int) -> Callable[..., int]:  # noqa: C901 - below
                 held_count += 1
             elif kind == IN_STALE:
                 state[STALE] += 1
-            if action in (APPLY, ADOPT, JOIN) and is_crossed(bids, asks, bounds):
+            if was_crossed or (action == APPLY and is_crossed(bids, asks, bounds)):
                 state[CROSSINGS] += 1
                 chain, _, _ = continuity.step_crossed(chain)
             if chain[0] == LIVE:

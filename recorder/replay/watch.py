@@ -377,13 +377,15 @@ class BookWatch:
         self._states[number] = _fresh_states(1)[0]
 
     def _adopt(self, number: int, image: Held, held: Sequence[Held]) -> bool:
-        """Replace a book; return whether it is crossed after that."""
+        """Replace a book; return whether it was crossed on the way."""
         counts = self._counts[number]
         counts[:] = 0
+        was_crossed = False
         for update in (image, *(u for u in held if u.last > image.last)):
             counts[0] = _set_levels(self._bids[number], counts[0], *update.bids, 1)
             counts[1] = _set_levels(self._asks[number], counts[1], *update.asks, 0)
-        if not _is_crossed(self._bids, self._asks, self._counts, number):
+            was_crossed |= _is_crossed(self._bids, self._asks, self._counts, number)
+        if not was_crossed:
             return False
         *fields, _ = self._states[number].tolist()
         fields, _, _ = step_crossed(tuple(fields))

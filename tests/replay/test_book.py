@@ -221,6 +221,20 @@ def test_a_crossed_or_locked_book_is_not_known_until_the_next_snapshot(ask):
     assert book.last_update_id == 3
 
 
+def test_a_book_that_was_crossed_among_what_was_held_is_not_known():
+    book = OrderBook()
+    book.apply(depth(2, 2, bids=[(8.0, 1.0)]))
+    book.apply(depth(3, 3, asks=[(7.0, 1.0)]))
+    book.apply(depth(4, 4, bids=[(8.0, 0.0)]))
+
+    adopted = book.apply(image(2, [(6.0, 1.0), (8.0, 1.0)], [(10.0, 1.0)]))
+
+    # The ask at 7 may be false: nothing says which of the two levels was.
+    assert adopted.action == DROP
+    assert not book.is_known
+    assert book.crossings == 1
+
+
 def test_a_crossed_snapshot_is_not_known():
     book = OrderBook()
 

@@ -230,6 +230,18 @@ def forgetful(monkeypatch):
     return BookWatch()
 
 
+def test_a_crossing_among_what_was_held_is_found_though_it_is_over():
+    watch = BookWatch()
+    watch.see(
+        batch(event(2, 2, [(8, 1)]), event(3, 3, [(9, 1)]), event(4, 4, [(9, 0)]))
+    )
+
+    snapshot = event(None, 2, [(8, 1)], [(9, 1)], origin="rest")
+    found = watch.see(batch(snapshot, start=9))
+
+    assert found == [crossing(9, 2)]
+
+
 def test_updates_beyond_what_can_be_held_are_forgotten(forgetful):
     held = [event(n, n, [(4, 1)]) for n in range(1, 6)]
 

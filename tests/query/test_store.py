@@ -4,7 +4,7 @@ import signal
 import subprocess
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from types import SimpleNamespace
 
 import numpy as np
@@ -279,12 +279,17 @@ def test_an_interrupt_is_heard_by_a_query_that_has_not_begun(maker, monkeypatch)
 
     def begin_late(relation):
         os.kill(os.getpid(), signal.SIGINT)
-        interrupted.wait(0.5)  # the main thread is at it
+        interrupted.wait(60)
         try:
             return begin(relation)
         finally:
             ended.set()
 
+    def wait_for(futures, timeout):
+        interrupted.set()
+        return wait(futures, timeout)
+
+    monkeypatch.setattr("recorder.query.store.wait", wait_for)
     arrow = SimpleNamespace(
         RecordBatchReader=SimpleNamespace(from_stream=begin_late),
         ArrowException=pa.ArrowException,
@@ -294,7 +299,7 @@ def test_an_interrupt_is_heard_by_a_query_that_has_not_begun(maker, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         list(store.stream(question).batches)
 
-    assert ended.wait(20)
+    assert ended.wait(60)
 
 
 def test_a_segment_that_is_no_parquet_is_named(maker):

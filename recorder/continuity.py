@@ -34,7 +34,7 @@ Rules that the arithmetic holds:
   is applied. While updates are held it must reach back to them
   (``base + 1 >= held_first``), else it is too old and another is needed.
 * After `lost` an update that continues the applied id revives the chain, for
-  then nothing was missed. So a book's levels and ``applied`` are kept while
+  then nothing was missed (unless more had been received already). So a book's levels and ``applied`` are kept while
   it is down, and `lost` does no harm where the ids prove that nothing is
   missing. After `crossed` only a snapshot helps.
 * A snapshot that was asked for may come out of a cache: an old one would be
@@ -63,6 +63,7 @@ from recorder.transitions import (
     ADOPT,
     ALIGNING,
     APPLY,
+    BROKEN,
     IN_AHEAD,
     IN_BAND,
     IN_BARE,
@@ -97,7 +98,7 @@ def classify_update(chain: "Fields", first: int, last: int) -> int:
         first: First change folded in, or ``NO_ID`` on streams without ids.
         last: Last change folded in.
     """
-    state, applied, received, _, joining, waiting = chain
+    state, applied, received, held_first, joining, waiting = chain
     if first == NO_ID:
         return IN_BARE
     if received != NO_ID and last <= received:
@@ -105,9 +106,11 @@ def classify_update(chain: "Fields", first: int, last: int) -> int:
     if applied != NO_ID:
         if state == LIVE and last <= applied:
             return IN_COVERED
-        if first == applied + 1:
+        # After a break, more than that may have been received before it.
+        is_all = state != BROKEN or last + 1 >= held_first
+        if first == applied + 1 and is_all:
             return IN_NEXT
-        if joining == 1 and first <= applied + 1 <= last:
+        if joining == 1 and first <= applied + 1 <= last and is_all:
             return IN_NEXT
     is_next = state == ALIGNING and first == received + 1
     if waiting != NO_ID and waiting <= last and (is_next or first <= waiting + 1):

@@ -17,6 +17,7 @@ from typing import Final
 import msgspec
 
 from recorder.capture.depth_chain import FIRST_RETRY_NS, DepthChain, Message, Put
+from recorder.capture.new_counts import NewCounts
 from recorder.capture.snapshot_queue import SnapshotQueue
 from recorder.continuity import Verdict, is_row_gap
 from recorder.model import Chain, DepthUpdate, Gap, LedgerRow, RawLevels
@@ -46,9 +47,6 @@ QUIET_ASK_NS: Final = 1_500_000_000
 IN_BAND_NS: Final = 10_000_000_000
 """How long a first snapshot on the socket may take."""
 
-SUSPECTS_MAX: Final = 20
-"""So many stale updates that continue each other: the venue counts anew."""
-
 
 class Books:
     """All depth chains of a run.
@@ -76,7 +74,7 @@ class Books:
         self._note = note
         self._queue = SnapshotQueue()
         self._restart: list[Chain] = []
-        self._counted_anew: list[tuple[Chain, int]] = []
+        self._counts = NewCounts(ledger, note, put, self._take, self._start_over)
 
     def __contains__(self, chain: Chain) -> bool:
         return chain in self._books
@@ -119,7 +117,7 @@ class Books:
     def lost(self, chain: Chain) -> int | None:
         """Note that the connection went away; return the last id received."""
         book = self._books[chain]
-        self._decide_suspects(book)  # more of them will not come
+        self._counts.decide(book)  # more of them will not come
         received = book.continuity.received
         book.break_off()
         return None if received == NO_ID else received
@@ -127,7 +125,7 @@ class Books:
     def stop(self) -> None:
         """Store what was kept until it is clear what it is."""
         for book in self._books.values():
-            self._decide_suspects(book)
+            self._counts.decide(book)
 
     def event(
         self,
@@ -154,11 +152,11 @@ class Books:
                 emit(RowDoubled(market=event.market, stream=event.stream))
                 return True
             verdict = continuity.update(first, last)
-            if verdict.is_double and not self._fills_gap(book, first, last):
-                self._doubled(book, Message(ts_recv, conn, seq, idx, event, payload))
+            if verdict.is_double:
+                self._stale(book, Message(ts_recv, conn, seq, idx, event, payload))
                 return True
             if book.suspects:
-                self._pass_suspects(book)
+                self._counts.pass_over(book)
             if book.began == NO_ID and first is not None:
                 book.began = first
             if verdict.was_live and first is not None and is_row_gap(proven, first):
@@ -234,66 +232,18 @@ class Books:
             self._note([healed])
         return True
 
-    def _doubled(self, book: DepthChain, message: Message) -> None:
-        """Count a double; many in a row mean that the venue counts anew.
+    def _take(self, message: Message) -> None:
+        self.event(*message)
 
-        Those may be none. So they are kept until that is clear.
-        """
-        emit(RowDoubled(market=book.chain.market, stream=book.chain.stream))
-        first = message.event.first_update_id
-        ids = (first, message.event.last_update_id)
-        if first is None or ids in book.recent:
-            return
-        suspects = book.suspects
-        if suspects and first <= (suspects[-1].event.last_update_id or 0):
-            if any(message.event == suspect.event for suspect in suspects):
-                return
-            self._decide_suspects(book)
-            self.event(*message)
-            return
-        suspects.append(message)
-        if len(suspects) >= SUSPECTS_MAX:
-            self._count_anew(book)
-
-    def _decide_suspects(self, book: DepthChain) -> None:
-        """Store what is no double: it came late, or the venue counts anew."""
-        if book.suspects and book.are_first():
-            self._pass_suspects(book)
-        elif book.suspects:
-            self._count_anew(book)
-
-    def _pass_suspects(self, book: DepthChain) -> None:
-        """Go on without suspects, which are doubles unless they came late."""
-        for late in [suspect for suspect in book.suspects if book.is_new(suspect)]:
-            book.note(late)
-            self._put(*late)
-        book.suspects = []
-
-    def _count_anew(self, book: DepthChain) -> None:
-        """Take the suspects for the first updates of a new numbering."""
-        suspects, book.suspects = book.suspects, []
-        since, began = max(book.last_at, book.known_since) + 1, suspects[0]
-        self._note(
-            self._ledger.missed(
-                book.chain,
-                "sequence_gap",
-                since,
-                began.ts_recv,
-                after_update_id=book.continuity.received,
-                before_update_id=began.event.first_update_id,
-                detail="the venue's update ids started over at lower numbers",
-            )
-        )
-        self._note(self._ledger.book_lost(book.chain, "resync", since))
-        self._counted_anew.append((book.chain, since - 1))
-        book.break_off()
-        book.through = NO_ID
-        book.recent.clear()
-        # What the venue's clock said of the old numbering proves nothing now.
-        book.accepted_event = None
-        for suspect in suspects:
-            self.event(*suspect)
-        self._start_over(book, suspects[-1].ts_recv)
+    def _stale(self, book: DepthChain, message: Message) -> None:
+        """Take a message that lies wholly below what was received."""
+        if self._fills_gap(book, *message.ids):
+            book.note(message)
+            if not book.suspects:  # else a gap may have begun before it
+                book.last_at = message.ts_recv
+            self._put(*message)
+        else:
+            self._counts.suspect(book, message)
 
     def _in_band(self, book: DepthChain, message: Message) -> None:
         """Take a snapshot that came on the socket."""
@@ -304,6 +254,12 @@ class Books:
         if base is not None and received != NO_ID and is_repeated:
             emit(RowDoubled(market=book.chain.market, stream=book.chain.stream))
             return
+        continuity = book.continuity
+        if base is not None and base < received:
+            is_useful = not continuity.is_live and base + 1 >= continuity.held_first
+            if book.suspects or not is_useful:
+                self._stale(book, message)
+                return
         if first is not None and is_row_gap(received, first):
             self._note_jump(book, ts_recv, received, first)
         book.last_in_band = base
@@ -337,6 +293,9 @@ class Books:
         book.is_asked = False
         continuity = book.continuity
         if continuity.is_live:
+            return
+        if book.suspects:  # nobody knows which numbering it is of
+            self._queue.retry(book, ts_recv)
             return
         message = Message(ts_recv, conn, seq, 0, event, payload)
         is_first = continuity.received == NO_ID
@@ -402,12 +361,11 @@ class Books:
         self._start_over(book, at)
 
     def take_counted_anew(self) -> list[tuple[Chain, int]]:
-        """Return chains that the venue counts anew, and their last old rows.
+        """Return chains that the venue counts anew, and when the last old row came.
 
-        Each with the time at which that row was received; once.
+        Once.
         """
-        counted_anew, self._counted_anew = self._counted_anew, []
-        return counted_anew
+        return self._counts.take_told()
 
     def next_due(self, now: int) -> tuple[Chain, int] | None:
         """Return a chain to ask a snapshot for now, with its epoch."""

@@ -49,6 +49,11 @@ class Message(NamedTuple):
     event: DepthUpdate[RawLevels]
     payload: bytes
 
+    @property
+    def ids(self) -> tuple[int | None, int | None]:
+        """First and last book change."""
+        return self.event.first_update_id, self.event.last_update_id
+
 
 class DepthChain:
     """What is known of one depth chain.
@@ -120,11 +125,14 @@ class DepthChain:
         So it is if it lies before the first one of its connection, and after
         all that earlier ones brought.
         """
-        first, last = update.event.first_update_id, update.event.last_update_id
+        first, last = update.ids
         if first is None or last is None:
-            return False
-        ids = (first, last)
-        return self.through < first and last < self.began and ids not in self.recent
+            return True  # no snapshot comes twice: repetitions are known by their id
+        return (
+            self.through < first
+            and last < self.began
+            and (first, last) not in self.recent
+        )
 
     def are_first(self) -> bool:
         """Return whether the suspects end where the connection's updates began."""
@@ -132,10 +140,18 @@ class DepthChain:
 
     def note(self, update: Message) -> None:
         """Note that an update before those of its connection is stored."""
-        first, last = update.event.first_update_id, update.event.last_update_id
+        first, last = update.ids
         if first is not None and last is not None:
             self.recent.append((first, last))
             self.began = min(self.began, first)
+
+    def count_anew(self) -> None:
+        """Forget all that the old numbering told."""
+        self.break_off()
+        self.through = NO_ID
+        self.recent.clear()
+        # What the venue's clock said of the old numbering proves nothing now.
+        self.accepted_event = None
 
     def is_younger(self, snapshot_event: int | None) -> bool:
         """Return whether the venue's clock proves a snapshot newer than its chain.

@@ -101,6 +101,8 @@ class Outages:
             hidden += left
             if not is_told_by_ids(gap):
                 lost += [start for start, _ in left]
+                if gap.started_at == gap.ended_at:
+                    lost.append(gap.started_at)  # it has no length, but it was one
                 if gap.reason.startswith("process_"):
                     lost += [end for _, end in left]
         everything = [i for intervals in self._coverage.values() for i in intervals]

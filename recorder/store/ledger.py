@@ -182,7 +182,8 @@ class Ledger:
 
         Returns:
             A row for each stretch of coverage that it takes; one of no length
-            if it lies in coverage that was written long ago.
+            if it lies in coverage that was written long ago, or between two
+            messages a nanosecond apart.
         """
         account = self._accounts[chain]
         if account.rows_gap is not None and ended_at > account.rows_gap.started_at:
@@ -190,7 +191,7 @@ class Ledger:
         if started_at < account.back_at < ended_at:
             started_at = account.back_at
         spans = account.cut(started_at, ended_at)
-        if not spans and started_at < account.told_until:
+        if not spans:
             spans = [(started_at, started_at)]
         self._is_changed = True
         return [

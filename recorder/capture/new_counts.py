@@ -1,0 +1,113 @@
+"""Stale depth messages: doubles, late ones, or the first of a new numbering?
+
+A venue may begin to number its updates anew on a connection that goes on.
+The first ones look like doubles. So stale messages that were not seen lately
+are *suspects*: they are kept, as `DepthChain.suspects`, until it is clear
+what they are.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from recorder.capture.depth_chain import DepthChain, Message, Put
+from recorder.model import Chain, LedgerRow
+from recorder.store.ledger import Ledger
+from recorder.telemetry import RowDoubled, emit
+
+
+SUSPECTS_MAX: Final = 20
+"""So many stale messages with ids that increase: the venue counts anew."""
+
+
+class NewCounts:
+    """Decides about suspects.
+
+    Args:
+        ledger: Told of every new numbering.
+        note: Takes ledger rows to store.
+        put: Takes rows to store.
+        take: Takes messages that are no doubles after all.
+        start_over: Asks for a snapshot of a chain, at a time.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        note: Callable[[list[LedgerRow]], None],
+        put: Put,
+        take: Callable[[Message], None],
+        start_over: Callable[[DepthChain, int], None],
+    ) -> None:
+        self._ledger = ledger
+        self._note = note
+        self._put = put
+        self._take = take
+        self._start_over = start_over
+        self._told: list[tuple[Chain, int]] = []
+
+    def suspect(self, book: DepthChain, message: Message) -> None:
+        """Take a stale message: count it as a double, and keep it if it may be none."""
+        emit(RowDoubled(market=book.chain.market, stream=book.chain.stream))
+        first, last = message.ids
+        if last is None or (first, last) in book.recent:
+            return
+        suspects = book.suspects
+        if suspects and (last if first is None else first) <= (
+            suspects[-1].event.last_update_id or 0
+        ):
+            if any(message.event == suspect.event for suspect in suspects):
+                return
+            self.decide(book)
+            self._take(message)
+            return
+        suspects.append(message)
+        if len(suspects) >= SUSPECTS_MAX:
+            self._count_anew(book)
+
+    def decide(self, book: DepthChain) -> None:
+        """Decide about suspects of which no more will come."""
+        if book.suspects and book.are_first():
+            self.pass_over(book)
+        elif book.suspects:
+            self._count_anew(book)
+
+    def pass_over(self, book: DepthChain) -> None:
+        """Go on in the old numbering: suspects are doubles unless they came late."""
+        for late in [suspect for suspect in book.suspects if book.is_new(suspect)]:
+            book.note(late)
+            self._put(*late)
+        book.suspects = []
+
+    def take_told(self) -> list[tuple[Chain, int]]:
+        """Return chains that are counted anew, and when their last old row came.
+
+        Once.
+        """
+        told, self._told = self._told, []
+        return told
+
+    def _count_anew(self, book: DepthChain) -> None:
+        """Take the suspects for the first messages of a new numbering."""
+        suspects, book.suspects = book.suspects, []
+        began_at = suspects[0].ts_recv
+        # A snapshot of the old numbering that came later proves nothing.
+        proven_at = book.known_since if book.known_since < began_at else 0
+        since = min(max(book.last_at, proven_at) + 1, began_at)
+        first, last = suspects[0].ids
+        self._note(
+            self._ledger.missed(
+                book.chain,
+                "sequence_gap",
+                since,
+                began_at,
+                after_update_id=book.continuity.received,
+                before_update_id=last if first is None else first,
+                detail="the venue's update ids started over at lower numbers",
+            )
+        )
+        self._note(self._ledger.book_lost(book.chain, "resync", since))
+        self._told.append((book.chain, since - 1))
+        book.count_anew()
+        for suspect in suspects:
+            self._take(suspect)
+        self._start_over(book, suspects[-1].ts_recv)

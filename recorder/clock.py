@@ -7,7 +7,11 @@ Times are integers: nanoseconds since 1970-01-01 UTC.
 from __future__ import annotations
 
 import time
-from typing import Protocol
+from typing import Final, Protocol
+
+
+STEP_NS: Final = 1_000_000
+"""So far behind, the wall clock has stepped back; else it only stood still."""
 
 
 class Clock(Protocol):
@@ -21,13 +25,13 @@ class Clock(Protocol):
 class SystemClock:
     """The wall clock, made strictly increasing.
 
-    A wall clock that steps back would put rows out of order, so each
-    reading is ``max(wall clock, last reading + 1 ns)``.
+    A wall clock that steps back would put rows out of order. So no reading
+    is below the last one: as long as the wall clock is behind, time goes on
+    from there at its usual pace, so that waiting ends.
 
     Args:
         not_before: The first reading is not below this, nanoseconds since
-            1970 UTC. As long as the wall clock is behind it, time goes on
-            from there at its usual pace, so that waiting ends.
+            1970 UTC.
     """
 
     __slots__ = ("_last", "_lead")
@@ -48,6 +52,8 @@ class SystemClock:
             else:
                 self._lead = None
         if now <= self._last:
+            if self._lead is None and self._last - now > STEP_NS:
+                self._lead = self._last + 1 - time.monotonic_ns()
             now = self._last + 1
         self._last = now
         return now

@@ -33,6 +33,22 @@ def test_a_wall_clock_that_stands_or_steps_back_still_gives_new_times(wall):
     assert [system.now_ns() for _ in range(6)] == [100, 101, 102, 103, 104, 105]
 
 
+def test_after_a_step_back_time_goes_on_at_its_pace(wall, monkeypatch):
+    left = iter([7_000, 7_500, 9_000, 10_000, 50_000])
+    monkeypatch.setattr(clock.time, "monotonic_ns", lambda: next(left))
+    wall(10**10, 10**9, 10**9 + 500, 10**9 + 2_000, 10**10 + 90_000, 10**10 + 90_001)
+    system = SystemClock()
+
+    assert [system.now_ns() - 10**10 for _ in range(6)] == [
+        0,
+        1,
+        501,
+        2_001,
+        90_000,
+        90_001,
+    ]
+
+
 def test_a_clock_that_starts_ahead_of_the_wall_clock_goes_on_from_there(
     wall, monkeypatch
 ):

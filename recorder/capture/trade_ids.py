@@ -31,6 +31,9 @@ DISPROOF_BREAKS: Final = 8
 DISPROOF_SHARE: Final = 4
 """... unless there are at least so many consecutive numbers to a break."""
 
+LOWER_RUN: Final = 20
+"""Consecutive numbers below the last one: the venue counts anew."""
+
 EARLY_MAX: Final = 256
 """Breaks kept before the proof; more disprove the rule."""
 
@@ -50,6 +53,14 @@ class TradeBreak(msgspec.Struct, frozen=True, kw_only=True):
     started_at: int
     ended_at: int
 
+    @property
+    def text(self) -> str:
+        """How many are missing, in words."""
+        count = self.before - self.after - 1
+        if count < 0:
+            return "the venue's running numbers started over at lower ones"
+        return f"{count} trades"
+
 
 class TradeIds:
     """The running number of one market's trades."""
@@ -59,6 +70,7 @@ class TradeIds:
         "_early",
         "_last",
         "_last_at",
+        "_lower",
         "_run",
         "_steps",
         "is_disproved",
@@ -68,6 +80,7 @@ class TradeIds:
     def __init__(self) -> None:
         self._last: int | None = None
         self._last_at = 0
+        self._lower: list[tuple[int, int]] = []
         self._run = 0
         self._steps = 0
         self._breaks = 0
@@ -92,7 +105,8 @@ class TradeIds:
             return []
         if last is not None and number <= last:
             self._late(number)
-            return []
+            return self._lower_number(number, ts_recv)
+        self._lower.clear()
         self._last, self._last_at = number, ts_recv
         if last is None:
             return []
@@ -136,6 +150,27 @@ class TradeIds:
                     del self._early[found]
                     self._breaks = max(0, self._breaks - 1)
                 return
+
+    def _lower_number(self, number: int, ts_recv: int) -> list[TradeBreak]:
+        """Note a number below the last one; many in a row are a new count.
+
+        What is missing between the two counts, nobody can tell.
+        """
+        if self._lower and number != self._lower[-1][0] + 1:
+            self._lower.clear()
+        self._lower.append((number, ts_recv))
+        if len(self._lower) < LOWER_RUN:
+            return []
+        first, first_at = self._lower[0]
+        found = TradeBreak(
+            after=self._last or 0,
+            before=first,
+            started_at=self._last_at + 1,
+            ended_at=max(first_at, self._last_at + 1),
+        )
+        self._lower.clear()
+        self._last, self._last_at = number, ts_recv
+        return [*self.undecided(), found]
 
     def undecided(self) -> list[TradeBreak]:
         """Return the breaks seen before the rule was proven, once."""
@@ -202,6 +237,6 @@ class TradeCheck:
                     missing.ended_at,
                     after_update_id=missing.after,
                     before_update_id=missing.before,
-                    detail=f"{missing.before - missing.after - 1} trades",
+                    detail=missing.text,
                 )
             )

@@ -3,6 +3,7 @@
 from recorder.capture.trade_ids import (
     DISPROOF_BREAKS,
     EARLY_MAX,
+    LOWER_RUN,
     PROOF_TRADES,
     TradeBreak,
     TradeCheck,
@@ -104,6 +105,34 @@ def test_more_breaks_than_are_kept_disprove_the_rule():
         ids.see(times * 50, times * 10, came_back_at=times * 10 - 5)
 
     assert ids.is_disproved
+
+
+def test_numbers_that_start_over_are_a_gap_and_are_followed():
+    ids = proved()
+
+    found = [
+        gap
+        for number in range(1, LOWER_RUN + 1)
+        for gap in ids.see(number, 5_000 + number)
+    ]
+    after = ids.see(LOWER_RUN + 3, 9_000)
+
+    last = PROOF_TRADES
+    assert [(gap.after, gap.before) for gap in found + after] == [
+        (last, 1),
+        (LOWER_RUN, LOWER_RUN + 3),
+    ]
+    assert (found[0].started_at, found[0].ended_at) == (last * 10 + 1, 5_001)
+    assert "started over" in found[0].text
+
+
+def test_late_trades_are_no_new_count():
+    ids = proved()
+
+    for number in range(1, 3 * LOWER_RUN, 2):
+        assert ids.see(number, 5_000 + number) == []
+
+    assert ids.continues(PROOF_TRADES + 1)
 
 
 def test_where_recording_stops_undecided_breaks_are_told():

@@ -114,6 +114,7 @@ def simulate(
             rate=rate,
             faults=tuple(faults.parse(text) for text in fault_texts),
             truth_dir=truth,
+            log_frames=truth is not None,
         )
         serving = run_forever(settings, on_ready=_announce)
     with stdio.apart():

@@ -57,6 +57,17 @@ def test_the_exchange_says_how_to_record_it_and_stops_when_told(start, number):
     assert "Traceback" not in err
 
 
+def test_the_truth_holds_the_frames_that_were_pushed(start, run, tmp_path):
+    truth, store = str(tmp_path / "truth"), str(tmp_path / "store")
+    _, printed = start("--markets", "AAA_USDT", "--truth", truth)
+    url = re.search(r"ws://127\.0\.0\.1:\d+/v3/", printed)[0]
+    words = ["-m", "AAA_USDT", "-s", "depth:30", "--ws-url", url, "--store", store]
+
+    run("capture", "gate_v3", *words, "--duration", "2s")
+
+    assert (tmp_path / "truth" / "frames.jsonl").stat().st_size > 0
+
+
 def test_a_recording_is_played_at_the_address_it_came_from(start, tmp_path):
     path = tmp_path / "session.jsonl"
     lines = [

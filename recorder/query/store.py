@@ -301,7 +301,7 @@ def open_store(path: str | Path) -> Store:
         path: The store's folder.
 
     Raises:
-        ConfigError: If there is no such folder, or it is a file.
+        ConfigError: If there is no such folder, or it is none of a store.
     """
     return Store(Path(path))
 

@@ -157,6 +157,17 @@ def recovery_lock_path(root: Path) -> Path:
     return root / INTERNAL / "locks" / "recovery.lock"
 
 
+def is_store(root: Path) -> bool:
+    """Return whether a folder is a store: empty, or with something of ours in it.
+
+    A copy may lack what is internal, and a new store the tables.
+    """
+    with os.scandir(root) as entries:
+        names = {entry.name for entry in entries}
+    ours = names.intersection([INTERNAL, *TABLES])
+    return not names or any((root / name).is_dir() for name in ours)
+
+
 def list_files(root: Path, ending: str) -> Iterator[tuple[Partition, Stem, Path]]:
     """Yield the files that lie below a folder as data does below a store.
 

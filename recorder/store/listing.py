@@ -21,6 +21,7 @@ from recorder.store.layout import (
     Partition,
     Stem,
     date_of,
+    is_store,
     journals_folder,
     list_files,
 )
@@ -270,7 +271,7 @@ def open_listing(root: Path) -> Listing:
     """Return what a store holds now.
 
     Raises:
-        ConfigError: If there is no such folder.
+        ConfigError: If there is no such folder, or it holds something else.
         StoreError: If it may not be read.
     """
     check_store(root)
@@ -282,7 +283,8 @@ def check_store(root: Path) -> None:
     """Check that there is a store.
 
     Raises:
-        ConfigError: If there is no such folder.
+        ConfigError: If there is no such folder, or it holds something else.
+        StoreError: If it may not be read.
     """
     if not root.exists():
         raise ConfigError(
@@ -291,6 +293,13 @@ def check_store(root: Path) -> None:
     if not root.is_dir():
         raise ConfigError(
             f"{root} is a file, not a store; give the folder of a capture as --store"
+        )
+    with told(f"read the store {root}"):
+        looks_like_one = is_store(root)
+    if not looks_like_one:
+        raise ConfigError(
+            f"{root} holds other things than a store; give the folder of a capture "
+            "as --store"
         )
 
 

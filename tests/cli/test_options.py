@@ -1,5 +1,7 @@
 """What several commands refuse, or understand, alike."""
 
+import shutil
+
 import pytest
 
 
@@ -149,3 +151,31 @@ def test_the_stream_of_a_source_that_is_not_installed_is_taken_as_it_is(run, mak
     assert found.exit_code == 0
     assert unknown.exit_code == 2
     assert "it has depth:100ms" in unknown.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [("info",), ("recover",), ("sql", "FROM trades"), ("replay",)]
+)
+def test_a_folder_that_is_no_store_is_wrong_usage_and_left_alone(run, tmp_path, words):
+    (tmp_path / "letters").mkdir()
+
+    result = run(*words, "--store", tmp_path)
+
+    assert result.exit_code == 2
+    assert result.stderr == (
+        f"Error: {tmp_path} holds other things than a store; "
+        "give the folder of a capture as --store\n"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["letters"]
+
+
+def test_a_store_that_was_copied_without_its_inner_folder_can_be_read(run, maker):
+    maker.segment([maker.trade(1)])
+    shutil.rmtree(maker.root / ".recorder", ignore_errors=True)
+
+    question = "SELECT count(*) AS n FROM trades"
+    result = run("sql", question, "--format", "csv", "--store", maker.root)
+
+    assert result.stdout == "n\n1\n"
+    assert run("info", "--store", maker.root).exit_code == 0
+    assert run("recover", "--store", maker.root).exit_code == 0

@@ -439,3 +439,25 @@ def test_an_interval_that_was_closed_meanwhile_is_not_open(
     rows = open_listing(root).open_coverage()
 
     assert times(rows) == [("gate_spot", "job", None, "status", 20, 100)]
+
+
+@pytest.mark.parametrize("name", [".recorder", "trades", "gaps"])
+def test_a_folder_with_something_of_a_store_is_one_whatever_else_it_holds(
+    tmp_path, name
+):
+    (tmp_path / name).mkdir()
+    (tmp_path / "notes.txt").write_text("mine")
+
+    assert open_listing(tmp_path).segments("trades") == ()
+
+
+def test_an_empty_folder_is_an_empty_store(tmp_path):
+    assert open_listing(tmp_path).segments("trades") == ()
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "trades", ".git"])
+def test_a_folder_of_other_things_is_no_store(tmp_path, name):
+    (tmp_path / name).write_text("mine")
+
+    with pytest.raises(ConfigError, match="holds other things than a store"):
+        open_listing(tmp_path)

@@ -131,6 +131,15 @@ class GapOpened(Signal, frozen=True):
     stream: str | None
     reason: str
     detail: str | None = None
+    since_last_line: int | None = None
+
+
+class GapOpenedAgain(GapOpened, frozen=True):
+    """A gap like one that was told less than a minute ago."""
+
+    message: ClassVar[str] = "gap again"
+    level: ClassVar[int] = logging.DEBUG
+    counter: ClassVar[str] = "gaps_again_total"
 
 
 class BookUnknown(Signal, frozen=True):
@@ -207,6 +216,15 @@ class FrameKept(Signal, frozen=True):
     seq: int
     reason: str
     error: str
+    since_last_line: int | None = None
+
+
+class FrameKeptAgain(FrameKept, frozen=True):
+    """A frame like one that was told less than a minute ago."""
+
+    message: ClassVar[str] = "frame kept verbatim again"
+    level: ClassVar[int] = logging.DEBUG
+    counter: ClassVar[str] = "frames_kept_again_total"
 
 
 class KeyAppeared(Signal, frozen=True):

@@ -5,10 +5,18 @@ from collections.abc import Sequence
 from typing import Final, Literal
 
 from recorder.capture.link import Link, Opcode
+from recorder.capture.seldom import Seldom
 from recorder.clock import Clock
 from recorder.model import TABLE_OF, Gap, KeptFrame, LedgerRow, WireEvent
 from recorder.store.batch import RowTuple
-from recorder.telemetry import BookUnknown, FrameKept, GapOpened, emit
+from recorder.telemetry import (
+    BookUnknown,
+    FrameKept,
+    FrameKeptAgain,
+    GapOpened,
+    GapOpenedAgain,
+    emit,
+)
 
 
 ROWS_WAITING_MAX: Final = 500_000
@@ -54,6 +62,7 @@ class Rows:
         self._ledger_seq = 0
         self._clock = clock
         self._rows: dict[type, list[RowTuple]] = {}
+        self._seldom = Seldom()
 
     def put(
         self,
@@ -115,7 +124,23 @@ class Rows:
         if payload is not self._last_payload:
             self._weigh(payload)
         if error is not None:
-            emit(FrameKept(conn=conn, seq=seq, reason=reason, error=error))
+            self.tell_kept(ts_recv, conn, seq, reason, error)
+
+    def tell_kept(
+        self, ts_recv: int, conn: str, seq: int, reason: str, error: str
+    ) -> None:
+        """Log a frame that was kept; of many alike, one a minute."""
+        count = self._seldom.count((conn, reason), ts_recv)
+        kind = FrameKeptAgain if count is None else FrameKept
+        emit(
+            kind(
+                conn=conn,
+                seq=seq,
+                reason=reason,
+                error=error,
+                since_last_line=_many(count),
+            )
+        )
 
     def keep_sent(self, link: Link, payload: bytes, at: int) -> None:
         """Append a frame that was sent, verbatim, numbered among those sent."""
@@ -171,12 +196,31 @@ class Rows:
         if is_revision or gap.healed_by is not None or gap.reason in UNTOLD:
             return
         self.gaps_total += 1
-        kind = GapOpened if gap.scope == "rows" else BookUnknown
+        if gap.scope == "book":
+            emit(
+                BookUnknown(
+                    market=gap.market,
+                    stream=gap.stream,
+                    reason=gap.reason,
+                    detail=gap.detail,
+                )
+            )
+            return
+        count: int | None = 1
+        if gap.reason == "undecodable":  # as many as a venue sends frames
+            what = (gap.market, gap.stream, gap.reason)
+            count = self._seldom.count(what, gap.ended_at or gap.started_at)
         emit(
-            kind(
+            (GapOpenedAgain if count is None else GapOpened)(
                 market=gap.market,
                 stream=gap.stream,
                 reason=gap.reason,
                 detail=gap.detail,
+                since_last_line=_many(count),
             )
         )
+
+
+def _many(count: int | None) -> int | None:
+    """Return a count that is worth telling."""
+    return count if count != 1 else None

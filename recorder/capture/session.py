@@ -27,7 +27,6 @@ from recorder.store.layout import DAY_NS
 from recorder.store.ledger import Ledger
 from recorder.store.writer import Flush
 from recorder.telemetry import (
-    FrameKept,
     SheddingBegan,
     SheddingEnded,
     SnapshotFailed,
@@ -373,13 +372,8 @@ class Session:
     def spoiled(self, faults: Sequence[RowFault]) -> None:
         """Note rows that could not be stored; their frames are kept."""
         for fault in faults:
-            emit(
-                FrameKept(
-                    conn=fault.conn,
-                    seq=fault.seq,
-                    reason="undecodable",
-                    error=fault.error,
-                )
+            self._rows.tell_kept(
+                fault.ts_recv, fault.conn, fault.seq, "undecodable", fault.error
             )
             chain = Chain(fault.market or "", fault.stream or "")
             if chain in self.books:

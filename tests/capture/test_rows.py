@@ -205,3 +205,54 @@ def test_rows_weigh_until_they_are_written(rows, monkeypatch):
 
     assert loads == [0.1, 0.3, 0.7, 0.7, 0.6, 0.6, 0.0]
     assert (rows.waiting, rows.bytes_waiting) == (0, 0)
+
+
+MINUTE_NS = 60 * 10**9
+
+
+def test_of_many_frames_alike_one_a_minute_is_told_with_their_number(rows, caplog):
+    caplog.set_level(logging.WARNING, logger="recorder")
+    at = 7
+    for second in range(121):
+        rows.keep(at + second * 10**9, "run.0", second, b"x", "unknown", f"x{second}")
+
+    told = [(r.signal.seq, r.signal.since_last_line) for r in caplog.records]
+    assert told == [(0, None), (60, 60), (120, 60)]
+    assert len(rows.take()["frames", "fake"]) == 121
+
+
+def test_a_frame_of_another_kind_or_connection_is_told_at_once(rows, told):
+    for conn in ("run.0", "run.1"):
+        for reason in ("unknown", "undecodable", "undecodable"):
+            rows.keep(7, conn, 0, b"x", reason, "x")
+
+    kept = "frame kept verbatim"
+    once = [(kept, "unknown"), (kept, "undecodable")]
+    assert told() == 2 * [*once, (f"{kept} again", "undecodable")]
+
+
+def test_of_many_undecodable_gaps_one_a_minute_is_told_and_all_are_stored(rows, caplog):
+    caplog.set_level(logging.WARNING, logger="recorder")
+    times = [0, 1, 2, MINUTE_NS, MINUTE_NS + 1]
+    for n, at in enumerate(times):
+        rows.note(
+            [
+                gap(
+                    gap_id=f"run.{n}",
+                    reason="undecodable",
+                    ended_at=at + 1,
+                    detail=f"{n}",
+                )
+            ]
+        )
+
+    told = [(r.signal.detail, r.signal.since_last_line) for r in caplog.records]
+    assert told == [("0", None), ("3", 3)]
+    assert rows.gaps_total == len(rows.take()["gaps", "fake"]) == len(times)
+
+
+def test_a_gap_of_another_reason_is_always_told(rows, told):
+    for n in range(3):
+        rows.note([gap(gap_id=f"run.{n}")])
+
+    assert told() == 3 * [("gap", "connect_lost")]

@@ -41,6 +41,9 @@ SHEDDING_ENDS: Final = 0.5
 ANSWER_SECONDS: Final = 30.0
 """How long a venue may take to answer a subscription."""
 
+CHECK_ADDRESS: Final = ": check that --ws-url is an address of this source"
+"""What to do about a venue that never answered a subscription."""
+
 
 class Session:
     """One source of one run.
@@ -301,7 +304,10 @@ class Session:
         for link in self._links.values():
             if any(deadline <= now for deadline in link.unanswered.values()):
                 link.is_dead = self.was_ignored = True
-                link.why_dead = "a subscription was not answered"
+                link.why_dead = "a subscription was not answered" + (
+                    # Who answered one before is no stranger.
+                    "" if self.accepted or self.refused else CHECK_ADDRESS
+                )
         restarts = set(self.books.take_restarts(now))
         for link in self._links.values():
             mine = [chain for chain in link.chains if chain in restarts]

@@ -203,12 +203,11 @@ class Conversation(ABC):
         if frame.event in _ANSWERS or (frame.event == "" and frame.id is not None):
             return [*self._requests.answer(frame, now_ns)]
         if frame.error is not None:
-            return [Unrecognized(error=f"{frame.channel}: {frame.error.words()}")]
+            return [Unrecognized(error=_about(frame.channel, frame.error.words()))]
         if frame.event == "update":
             if frame.result == NULL:
-                return [
-                    Unrecognized(error=f"{frame.channel}: an update without result")
-                ]
+                words = _about(frame.channel, "an update without result")
+                return [Unrecognized(error=words)]
             if frame.channel == f"{self.prefix}.system":
                 return self._notice(frame, payload)
             route = self._routes.get(frame.channel)
@@ -231,3 +230,8 @@ class Conversation(ABC):
             )
             for notice in (decoded(_SYSTEM, raw) for raw in items_of(frame.result))
         ]
+
+
+def _about(channel: str, words: str) -> str:
+    """Return what is said of a channel; an error of no request names none."""
+    return f"{channel}: {words}" if channel else words

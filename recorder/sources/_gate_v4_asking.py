@@ -150,8 +150,9 @@ class Requests:
         asked = self._take(ack)
         words = ack.error.words() if ack.error else f"status {status!r}"
         if asked is None:
-            what = f"answers nothing that was asked: {ack.channel} {ack.event}"
-            return [Unrecognized(error=f"{what}: {words}")]
+            names = " ".join(name for name in (ack.channel, ack.event) if name)
+            said = f"{names}: {words}" if names else words
+            return [Unrecognized(error=f"answers nothing that was asked: {said}")]
         is_good = ack.error is None and status == "success"
         if asked.event != "subscribe":
             return [] if is_good else [Unrecognized(error=f"unsubscribe: {words}")]

@@ -353,7 +353,12 @@ async def test_a_subscription_that_is_not_answered_ends_the_connection(line_to, 
     line.session.tick(SystemClock().now_ns() + 31 * 10**9)
     await line.until(lambda: line.opened == 2)
 
-    assert line.lives() == [(None, "a subscription was not answered", 1)]
+    [(code, reason, frames)] = line.lives()
+    assert (code, frames) == (None, 1)
+    assert reason == (
+        "a subscription was not answered: "
+        "check that --ws-url is an address of this source"
+    )
 
 
 async def test_a_frame_that_is_too_large_ends_the_connection(

@@ -470,6 +470,18 @@ def test_a_subscription_that_is_not_answered_gives_the_connection_up(desk_of):
     assert (link.is_dead, link.why_dead) == (True, "a subscription was not answered")
 
 
+def test_who_answers_no_subscription_at_all_may_be_the_wrong_one(desk_of):
+    desk = desk_of(TRADES)
+    link = desk.open(is_answered=False)
+
+    desk.wait(int(ANSWER_SECONDS * 1e9))
+
+    assert link.why_dead == (
+        "a subscription was not answered: "
+        "check that --ws-url is an address of this source"
+    )
+
+
 def test_a_first_image_that_does_not_come_is_asked_for_again(desk_of):
     desk = desk_of(BARE, TRADES)
     link = desk.open()

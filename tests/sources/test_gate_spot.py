@@ -741,3 +741,25 @@ def test_keys_that_are_not_known_are_named(
 def test_keys_of_what_is_no_json_cannot_be_told() -> None:
     with pytest.raises(WireError):
         _keys(b"{")
+
+
+@pytest.mark.parametrize(
+    ("frame", "error"),
+    [
+        ({"error": {"code": 1, "message": "invalid argument"}}, "invalid argument"),
+        (
+            {"channel": "spot.x", "error": {"code": 1, "message": "bad"}},
+            "spot.x: bad",
+        ),
+        (
+            {"id": 77, "error": {"code": 1, "message": "bad"}},
+            "answers nothing that was asked: bad",
+        ),
+    ],
+)
+def test_an_error_names_its_channel_only_where_it_has_one(frame, error):
+    dialogue = SOURCE.dialogue([Chain("BTC_USDT", "trades")], {})
+
+    [said] = dialogue.receive(json.dumps(frame).encode(), 1)
+
+    assert said == Unrecognized(error=error)

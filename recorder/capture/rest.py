@@ -7,6 +7,7 @@ the venue asks to wait.
 
 import asyncio
 import os
+import ssl
 from collections.abc import Mapping
 from typing import Final
 
@@ -53,9 +54,21 @@ def words_of(exc: Exception) -> str:
 
 def reason_of(error: OSError) -> str:
     """Return why a connection could not be made, as the system puts it."""
+    if isinstance(error, ssl.SSLError):  # its errno is none of the system's
+        reason = getattr(error, "reason", None)  # not every one has it
+        return _TLS_REASONS.get(reason or "", f"TLS failed: {error}")
     if error.errno is not None and error.errno > 0:
         return os.strerror(error.errno)
     return error.strerror or str(error)
+
+
+_NO_TLS: Final = (
+    "the other end does not speak TLS; try an address that starts with ws:// or http://"
+)
+_TLS_REASONS: Final = {
+    "WRONG_VERSION_NUMBER": _NO_TLS,
+    "RECORD_LAYER_FAILURE": _NO_TLS,  # as OpenSSL 3.2 and later call it
+}
 
 
 class Budget:

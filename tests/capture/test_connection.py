@@ -4,6 +4,7 @@ import asyncio
 import logging
 import ssl
 import subprocess
+from types import SimpleNamespace
 
 import aiohttp
 import msgspec
@@ -646,6 +647,29 @@ def handshake(status):
 def test_only_what_the_operator_can_mend_stops_and_only_at_first(error, first):
     assert reaction(error, was_connected=False) is first
     assert reaction(error, was_connected=True) is Reaction.RETRY
+
+
+async def test_tls_to_a_server_without_it_is_told_as_that(line_to, venue):
+    url = (await venue(stay)).replace("ws://", "wss://")
+
+    line = line_to(url)
+    await line.until(lambda: line.connection.last_failure is not None)
+
+    assert line.connection.last_failure.startswith(
+        f"cannot connect to {url}: the other end does not speak TLS; try "
+    )
+    assert "ws://" in line.connection.last_failure.rpartition("; ")[2]
+
+
+def test_another_failure_of_tls_is_told_in_its_own_words():
+    error = ssl.SSLError(1, "[SSL: SSLV3_ALERT_HANDSHAKE_FAILURE] sslv3 alert")
+    key = SimpleNamespace(host="x", port=1, ssl=True)
+
+    words = describe(aiohttp.ClientConnectorSSLError(key, error), "wss://x/")
+
+    assert words.startswith("cannot connect to wss://x/: TLS failed: ")
+    assert "sslv3 alert" in words
+    assert "Operation not permitted" not in words
 
 
 def test_an_error_without_words_is_described_by_its_name():

@@ -1,5 +1,7 @@
 """What a run is to do, checked, and what it says of itself."""
 
+from typing import Final, Literal
+
 import msgspec
 
 from recorder.config import CaptureConfig, job_name
@@ -72,6 +74,25 @@ class CapturePlan(msgspec.Struct, frozen=True, kw_only=True):
     rest_url: str
 
 
+_SCHEMES: Final = {
+    "--ws-url": ("ws://", "wss://"),
+    "--rest-url": ("http://", "https://"),
+}
+
+
+def check_url(option: Literal["--ws-url", "--rest-url"], url: str | None) -> None:
+    """Check an address that an option gave, if it did.
+
+    Raises:
+        ConfigError: If it is none of its kind.
+    """
+    schemes = _SCHEMES[option]
+    if url is not None and not (url.startswith(schemes) and url.isprintable()):
+        raise ConfigError(
+            f"{option} wants an address that starts with {' or '.join(schemes)}"
+        )
+
+
 def plan_capture(config: CaptureConfig) -> CapturePlan:
     """Check a configuration against the feed it names.
 
@@ -85,14 +106,8 @@ def plan_capture(config: CaptureConfig) -> CapturePlan:
     )
     markets = tuple(dict.fromkeys(config.markets))
     chains = tuple(Chain(market, s) for s in streams for market in markets)
-    for url, option, schemes in (
-        (config.ws_url, "--ws-url", ("ws://", "wss://")),
-        (config.rest_url, "--rest-url", ("http://", "https://")),
-    ):
-        if url is not None and not (url.startswith(schemes) and url.isprintable()):
-            raise ConfigError(
-                f"{option} wants an address that starts with {' or '.join(schemes)}"
-            )
+    check_url("--ws-url", config.ws_url)
+    check_url("--rest-url", config.rest_url)
     return CapturePlan(
         config=config,
         source=source,

@@ -8,6 +8,7 @@ import click
 import pyarrow as pa
 
 from recorder import sources
+from recorder.capture.plan import check_url
 from recorder.capture.rest import fetch_once, without_secrets
 from recorder.cli.options import Command, output_options
 from recorder.cli.output import check_output, choose_format, write_rows
@@ -39,6 +40,7 @@ def markets(
       recorder markets <source> --like '*_USDT'
       recorder markets <source> --format csv -o markets.csv
     """
+    check_url("--rest-url", rest_url)
     feed = sources.load(source)
     if feed.market_list is None:
         raise ConfigError(f"{source} does not say which markets it has")
@@ -59,7 +61,8 @@ def markets(
     ]
     rows = _table(found)
     write_rows(rows.schema, iter(rows.to_batches()), chosen, output, force=force)
-    click.echo(f"{len(found)} markets", err=True)
+    none = "" if found or not listed else f": none of {len(listed)} is like {like!r}"
+    click.echo(f"{len(found)} markets{none}", err=True)
 
 
 def _table(found: list[MarketInfo]) -> pa.Table:

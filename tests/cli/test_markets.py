@@ -50,3 +50,32 @@ def test_a_source_without_a_list_says_so(run, without_list):
 
     assert result.exit_code == 2
     assert result.stderr == "Error: gate_v3 does not say which markets it has\n"
+
+
+@pytest.mark.parametrize("url", ["nonsense", "ws://127.0.0.1:9", "http://x\n"])
+def test_what_is_no_address_is_refused_as_by_a_capture(run, words_of_capture, url):
+    result = run("markets", "gate_spot", "--rest-url", url)
+    capture = run(*words_of_capture, "--rest-url", url)
+
+    assert result.exit_code == capture.exit_code == 2
+    assert result.stderr == capture.stderr
+    assert "--rest-url wants an address that starts with http://" in result.stderr
+
+
+@pytest.fixture
+def words_of_capture(tmp_path):
+    chosen = ("-m", "BTC_USDT", "-s", "trades", "--duration", "1s")
+    return ("capture", "gate_spot", *chosen, "--store", tmp_path / "store")
+
+
+def test_a_pattern_that_no_market_is_like_is_told(run, venue):
+    words = ("markets", "gate_spot", "--rest-url", venue.rest_url, "--format", "csv")
+
+    none = run(*words, "--like", "ZZZ*")
+    some = run(*words, "--like", "BTC*")
+
+    assert none.exit_code == some.exit_code == 0
+    assert len(none.stdout.splitlines()) == 1
+    assert none.stderr.startswith("0 markets: none of ")
+    assert none.stderr.endswith(" is like 'ZZZ*'\n")
+    assert some.stderr == "1 markets\n"

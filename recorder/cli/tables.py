@@ -2,13 +2,14 @@
 
 import io
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO, Final
 
 import click
 import numpy as np
 import pyarrow as pa
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -64,21 +65,26 @@ def print_rows(
 ) -> None:
     """Write rows as a table, at most `ROWS_SHOWN` of them.
 
+    What a terminal is too narrow for is written upright: a line for each value.
     Says on stderr if there are more.
     """
     table = new_table(*(_heading(field) for field in schema))
+    rows = []
     left = ROWS_SHOWN
     more = False
     for batch in batches:
         shown = batch.slice(0, left)
         columns = [plain(column) for column in shown.columns]
         for row in zip(*columns, strict=True):
-            table.add_row(*(cell(value) for value in row))
+            rows.append([cell(value) for value in row])
+            table.add_row(*rows[-1])
         left -= shown.num_rows
         more = batch.num_rows > shown.num_rows
         if more:
             break
-    sink.write(_render([table], on_terminal=sink.isatty()).encode())
+    is_upright = rows and sink.isatty() and not _fits(table)
+    shown_as = _upright(schema.names, rows) if is_upright else [table]
+    sink.write(_render(shown_as, on_terminal=sink.isatty()).encode())
     if more:
         click.echo(
             f"Only the first {ROWS_SHOWN} rows are shown; "
@@ -89,15 +95,36 @@ def print_rows(
 
 def _render(parts: Iterable[Table | Text | str], *, on_terminal: bool) -> str:
     text = io.StringIO()
-    console = Console(
+    console = _console(text, on_terminal=on_terminal)
+    for part in parts:
+        console.print(part)
+    return text.getvalue()
+
+
+def _console(text: io.StringIO, *, on_terminal: bool) -> Console:
+    return Console(
         file=text,
         force_terminal=on_terminal,
         width=None if on_terminal else WIDE,
         highlight=False,
     )
-    for part in parts:
-        console.print(part)
-    return text.getvalue()
+
+
+def _fits(table: Table) -> bool:
+    """Return whether a terminal shows a table without folding a value."""
+    console = _console(io.StringIO(), on_terminal=True)
+    as_wide_as_it_wants = console.options.update(width=WIDE)
+    wanted = Measurement.get(console, as_wide_as_it_wants, table).maximum
+    return wanted <= console.width
+
+
+def _upright(names: Sequence[str], rows: Iterable[Sequence[Text]]) -> Iterator[Text]:
+    """Yield ``column: value`` for each value, and nothing between two rows."""
+    for number, row in enumerate(rows):
+        if number:
+            yield Text()
+        for name, value in zip(names, row, strict=True):
+            yield Text.assemble((f"{name}: ", "bold"), value, overflow="fold")
 
 
 def _heading(field: "pa.Field[pa.DataType]") -> str:

@@ -1,4 +1,5 @@
 import io
+import re
 
 import pyarrow as pa
 import pytest
@@ -74,3 +75,56 @@ def test_numbers_are_aligned_to_the_right_and_texts_to_the_left():
 
     lines = sink.getvalue().decode().splitlines()
     assert lines[3:5] == ["│  1 │ a  │", "│ 22 │ bb │"]
+
+
+class TerminalBytes(io.BytesIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """Return what a terminal of 40 characters shows of some columns."""
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    def shown(columns, sink=TerminalBytes):
+        rows, into = pa.record_batch(columns), sink()
+        print_rows(rows.schema, iter([rows]), into)
+        return re.sub("\x1b\\[[0-9;]*m", "", into.getvalue().decode()).splitlines()
+
+    return shown
+
+
+def test_rows_too_wide_for_a_terminal_are_shown_upright(shown):
+    columns = {"market": ["BTC_USDT", "ETH"], "n": [1, None], "why": ["x" * 30, "y"]}
+
+    assert shown(columns) == [
+        "market: BTC_USDT",
+        "n: 1",
+        "why: " + "x" * 30,
+        "",
+        "market: ETH",
+        "n: null",
+        "why: y",
+    ]
+
+
+@pytest.mark.parametrize("spare", [0, 1])
+def test_rows_are_a_table_up_to_the_last_character_of_a_terminal(shown, spare):
+    # Two cells with a margin of one each side, and three lines between.
+    wide = "x" * (40 - 7 - 1 - spare)
+
+    assert shown({"a": ["1"], "b": [wide]})[3] == f"│ 1 │ {wide} │"
+    assert shown({"a": ["1"], "b": [wide + "x" * (spare + 1)]})[0] == "a: 1"
+
+
+def test_rows_in_a_file_are_a_table_however_wide(shown):
+    columns = {"a": ["x" * 300], "b": ["y" * 300]}
+
+    assert shown(columns, io.BytesIO)[3] == f"│ {'x' * 300} │ {'y' * 300} │"
+
+
+def test_no_rows_are_a_table_of_their_columns(shown):
+    assert "first" in "".join(shown({"first" * 10: pa.array([], pa.string())}))

@@ -47,6 +47,7 @@ SELECT source, reason, scope, coalesce(stream, 'all') AS stream, count(*) AS gap
        round(max(epoch_ns(ended_at) - epoch_ns(started_at)) / 1e6, 1) AS longest_ms,
        CASE WHEN count(ended_at) < count(*) THEN 'open: nobody records now'
             WHEN max(healed_by) = 'sequence' THEN 'ids prove that nothing was missed'
+            WHEN reason = 'not_started' THEN 'before recording began'
             WHEN scope = 'book' THEN 'a new snapshot came'
             ELSE 'rows between are missing, recording went on' END AS ended
 FROM gaps GROUP BY source, reason, scope, stream
@@ -59,7 +60,11 @@ MISHAPS: Final = {"drop": "a frame", "abort": "a connection"}
 CONNECT_SECONDS: Final = 60.0
 """How long a slow machine may take to come to the first subscription."""
 
-NEXT_QUESTION: Final = "SELECT * FROM gaps ORDER BY started_at"
+NEXT_QUESTION: Final = (
+    "SELECT started_at::TIME AS began, reason, scope, market, stream "
+    "FROM gaps ORDER BY started_at"
+)
+"""Of columns that fit side by side on a terminal of 80 characters."""
 
 
 @click.command()
@@ -246,13 +251,15 @@ def _tell_verdict(judgement: Judgement) -> None:
     stored, in_gaps = sum(t.stored for t in trades), sum(t.in_gaps for t in trades)
     lost = sum(len(t.lost) for t in trades)
     sent, kept = sum(p.sent for p in pushes), sum(p.stored for p in pushes)
+    missing, again = sum(p.in_gaps for p in pushes), sum(p.repeated for p in pushes)
     owed = sum(t.owed for t in judgement.traces)
     told = sum(t.told for t in judgement.traces)
     show(
         Text(f"\n{equal} of {states} book states equal the exchange's own", "bold"),
         f"{stored} of {expected} trades are stored once and right, {in_gaps} lie in a "
         f"gap that says so, {lost} are lost in silence",
-        f"{kept} of {sent} other rows that were pushed are stored once and right",
+        f"{kept} of {sent} other rows that were pushed are stored once and right, "
+        f"{missing} lie in a gap that says so, {again} repeat a stored one",
         f"{told} of {owed} gaps that the faults must leave are there",
     )
 

@@ -31,7 +31,13 @@ def test_the_demo_ends_well_and_its_next_commands_work(tmp_path):
     assert "0 are lost in silence" in finished.stdout
     pushed = re.search(r"(\d+) of (\d+) other rows", finished.stdout)
     assert pushed is not None
-    assert 0 < int(pushed[1]) <= int(pushed[2])
+    others = re.search(
+        r"right, (\d+) lie in a gap .* (\d+) repeat", pushed.string[pushed.end() :]
+    )
+    assert others is not None
+    assert int(pushed[1]) > 0
+    assert int(pushed[1]) + int(others[1]) + int(others[2]) == int(pushed[2])
+    assert re.search(r"not_started .*│ before recording began", finished.stdout)
     gaps = re.search(r"(\d+) of (\d+) gaps that the faults must", finished.stdout)
     assert gaps is not None
     assert gaps[1] == gaps[2] != "0"
@@ -49,6 +55,8 @@ def test_the_demo_ends_well_and_its_next_commands_work(tmp_path):
             check=False,
         )
         assert again.returncode == 0, again.stderr
+        if command.startswith("sql"):
+            assert 0 < max(map(len, again.stdout.splitlines())) <= 80
 
 
 def test_a_loss_that_was_promised_and_did_not_happen_is_told():

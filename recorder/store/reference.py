@@ -21,6 +21,7 @@ The column *clock* says whose clock a time was read from.
 In SQL, adding an `INTERVAL`, subtracting two times, `date_trunc` and `time_bucket` go through microseconds:
 DuckDB 1 cuts the last three digits off, DuckDB 2 rounds them, which may be up into the next second.
 Where every digit counts, compute with `epoch_ns(ts_recv)`, and turn the result into a time with `make_timestamp_ns`.
+`now()` has a zone, so compare with `now()::TIMESTAMP`, as in `ts_recv > now()::TIMESTAMP - INTERVAL 1 HOUR`.
 
 The rows of the table `gaps` are revisions: SQL shows the newest one of each gap as `gaps`, which is what is known now, and all of them as `gaps_log`.
 Rows of `coverage` and `gaps` have the `date` of their own `ts_recv`, when they were made.

@@ -82,3 +82,11 @@ def test_the_ledger_is_filed_by_when_its_rows_were_made(maker, fetch):
     assert filed == [(day, 1) for day in days]
     assert [row["date"] for row in seen] == days
     assert [row["date"] for row in newest] == days[1:]
+
+
+def test_now_is_compared_without_its_zone(ask):
+    text = (schemas_folder() / "README.md").read_text()
+
+    assert "`ts_recv > now()::TIMESTAMP - INTERVAL 1 HOUR`" in text
+    assert ask("ts_recv > now()::TIMESTAMP - INTERVAL 1 HOUR") is False
+    assert ask("ts_recv > now()::TIMESTAMP - INTERVAL 1000000 HOUR") is True

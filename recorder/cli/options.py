@@ -13,6 +13,7 @@ from recorder.source import canonical_stream
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_STDOUT = (Path("-"), Path("/dev/stdout"), Path("/dev/fd/1"))
 DEFAULT_STORE = Path("data")
 
 
@@ -186,7 +187,7 @@ def to_output(
     """
     if value is not None and value == Path():
         raise ConfigError("-o wants the name of a file, or - for stdout")
-    return None if value == Path("-") else value
+    return None if value in _STDOUT else value
 
 
 def output_options(*formats: str) -> Callable[[F], F]:

@@ -13,7 +13,7 @@ import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
 
 from recorder.cli.cells import Column, encode_json, flat, plain
-from recorder.cli.sink import check_free, open_sink
+from recorder.cli.sink import check_free, is_device, open_sink
 from recorder.cli.tables import print_rows
 from recorder.errors import ConfigError
 
@@ -38,13 +38,17 @@ def choose_format(
         formats: What the command offers; the first is the default of stdout.
 
     Raises:
-        ConfigError: If the file's ending is that of no format.
+        ConfigError: If the file's ending is that of no format, or of another.
     """
-    if given is not None:
-        return given
-    if output is None:
-        return formats[0]
+    if output is None or is_device(output):
+        return given or formats[0]
     ending = output.suffix.removeprefix(".").lower()
+    if given is not None:
+        if ending in FORMATS and ending != given:
+            raise ConfigError(
+                f"{output} is named as {ending}, but --format is {given}; change one"
+            )
+        return given
     ending = "table" if ending == "txt" else ending
     if ending not in formats:
         raise ConfigError(
@@ -87,8 +91,8 @@ def write_rows(
         force: Whether a file that exists may be replaced.
 
     Raises:
-        ConfigError: If the file exists, or cannot be created.
-        StoreError: If writing it fails.
+        ConfigError: If the file exists.
+        StoreError: If it cannot be written.
     """
     with open_sink(output, force=force) as sink:
         _WRITERS[format_](schema, batches, sink)

@@ -17,15 +17,15 @@ def open_sink(path: Path | None, *, force: bool = False) -> Iterator[BinaryIO]:
 
     A file is written under a temporary name beside its own and renamed at
     the end, so nothing half-written is ever seen; if anything goes wrong it
-    is removed.
+    is removed. A pipe or a device is written as it is.
 
     Args:
         path: The file; None means stdout.
         force: Whether a file that exists may be replaced.
 
     Raises:
-        ConfigError: If the file exists, or cannot be created.
-        StoreError: If writing it fails.
+        ConfigError: If the file exists.
+        StoreError: If it cannot be written.
     """
     if path is None:
         # What was printed as text before must come before it.
@@ -33,22 +33,37 @@ def open_sink(path: Path | None, *, force: bool = False) -> Iterator[BinaryIO]:
         yield sys.stdout.buffer
         return
     check_free(path, force=force)
+    if is_device(path):
+        with _failing_as_one(path), path.open("wb") as device:
+            yield device
+        return
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
-    try:
+    with _failing_as_one(path):
         file = partial.open("xb")
-    except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror}") from error
+        try:
+            with file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            check_free(path, force=force)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _failing_as_one(path: Path) -> Iterator[None]:
     try:
-        with file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        check_free(path, force=force)
-        partial.replace(path)
+        yield
+    except BrokenPipeError:  # who reads a pipe has seen enough
+        raise
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
+
+
+def is_device(path: Path) -> bool:
+    """Return whether bytes may be put there without replacing any: a pipe, a device."""
+    return path.is_fifo() or path.is_char_device()
 
 
 def check_free(path: Path, *, force: bool) -> None:
@@ -59,5 +74,5 @@ def check_free(path: Path, *, force: bool) -> None:
     """
     if path.is_dir():
         raise ConfigError(f"{path} is a folder; give the name of a file to write")
-    if path.exists() and not force:
+    if path.exists() and not force and not is_device(path):
         raise ConfigError(f"{path} exists; choose another -o, or add --force")

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -86,7 +87,7 @@ def test_a_failed_forced_write_leaves_the_old_file(tmp_path):
 def test_a_folder_that_does_not_exist_is_named(tmp_path):
     path = tmp_path / "no" / "out.csv"
 
-    with pytest.raises(ConfigError, match=r"out\.csv: No such file or directory"):
+    with pytest.raises(StoreError, match=r"out\.csv: No such file or directory"):
         open_sink(path).__enter__()
 
 
@@ -131,3 +132,34 @@ def test_bytes_and_texts_keep_their_order_in_a_pipe():
     )
 
     assert done.stdout.split() == ["one", "two", "three"]
+
+
+@pytest.fixture
+def pipe(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    yield path, reader
+    os.close(reader)
+
+
+def test_a_pipe_is_written_and_not_replaced(pipe):
+    path, reader = pipe
+
+    with open_sink(path) as sink:
+        sink.write(b"result")
+
+    assert os.read(reader, 100) == b"result"
+    assert path.is_fifo()
+    assert [p.name for p in path.parent.iterdir()] == ["pipe"]
+
+
+def test_a_pipe_that_nobody_reads_any_more_is_told_as_that(pipe):
+    path, _ = pipe
+
+    def fail():
+        with open_sink(path):
+            raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        fail()

@@ -1,4 +1,7 @@
 import io
+import subprocess
+import sys
+from pathlib import Path
 
 import msgspec
 import pyarrow as pa
@@ -253,6 +256,7 @@ def test_a_table_that_is_not_there_is_answered_with_those_that_are(run, store):
     assert result.stderr.startswith(
         "Error: Catalog Error: Table with name trade does not exist!"
     )
+    assert "Did you mean" not in result.stderr
     names = result.stderr.rpartition("The tables of a store are ")[2]
     assert names.partition(";")[0].split(", ") == [
         *TABLES,
@@ -267,3 +271,61 @@ def test_another_mistake_is_not_answered_with_tables(run, store):
     assert result.exit_code == 1
     assert "nothing" in result.stderr
     assert "The tables of a store" not in result.stderr
+
+
+@pytest.mark.parametrize("question", ["", "  \n"])
+def test_no_question_is_wrong_usage(run, store, question):
+    result = run("sql", question, "--store", store)
+
+    assert result.exit_code == 2
+    assert "the SQL is empty" in result.stderr
+
+
+def test_a_file_that_cannot_be_made_is_a_result_that_cannot_be_written(
+    run, store, tmp_path
+):
+    path = tmp_path / "no" / "x.csv"
+
+    result = run("sql", "SELECT 1 AS x", "--store", store, "-o", path)
+
+    assert result.exit_code == 1
+    assert result.stderr == f"Error: cannot write {path}: No such file or directory\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "format_"), [("x.parquet", "csv"), ("x.csv", "table"), ("X.JSON", "arrow")]
+)
+def test_a_file_is_not_named_as_another_format(run, store, tmp_path, name, format_):
+    path = tmp_path / name
+    words = ("sql", "SELECT 1 AS x", "--store", store, "-o", path)
+
+    result = run(*words, "--format", format_)
+
+    assert result.exit_code == 2
+    assert f"but --format is {format_}; change one" in result.stderr
+    assert not path.exists()
+
+
+def test_a_named_stdout_is_stdout_whatever_it_is(run_process, run, store, tmp_path):
+    words = ("sql", "SELECT 1 AS x", "--store", store, "--format", "csv")
+    path = tmp_path / "redirected"
+
+    pipe = run_process(*words, "-o", "/dev/stdout")
+    with path.open("w") as file:
+        code = subprocess.run(
+            [sys.executable, "-c", "from recorder.cli import main; main()"]
+            + [str(word) for word in (*words, "-o", "/dev/stdout")],
+            stdout=file,
+            timeout=60,
+            check=False,
+        ).returncode
+
+    assert (pipe.returncode, pipe.stdout, pipe.stderr) == (0, "x\n1\n", "")
+    assert (code, path.read_text()) == (0, "x\n1\n")
+
+
+def test_a_device_is_written_as_it_is(run, store):
+    result = run("sql", "SELECT 1 AS x", "--store", store, "-o", "/dev/null")
+
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")
+    assert Path("/dev/null").is_char_device()

@@ -57,10 +57,38 @@ def try_lock(path: Path) -> Lock | None:
     Raises:
         OSError: If the file cannot be created or opened.
     """
+    while True:
+        try:
+            return _lock(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            # It may be that somebody only looked whether it is held.
+            if is_held(path):
+                return None
+
+
+def is_held(path: Path) -> bool:
+    """Return whether somebody holds the lock on a file.
+
+    It looks by a lock that others may share, for an instant, of which nobody
+    who uses this module notices anything.
+
+    Args:
+        path: The lock file; it need not be there, and is not made.
+
+    Raises:
+        OSError: If the file cannot be opened.
+    """
     try:
-        return _lock(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return None
+        return True
+    finally:
+        os.close(handle)
+    return False
 
 
 def wait_lock(path: Path) -> Lock:

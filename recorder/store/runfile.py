@@ -12,7 +12,9 @@ import msgspec
 
 from recorder.errors import StoreError
 from recorder.model import Gap
+from recorder.store.disk import told
 from recorder.store.layout import runs_folder
+from recorder.store.locks import is_held
 
 
 class OpenInterval(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -159,3 +161,35 @@ def read_run_files(root: Path) -> tuple[RunFile, ...]:
         for path in sorted(runs_folder(root).glob("*.json"))
     )
     return tuple(run for run in found if run is not None)
+
+
+def living_runs(root: Path) -> tuple[RunFile, ...]:
+    """Return what the run files of runs that live say, oldest run first.
+
+    Raises:
+        StoreError: If one of them is not a run file, or may not be read.
+    """
+    return tuple(run for run in read_run_files(root) if _is_alive(root, run))
+
+
+def dead_runs(root: Path) -> tuple[RunFile, ...]:
+    """Return what the run files of runs that died say, oldest run first.
+
+    They are those that did not end in order and that nobody has recovered, nor
+    is recovering now: what they missed is in no table yet.
+
+    Raises:
+        StoreError: If one of them is not a run file, or may not be read.
+    """
+    # A run that ends in order removes its file before it lets go of its lock.
+    return tuple(
+        run
+        for run in read_run_files(root)
+        if not _is_alive(root, run) and run_path(root, run.run).exists()
+    )
+
+
+def _is_alive(root: Path, run: RunFile) -> bool:
+    path = run_lock_path(root, run.run)
+    with told(f"look at {path}"):
+        return is_held(path)

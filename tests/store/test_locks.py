@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from recorder.store.locks import try_lock, wait_lock
+from recorder.store.locks import is_held, try_lock, wait_lock
 
 
 HOLD = """
@@ -160,3 +160,44 @@ def test_a_disk_that_cannot_lock_is_an_error(
 
     with pytest.raises(OSError, match="No locks available"):
         try_lock(tmp_path / "a.lock")
+
+
+def test_to_look_whether_a_lock_is_held_neither_makes_nor_takes_it(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.lock"
+    assert not is_held(path)
+    assert not path.exists()
+
+    lock = try_lock(path)
+    assert lock is not None
+    assert is_held(path)
+
+    lock.release()
+    assert not is_held(path)
+    assert path.exists()
+
+
+def test_who_looks_at_a_lock_does_not_keep_it_from_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.lock"
+    path.touch()
+    looking = os.open(path, os.O_RDONLY)
+    fcntl.flock(looking, fcntl.LOCK_SH)
+    flock = fcntl.flock
+
+    def looked(handle: int, how: int) -> None:
+        """Let the onlooker go as soon as it was met."""
+        try:
+            flock(handle, how)
+        except BlockingIOError:
+            flock(looking, fcntl.LOCK_UN)
+            raise
+
+    monkeypatch.setattr(fcntl, "flock", looked)
+    lock = try_lock(path)
+    os.close(looking)
+
+    assert lock is not None
+    lock.release()

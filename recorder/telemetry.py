@@ -391,12 +391,26 @@ class JobLeftOpen(Signal, frozen=True):
     """A job that does not run recorded some of what this one, unnamed, begins."""
 
     message: ClassVar[str] = (
-        "another job has recorded some of this and is stopped; its gap goes on "
-        "until it runs again: to continue it, use"
+        "this is a new job, but a stopped job recorded some of the same before; "
+        "its data ends in a gap that stays open; to continue that job instead, "
+        "stop this one and start it with"
     )
     level: ClassVar[int] = logging.WARNING
     counter: ClassVar[str] = "jobs_left_open_total"
     option: str
+    chains: int
+
+
+class JobOverlaps(Signal, frozen=True):
+    """A job that runs records some of what this one begins: its rows are doubled."""
+
+    message: ClassVar[str] = (
+        "another job is recording some of this too: rows will be stored by both; "
+        "if that is not on purpose, stop it or give both the same --job"
+    )
+    level: ClassVar[int] = logging.WARNING
+    counter: ClassVar[str] = "jobs_overlapping_total"
+    job: str
     chains: int
 
 

@@ -22,6 +22,7 @@ from recorder.capture.connection import (
     redirects_refused,
 )
 from recorder.capture.doubles import Doubles
+from recorder.capture.other_jobs import tell_of_other_jobs
 from recorder.capture.plan import CapturePlan, CaptureResult, Progress
 from recorder.capture.rest import Budget, RestClient
 from recorder.capture.rows import BYTES_WAITING_MAX, ROWS_WAITING_MAX
@@ -36,10 +37,10 @@ from recorder.store.ledger import Ledger
 from recorder.store.levels import warm_up
 from recorder.store.listing import open_listing
 from recorder.store.recover import recover
-from recorder.store.revisions import gaps_left_open, newest_row_ns, stopped_jobs
+from recorder.store.revisions import gaps_left_open, newest_row_ns
 from recorder.store.run import open_run
 from recorder.store.writer import Flush, Writer, WriterStats
-from recorder.telemetry import CaptureStarted, CaptureStopped, JobLeftOpen, emit
+from recorder.telemetry import CaptureStarted, CaptureStopped, emit
 
 
 SNAPSHOT_WORKERS: Final = 4
@@ -121,10 +122,6 @@ class Capture:
         if self._is_own_clock:
             # The wall clock may have stepped back since the last run.
             self._clock = SystemClock(newest_row_ns(listing, source) + 1)
-        if config.job is None:
-            others = stopped_jobs(listing, source, set(plan.chains), plan.job)
-            for job, count in others[:1]:
-                emit(JobLeftOpen(option=f"--job {job}", chains=count))
         ledger = Ledger(
             plan.job,
             self._run.id,
@@ -150,6 +147,8 @@ class Capture:
         # Should it be killed before its first flush, the gap is known even so.
         if (state := ledger.state()) is not None:
             self._run.write_state(state, self._clock.now_ns())
+        # Of two that start at once, one at least sees what the other wrote.
+        tell_of_other_jobs(plan, listing)
 
     def request_stop(self) -> None:
         """Ask the run to end in order; safe from a signal handler."""

@@ -104,7 +104,10 @@ class _CaptureCommand(click.Command):
 )
 @click.option("--ws-url", help="Instead of the venue's WebSocket address.")
 @click.option("--rest-url", help="Instead of the venue's HTTP address.")
-@click.option("--job", help="Name of the job; a job runs only once at a time.")
+@click.option(
+    "--job",
+    help="Name of the job, which runs only once at a time.  [default: made of what is recorded]",
+)
 @click.option("--archive", is_flag=True, help="Keep every frame verbatim as well.")
 @click.option(
     "--rotate",

@@ -4,17 +4,15 @@ A row of the table ``gaps`` is a revision. Times are our clock, nanoseconds
 since 1970 UTC.
 """
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import cast
 
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recorder.model import Chain, Gap
+from recorder.model import Gap
 from recorder.store.listing import Listing
-from recorder.store.runfile import read_run_files
 
 
 def newest_revisions(rows: Iterable[Mapping[str, object]]) -> list[Gap]:
@@ -61,32 +59,6 @@ def newest_row_ns(listing: Listing, source: str) -> int:
     """
     rows = listing.read("gaps", source=source, columns=["ts_recv"])
     return pc.max(rows["ts_recv"]).value or 0 if rows.num_rows else 0
-
-
-def stopped_jobs(
-    listing: Listing, source: str, chains: Collection[Chain], but: str
-) -> list[tuple[str, int]]:
-    """Return jobs that do not run and whose gaps wait to be ended.
-
-    Args:
-        listing: The store's files.
-        source: Only jobs of this feed.
-        chains: Only jobs that recorded some of these.
-        but: A job not to be named.
-
-    Returns:
-        Each job, and how many of the chains are its own; most first.
-    """
-    alive = {run.job for run in read_run_files(listing.root)}
-    found: dict[str, set[Chain]] = defaultdict(set)
-    rows = plain_rows(listing.read("gaps", source=source))
-    for gap in newest_revisions(rows):
-        chain = Chain(gap.market or "", gap.stream or "")
-        is_waiting = gap.ended_at is None and gap.scope == "rows"
-        if is_waiting and chain in chains and gap.job not in (but, *alive):
-            found[gap.job].add(chain)
-    counts = [(job, len(mine)) for job, mine in found.items()]
-    return sorted(counts, key=lambda count: (-count[1], count[0]))
 
 
 def plain_rows(table: pa.Table) -> list[dict[str, object]]:

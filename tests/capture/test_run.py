@@ -22,7 +22,7 @@ from recorder.simulator.server import Exchange
 from recorder.simulator.settings import Settings
 from recorder.store.listing import open_listing
 from recorder.store.revisions import newest_revisions, plain_rows
-from recorder.telemetry import JobLeftOpen
+from recorder.telemetry import JobLeftOpen, JobOverlaps
 
 
 MARKETS = ("BTC_USDT", "ETH_USDT", "GT_USDT")
@@ -619,10 +619,56 @@ async def test_a_run_without_a_name_names_the_job_that_it_might_have_continued(
         recorder_of.capture(exchange, "gate_spot")._run.release()
         running._run.release()
 
-    assert told(caplog) == [JobLeftOpen(option="--job short", chains=2)]
+    assert told(caplog) == [
+        JobOverlaps(job="long", chains=6),
+        JobLeftOpen(option="--job short", chains=2),
+    ]
+
+
+async def test_a_job_that_never_recorded_anything_is_not_worth_continuing(
+    recorder_of, unused_port, caplog
+):
+    async with Exchange(Settings(seed=5)) as exchange:
+        nowhere = f"ws://127.0.0.1:{unused_port}/"
+        failed = await recorder_of.run(exchange, "gate_spot", 0.5, ws_url=nowhere)
+        recorder_of.capture(exchange, "gate_spot")._run.release()
+
+    open_gaps = [g for g in gaps(recorder_of.root) if g.ended_at is None]
+    assert {gap.job for gap in open_gaps} == {failed.job}
+    assert told(caplog) == []
 
 
 def told(caplog):
     """Return what was logged about jobs that others might continue."""
     signals = [getattr(record, "signal", None) for record in caplog.records]
-    return [signal for signal in signals if isinstance(signal, JobLeftOpen)]
+    kinds = (JobLeftOpen, JobOverlaps)
+    return [signal for signal in signals if isinstance(signal, kinds)]
+
+
+async def test_a_run_that_records_what_another_job_is_recording_says_so_once(
+    recorder_of, caplog
+):
+    def begin(markets, **changes):
+        """Return a capture that has begun, and what it said of other jobs."""
+        caplog.clear()
+        begun = recorder_of.capture(exchange, "gate_spot", markets=markets, **changes)
+        return begun._run, told(caplog)
+
+    def tried(markets, **changes):
+        run, said = begin(markets, **changes)
+        run.release()
+        return said
+
+    async with Exchange(Settings(seed=5)) as exchange:
+        first, alone = begin(MARKETS[:1], job="first")
+        second, both = begin(MARKETS[1:], job="second")
+        named = tried(MARKETS, job="third")
+        unnamed = tried(MARKETS[:1], streams=("trades",))
+        apart = tried(MARKETS, streams=("bbo",))
+        first.release()
+        second.release()
+        over = tried(MARKETS, job="third")
+
+    assert alone == both == apart == over == []
+    assert named == [JobOverlaps(job="second", chains=4)]
+    assert unnamed == [JobOverlaps(job="first", chains=1)]

@@ -196,6 +196,31 @@ class SnapshotFailedAgain(Signal, frozen=True):
     why: str
 
 
+class SnapshotsStillFailing(Signal, frozen=True):
+    """Book snapshots go on failing; said about once a minute."""
+
+    message: ClassVar[str] = (
+        "book snapshots still fail, so these books are not known; check --rest-url"
+    )
+    level: ClassVar[int] = logging.WARNING
+    counter: ClassVar[str] = "snapshots_still_failing_total"
+    books: int
+
+
+class BooksNeverKnown(Signal, frozen=True):
+    """A run ends, and some of its books were not known at any time."""
+
+    message: ClassVar[str] = (
+        "books were never known: their updates are stored, but without a snapshot "
+        "no book can be made of them"
+    )
+    level: ClassVar[int] = logging.WARNING
+    counter: ClassVar[str] = "books_never_known_total"
+    books: int
+    of: int
+    check: str | None
+
+
 class RowDoubled(Signal, frozen=True):
     """A row came that was stored before; it is not stored again."""
 

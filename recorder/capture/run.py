@@ -16,6 +16,7 @@ from typing import Final
 import aiohttp
 import pyarrow as pa
 
+from recorder.capture.complaints import tell_of_books
 from recorder.capture.connection import (
     Connection,
     RefusedError,
@@ -323,6 +324,7 @@ class Capture:
             raise
         self._run.release()
         result = self._result(writer.stats())
+        tell_of_books(session.source, session.books_never_known, result.progress.books)
         emit(
             CaptureStopped(
                 run=self._run.id,

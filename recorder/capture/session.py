@@ -31,6 +31,7 @@ from recorder.telemetry import (
     SheddingEnded,
     SnapshotFailed,
     SnapshotFailedAgain,
+    SnapshotsStillFailing,
     emit,
 )
 
@@ -116,6 +117,12 @@ class Session:
         self.accepted = self._intake.accepted
         self.refused = self._intake.refused
         self._rows.note(ledger.start(clock.now_ns()))
+
+    @property
+    def books_never_known(self) -> set[Chain]:
+        """Books that the venue accepted and that were not known at any time."""
+        books = {chain for chain in self.accepted if chain in self.books}
+        return books - self._ledger.books_seen
 
     @property
     def rows_waiting(self) -> int:
@@ -301,6 +308,8 @@ class Session:
         if now >= self._next_midnight:
             self._rows.note(self._ledger.midnight(self._next_midnight))
             self._next_midnight += DAY_NS
+        if failing := self._complaints.due(now):
+            emit(SnapshotsStillFailing(books=failing))
         for link in self._links.values():
             if any(deadline <= now for deadline in link.unanswered.values()):
                 link.is_dead = self.was_ignored = True

@@ -42,6 +42,9 @@ class Ledger:
         run: Id of the run; gap ids start with it.
         chains: What this run records.
         left_open: Gaps that earlier runs of the job left open.
+
+    Attributes:
+        books_seen: Chains whose order book was known at some time of this run.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class Ledger:
         self._accounts = {chain: Account() for chain in chains}
         self._is_changed = True
         self._unaddressed = UnaddressedGaps()
+        self.books_seen: set[Chain] = set()
         self._superseded: list[Gap] = []
         self._orphans: list[Gap] = []
         for gap in sorted(left_open, key=lambda gap: gap.started_at):
@@ -300,6 +304,10 @@ class Ledger:
 
     def book_known(self, chain: Chain, at: int) -> list[LedgerRow]:
         """Note that the order book is known again."""
+        self.books_seen.add(chain)
+        return self._book_over(chain, at)
+
+    def _book_over(self, chain: Chain, at: int) -> list[LedgerRow]:
         account = self._accounts[chain]
         if account.book_gap is None:
             return []
@@ -336,7 +344,7 @@ class Ledger:
         rows = self.due()
         heard = heard_until or {}
         for chain, account in self._accounts.items():
-            rows += self.book_known(chain, at)
+            rows += self._book_over(chain, at)
             end = at
             if account.rows_gap is not None:
                 rows.append(_ended(account.rows_gap, at))

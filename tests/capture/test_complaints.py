@@ -5,13 +5,13 @@ import logging
 import msgspec
 import pytest
 
-from recorder.capture.complaints import KEPT_EVERY, Complaints
+from recorder.capture.complaints import KEPT_EVERY, REMIND_NS, Complaints
 from recorder.capture.doubles import Doubles
 from recorder.capture.session import Session
 from recorder.model import Chain, KeptFrame
 from recorder.source import HttpRequest
 from recorder.store.ledger import Ledger
-from recorder.telemetry import COUNTERS
+from recorder.telemetry import COUNTERS, SnapshotsStillFailing
 
 
 BOOK = Chain("BTC_USDT", "depth:10")
@@ -147,3 +147,48 @@ def test_what_follows_a_colon_is_detail():
 
     assert counts == [0, 1]
     assert complaints.again(BOOK, "http://b: 1") == 0
+
+
+def test_what_goes_on_failing_is_told_once_a_minute(session_of, caplog):
+    session = session_of()
+    start = 10**18
+    told = []
+
+    def second_by_second(first, last, fail):
+        for second in range(first, last):
+            fail()
+            caplog.clear()
+            session.tick(start + second * 10**9)
+            told.extend(
+                (second, record.signal.books)
+                for record in caplog.records
+                if isinstance(record.signal, SnapshotsStillFailing)
+            )
+
+    def both_fail():
+        session.snapshot_failed(BOOK, "x answered HTTP 500: a")
+        answer(session, b"<html>", chain=OTHER)
+
+    def one_fails():
+        session.snapshot_failed(BOOK, "x answered HTTP 500: a")
+        answer(session, GOOD, chain=OTHER)
+
+    def none_fails():
+        answer(session, GOOD)
+
+    second_by_second(0, 100, both_fail)
+    second_by_second(100, 200, one_fails)
+    second_by_second(200, 400, none_fails)
+    second_by_second(400, 470, one_fails)
+
+    assert REMIND_NS == 60 * 10**9
+    assert told == [(60, 2), (120, 1), (180, 1), (460, 1)]
+
+
+def test_of_what_failed_and_did_not_go_well_since_is_told_once_more():
+    complaints = Complaints()
+    complaints.again(BOOK, "once")
+
+    told = [complaints.due(second * 10**9) for second in range(180)]
+
+    assert [second for second, count in enumerate(told) if count] == [60]

@@ -22,7 +22,7 @@ from recorder.simulator.server import Exchange
 from recorder.simulator.settings import Settings
 from recorder.store.listing import open_listing
 from recorder.store.revisions import newest_revisions, plain_rows
-from recorder.telemetry import JobLeftOpen, JobOverlaps
+from recorder.telemetry import BooksNeverKnown, JobLeftOpen, JobOverlaps
 
 
 MARKETS = ("BTC_USDT", "ETH_USDT", "GT_USDT")
@@ -672,3 +672,52 @@ async def test_a_run_that_records_what_another_job_is_recording_says_so_once(
     assert alone == both == apart == over == []
     assert named == [JobOverlaps(job="second", chains=4)]
     assert unnamed == [JobOverlaps(job="first", chains=1)]
+
+
+ETH_BOOK = Chain("ETH_USDT", "depth:10")
+IN_BAND_BOOK = Chain("ETH_USDT", "depth:bare")
+
+
+@pytest.mark.parametrize(
+    ("chains", "is_served", "said"),
+    [
+        ((BTC_BOOK, ETH_BOOK), False, [(2, 2, "--rest-url")]),
+        ((BTC_BOOK, IN_BAND_BOOK), True, [(1, 2, None)]),
+        ((BTC_BOOK,), True, []),
+        ((BTC_TRADES,), False, []),
+    ],
+)
+async def test_books_that_were_never_known_are_told_of_at_the_end(
+    played, caplog, chains, is_served, said
+):
+    asked = asyncio.Event()
+
+    async def book(request):
+        asked.set()
+        if is_served:
+            return web.Response(text='[4,[["1","2"]],[]]')
+        raise web.HTTPNotFound
+
+    async def act(socket):
+        await socket.send_str(
+            '[["depth","BTC_USDT",5,6],["depth","ETH_USDT",5,6]]'
+            if BTC_BOOK in chains
+            else '[["trade","BTC_USDT",1]]'
+        )
+
+    def on_progress(progress):
+        is_over = progress.books_known if is_served else asked.is_set()
+        if is_over or (BTC_BOOK not in chains and progress.rows.get("trades")):
+            capture.request_stop()
+
+    capture = await played(
+        act, *chains, book=book, flush_seconds=0.05, on_progress=on_progress
+    )
+    with caplog.at_level("WARNING", logger="recorder"):
+        async with asyncio.timeout(30):
+            result = await capture.run()
+
+    signals = [getattr(record, "signal", None) for record in caplog.records]
+    never = [s for s in signals if isinstance(s, BooksNeverKnown)]
+    assert [(s.books, s.of, s.check) for s in never] == said
+    assert result.failure is None

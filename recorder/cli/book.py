@@ -1,6 +1,5 @@
 """``recorder book``: an order book as it was at an instant."""
 
-import shlex
 from decimal import Decimal
 from itertools import accumulate
 from pathlib import Path
@@ -12,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from recorder import times
+from recorder.cli.info import died
 from recorder.cli.options import (
     Command,
     book_options,
@@ -23,7 +23,7 @@ from recorder.cli.tables import new_table, number, show
 from recorder.model import Gap, Levels
 from recorder.query.store import Store, open_store
 from recorder.replay import BookView
-from recorder.store.runfile import RunFile, read_run_files
+from recorder.store.runfile import dead_runs
 
 
 BAR_CELLS: Final = 24
@@ -164,10 +164,10 @@ def _reasons(store: Store, view: BookView) -> list[str]:
     lines += [_sentence(gap) for gap in gaps]
     unsettled = [
         run
-        for run in read_run_files(store.path)
+        for run in dead_runs(store.path)
         if run.source == view.source and run.through_ns <= view.ts_ns
     ]
-    lines += [_advice(store, run) for run in unsettled]
+    lines += [died(store.path, run.run, run.job, run.through_ns) for run in unsettled]
     if not gaps and not unsettled:
         lines.append(
             "No gap covers it: it is outside the recording, "
@@ -176,15 +176,6 @@ def _reasons(store: Store, view: BookView) -> list[str]:
     if view.updated_ns is not None:
         lines.append(f"Last message before: {times.show_time(view.updated_ns)}")
     return lines
-
-
-def _advice(store: Store, run: RunFile) -> str:
-    return (
-        f"Run {run.run} of job {run.job} wrote its last rows at "
-        f"{times.show_time(run.through_ns)}; if it was killed, "
-        f"{shlex.join(['recorder', 'recover', '--store', str(store.path)])} "
-        "notes what it missed."
-    )
 
 
 def _sentence(gap: Gap) -> str:

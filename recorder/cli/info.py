@@ -1,5 +1,6 @@
 """``recorder info``: what a store holds, and what is missing."""
 
+import shlex
 from pathlib import Path
 
 import click
@@ -39,17 +40,36 @@ def info(store: Path, format_: str) -> None:
         click.echo(_as_json(found))
     else:
         _show(found)
+        for run in found.died:
+            show(Text(died(found.path, run.run, run.job, run.last_alive_at)))
 
 
 def _as_json(found: StoreInfo) -> bytes:
     content = msgspec.to_builtins(found)
-    for entry in (*content["tables"], *content["streams"]):
+    for entry in (*content["tables"], *content["streams"], *content["died"]):
         for name in entry.keys() & _TIMES:
             entry[name] = times.show_time(entry[name])
     return msgspec.json.format(msgspec.json.encode(content), indent=2)
 
 
-_TIMES = {"first_ts_recv", "last_ts_recv", "started_at", "ended_at"}
+_TIMES = {"first_ts_recv", "last_ts_recv", "started_at", "ended_at", "last_alive_at"}
+
+
+def died(path: str | Path, run: str, job: str, last_alive_at: int) -> str:
+    """Return what there is to say of a run that died and was not recovered.
+
+    Args:
+        path: The store's folder.
+        run: Id of the run.
+        job: Name of its job.
+        last_alive_at: Its last heartbeat, our clock, nanoseconds.
+    """
+    command = shlex.join(["recorder", "recover", "--store", str(path)])
+    return (
+        f"Run {run} of job {job} died; it was last alive at "
+        f"{times.show_time(last_alive_at)}. What is missing since is not among the "
+        f"gaps yet; {command} notes it, and so does the next capture."
+    )
 
 
 def _show(found: StoreInfo) -> None:
@@ -82,7 +102,7 @@ def _show(found: StoreInfo) -> None:
         )
     show(streams)
     if not found.gaps:
-        show("No gaps.")
+        show("No gaps noted yet." if found.died else "No gaps.")
         return
     gaps = new_table(
         "source", "scope", "reason", ">gaps", ">open", ">healed", ">seconds"

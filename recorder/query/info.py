@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from recorder.errors import CorruptSegmentError
 from recorder.query.views import base_name
 from recorder.store.listing import Listing
+from recorder.store.runfile import dead_runs
 from recorder.store.tables import TABLES
 
 
@@ -83,6 +84,23 @@ class GapInfo(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
 
 
+class DeadRun(msgspec.Struct, frozen=True, kw_only=True):
+    """A run that died: what it missed is not among the gaps yet.
+
+    Attributes:
+        run: Id of the run.
+        job: Name of its job.
+        source: Name of its feed.
+        last_alive_at: Its rows are known to be complete up to then, our clock,
+            nanoseconds.
+    """
+
+    run: str
+    job: str
+    source: str
+    last_alive_at: int
+
+
 class StoreInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What a store holds.
 
@@ -92,6 +110,7 @@ class StoreInfo(msgspec.Struct, frozen=True, kw_only=True):
         tables: Sizes, by source and table.
         streams: What was recorded, by source and stream.
         gaps: What is missing, by source, scope and reason.
+        died: Runs that died and were not recovered, oldest first.
     """
 
     path: str
@@ -99,6 +118,7 @@ class StoreInfo(msgspec.Struct, frozen=True, kw_only=True):
     tables: tuple[TableInfo, ...]
     streams: tuple[StreamInfo, ...]
     gaps: tuple[GapInfo, ...]
+    died: tuple[DeadRun, ...] = ()
 
 
 Ask = Callable[[str], tuple[pa.Schema, Iterator[pa.RecordBatch]]]
@@ -149,6 +169,15 @@ def read_info(path: Path, listing: Listing, ask: Ask) -> StoreInfo:
         tables=tuple(table for table in tables if table.rows),
         streams=tuple(msgspec.convert(_rows(ask, STREAMS_SQL), list[StreamInfo])),
         gaps=tuple(msgspec.convert(_rows(ask, GAPS_SQL), list[GapInfo])),
+        died=tuple(
+            DeadRun(
+                run=run.run,
+                job=run.job,
+                source=run.source,
+                last_alive_at=run.through_ns,
+            )
+            for run in dead_runs(path)
+        ),
     )
 
 

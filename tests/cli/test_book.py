@@ -189,10 +189,22 @@ def test_a_run_that_was_not_settled_is_told_with_what_to_do(run, maker):
     before = book(run, maker.root, "--at", "2024-05-01T11:00:00Z")
 
     assert result.stdout.splitlines()[2] == (
-        f"Run {dead.id} of job nightly wrote its last rows at "
-        "2024-05-01T12:00:00.000000000Z; if it was killed, "
-        f"recorder recover --store {maker.root} notes what it missed."
+        f"Run {dead.id} of job nightly died; it was last alive at "
+        "2024-05-01T12:00:00.000000000Z. What is missing since is not among the gaps "
+        f"yet; recorder recover --store {maker.root} notes it, and so does the next "
+        "capture."
     )
     assert "No gap covers it" not in result.stdout
     assert "No gap covers it" in before.stdout
     assert "recover" not in before.stdout
+
+
+def test_a_run_that_lives_needs_no_recovery(run, maker):
+    maker.segment([maker.depth(1, *SNAPSHOT, is_snapshot=True)])
+    alive = open_run(maker.root, job="nightly", source="gate_spot", now_ns=maker.noon)
+
+    result = book(run, maker.root, "--at", "2024-05-01T13:00:00Z")
+    alive.release()
+
+    assert "recover" not in result.stdout
+    assert "No gap covers it" in result.stdout

@@ -1,6 +1,8 @@
 import msgspec
 import pytest
 
+from recorder.store.run import open_run
+
 
 @pytest.fixture
 def store(maker):
@@ -72,6 +74,48 @@ def test_info_says_when_there_are_no_gaps(run, maker):
     maker.segment([maker.trade(1)])
 
     assert "No gaps." in run("info", "--store", maker.root).stdout
+
+
+def test_info_says_which_run_died_until_it_is_recovered(run, maker):
+    maker.segment([maker.trade(1)])
+    kinds = ("alive", "ended", "dead")
+    runs = {
+        job: open_run(maker.root, job=job, source="gate_spot", now_ns=maker.noon)
+        for job in kinds
+    }
+    runs["ended"].release()
+    runs["dead"].abandon()
+    told = (
+        f"Run {runs['dead'].id} of job dead died; it was last alive at "
+        "2024-05-01T12:00:00.000000000Z."
+    )
+
+    died = run("info", "--store", maker.root)
+    as_json = run("info", "--store", maker.root, "--format", "json")
+    run("recover", "--store", maker.root)
+    recovered = run("info", "--store", maker.root)
+    runs["alive"].release()
+
+    assert told in died.stdout
+    assert died.stdout.count(" died; ") == 1
+    assert f"recorder recover --store {maker.root} " in died.stdout
+    assert "No gaps." not in died.stdout
+    assert msgspec.json.decode(as_json.stdout)["died"] == [
+        {
+            "run": runs["dead"].id,
+            "job": "dead",
+            "source": "gate_spot",
+            "last_alive_at": "2024-05-01T12:00:00.000000000Z",
+        }
+    ]
+    assert " died; " not in recovered.stdout
+    assert "No gaps." in recovered.stdout
+
+
+def test_info_of_a_store_without_rows_tells_of_its_dead_run_too(run, maker):
+    open_run(maker.root, job="dead", source="gate_spot", now_ns=maker.noon).abandon()
+
+    assert "of job dead died" in run("info", "--store", maker.root).stdout
 
 
 def test_info_of_a_store_that_does_not_exist_is_wrong_usage(run, tmp_path):

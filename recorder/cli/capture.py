@@ -115,7 +115,8 @@ class _CaptureCommand(click.Command):
     metavar="SPAN",
     default="15m",
     show_default=True,
-    help="Make Parquet of what is older.",
+    help="Make Parquet of what is older; a table with less than 1 MiB waits until "
+    "midnight UTC or the end, and can be queried meanwhile.",
 )
 @click.option(
     "--flush",

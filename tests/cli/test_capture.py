@@ -1,5 +1,6 @@
 """`recorder capture` as it is typed: what it says, and its exit codes."""
 
+import inspect
 import os
 import signal
 import time
@@ -13,6 +14,7 @@ from recorder.sources import load, names
 from recorder.store.listing import open_listing
 from recorder.store.revisions import newest_revisions, plain_rows
 from recorder.store.run import open_run
+from recorder.store.writer import Writer
 
 
 def rows_of(root, table):
@@ -316,3 +318,11 @@ def test_errors_are_json_as_well(run, words, tmp_path):
     assert whys[1].startswith("not a length of time: 'soon'")
     assert whys[2] == "Missing option '-s' / '--stream'."
     assert whys[3].startswith("the venue was never reached: ")
+
+
+def test_the_help_says_how_small_a_table_waits_to_become_parquet(run):
+    words = " ".join(run("capture", "--help").output.split())
+    small = inspect.signature(Writer).parameters["small_bytes"].default
+
+    assert small % (1 << 20) == 0
+    assert f"a table with less than {small >> 20} MiB waits until midnight" in words

@@ -87,6 +87,13 @@ def test_a_venue_that_counts_anew_is_marked():
     assert marks.lost.tolist() == [5]
 
 
+def test_a_gap_of_no_length_is_marked_too():
+    marks = Outages([gap(5, 5)], {}, {}).with_ids()
+
+    assert marks.lost.tolist() == [5]
+    assert marks.hidden == ()
+
+
 def test_gaps_of_the_book_alone_say_nothing_about_a_stream_with_ids():
     marks = Outages([gap(5, 8, scope="book")], {}, {}).with_ids()
 

@@ -157,11 +157,12 @@ class Books:
                 return True
             if book.suspects:
                 self._counts.pass_over(book)
-            if book.began == NO_ID and first is not None:
-                book.began = first
+            book.begin(first)
             if verdict.was_live and first is not None and is_row_gap(proven, first):
                 self._note_jump(book, ts_recv, proven, first)
             self._judge(book, verdict, ts_recv, before, first)
+        elif book.suspects:
+            self._counts.pass_over(book)
         if first is not None and last is not None:
             book.recent.append((first, last))
         book.last_at = ts_recv

@@ -138,6 +138,11 @@ class DepthChain:
         """Return whether the suspects end where the connection's updates began."""
         return self.suspects[-1].event.last_update_id == self.began - 1
 
+    def begin(self, first: int | None) -> None:
+        """Note an update; the first of a connection is where it began."""
+        if self.began == NO_ID and first is not None:
+            self.began = first
+
     def note(self, update: Message) -> None:
         """Note that an update before those of its connection is stored."""
         first, last = update.ids

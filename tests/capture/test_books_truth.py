@@ -186,6 +186,15 @@ def replayed(recording: Recording):
         yield ts, event
 
 
+def book_after_each_push(recording: Recording):
+    """Yield the time of each row that came on the socket, and the replayed book."""
+    book = OrderBook()
+    for ts, event in replayed(recording):
+        book.apply(event)
+        if not isinstance(event, Gap) and event.origin == "live":
+            yield ts, book
+
+
 @example(
     [
         ("push", 1, 0),
@@ -195,18 +204,24 @@ def replayed(recording: Recording):
         ("push", 1, 0),
     ]
 )
+@example(
+    [
+        ("drop", 1, 0),
+        ("full", 1, 0),
+        ("late", 1, 0),
+        ("push", 1, 0),
+        ("renumber", 1, 0),
+        ("push", 1, 0),
+    ]
+)
 @settings(max_examples=400)
 @given(st.lists(STEP, max_size=60))
 def test_a_book_that_is_shown_is_the_book_of_the_venue(steps):
     recording = Recording()
     recording.play(steps)
-    book = OrderBook()
 
-    for ts, event in replayed(recording):
-        book.apply(event)
-        if isinstance(event, Gap) or event.origin == "rest":
-            continue
-        if book.is_known and ts in recording.truth:
+    for ts, book in book_after_each_push(recording):
+        if book.is_known:
             assert dict(book.top(KEYS)[0]) == recording.truth[ts]
 
 
@@ -215,12 +230,8 @@ def test_a_book_that_is_shown_is_the_book_of_the_venue(steps):
 def test_the_replay_knows_a_book_when_the_capture_knew_it(steps):
     recording = Recording()
     recording.play(steps)
-    book = OrderBook()
 
-    for ts, event in replayed(recording):
-        book.apply(event)
-        if isinstance(event, Gap) or event.origin == "rest":
-            continue
+    for ts, book in book_after_each_push(recording):
         if ts not in recording.found_out_later:
             assert book.is_known == recording.known_after[ts]
 

@@ -17,6 +17,7 @@ from recorder.source import (
     MarketList,
     Reply,
     Unrecognized,
+    Witness,
     table_of,
 )
 
@@ -47,6 +48,15 @@ INTERVAL_SECONDS: Final = {
     "30d": 2_592_000,
 }
 """Kline intervals by name, as documented for `spot.candlesticks`."""
+
+TICKER_TELLS_OF_TRADES: Final = Witness(
+    by="tickers",
+    of=("trades", "klines"),
+    changed=("last",),
+    grown=("base_volume",),
+    signs=2,
+)
+"""A ticker moves with a trade, which makes or changes a kline."""
 
 SECOND_NS: Final = 10**9
 MILLISECOND_NS: Final = 10**6

@@ -57,6 +57,7 @@ from recorder.sources._gate import (
     REST_URL,
     SECOND_NS,
     SPOT_MARKETS,
+    TICKER_TELLS_OF_TRADES,
     Known,
     Said,
     depth_stream_of,
@@ -333,13 +334,7 @@ def snapshot_decode(chain: Chain, body: bytes) -> DepthUpdate[RawLevels]:
 
 
 WITNESSES: Final = (
-    Witness(
-        by="tickers",
-        of=("trades", "klines"),
-        changed=("last",),
-        grown=("base_volume",),
-        signs=2,
-    ),
+    TICKER_TELLS_OF_TRADES,
     Witness(by="tickers", of=("bbo", "depth"), changed=("bid", "ask"), signs=3),
     Witness(
         by="klines",

@@ -59,6 +59,7 @@ from recorder.sources._gate import (
     REST_URL,
     SECOND_NS,
     SPOT_MARKETS,
+    TICKER_TELLS_OF_TRADES,
     Said,
     channel_of,
     check_utf8,
@@ -359,13 +360,7 @@ def book_rule(stream: str) -> BookRule | None:
 
 
 WITNESSES: Final = (
-    Witness(
-        by="tickers",
-        of=("trades", "klines"),
-        changed=("last",),
-        grown=("base_volume",),
-        signs=2,
-    ),
+    TICKER_TELLS_OF_TRADES,
     Witness(
         by="klines",
         of=("trades", "tickers"),

@@ -75,6 +75,7 @@ class NewCounts:
         """Go on in the old numbering: suspects are doubles unless they came late."""
         for late in [suspect for suspect in book.suspects if book.is_new(suspect)]:
             book.note(late)
+            book.last_at = max(book.last_at, late.ts_recv)
             self._put(*late)
         book.suspects = []
 

@@ -225,6 +225,16 @@ def test_a_book_that_is_shown_is_the_book_of_the_venue(steps):
             assert dict(book.top(KEYS)[0]) == recording.truth[ts]
 
 
+@example(
+    [
+        ("drop", 1, 0),
+        ("push", 1, 0),
+        ("late", 1, 0),
+        ("renumber", 1, 0),
+        ("push", 1, 0),
+        ("full", 1, 0),
+    ]
+)
 @settings(max_examples=400)
 @given(st.lists(STEP, max_size=60))
 def test_the_replay_knows_a_book_when_the_capture_knew_it(steps):

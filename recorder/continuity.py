@@ -216,7 +216,7 @@ def step_lost(chain: Fields) -> tuple[Fields, int, int]:
     state, action = TRANSITIONS[state][IN_LOST]
     newest = max(applied, received)
     if newest != NO_ID:
-        held_first = newest + 1
+        held_first = max(held_first, newest + 1)
     return (state, applied, NO_ID, held_first, joining, NO_ID), action, IN_LOST
 
 
@@ -226,7 +226,7 @@ def step_crossed(chain: Fields) -> tuple[Fields, int, int]:
     state, action = TRANSITIONS[state][IN_CROSSED]
     newest = max(applied, received)
     if newest != NO_ID:
-        held_first = newest + 1
+        held_first = max(held_first, newest + 1)
     return (state, NO_ID, received, held_first, 0, NO_ID), action, IN_CROSSED
 
 

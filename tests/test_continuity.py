@@ -306,6 +306,16 @@ def test_after_a_loss_a_snapshot_with_lower_ids_waits_for_an_update():
     assert chain.applied == 7
 
 
+def test_what_had_come_is_not_forgotten_by_a_second_loss():
+    chain = live(1)
+    chain.update(3, 3)
+    chain.lost()
+    chain.lost()
+
+    assert chain.update(2, 2).action == c.RESTART
+    assert not chain.is_live
+
+
 def test_after_a_loss_a_snapshot_among_the_updates_needs_no_proof():
     chain = live(1000)
     chain.lost()

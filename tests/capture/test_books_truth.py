@@ -132,6 +132,9 @@ class Recording:
             )
         self.now += SECOND
         self.conn += 1
+        # What a connection has not brought does not come over the next one: an
+        # old update there could not be told from one of a new numbering.
+        self.dropped.clear()
         self.accept()
 
     def play(self, steps) -> None:

@@ -18,7 +18,7 @@ from recorder.telemetry import (
 @pytest.fixture
 def counters(monkeypatch):
     counters = Counter()
-    monkeypatch.setattr(telemetry, "COUNTERS", counters)
+    monkeypatch.setattr(telemetry.signal, "COUNTERS", counters)
     return counters
 
 

@@ -1,0 +1,75 @@
+"""What a venue's feed must supply, as data and pure functions.
+
+A feed is one module in `recorder/sources` that defines ``SOURCE``, a value
+of the class `Source` below. Generic code reads it and never names a venue.
+
+A feed talks through a `Dialogue`: one object for each connection, told what
+was received, asked what to send. It opens no socket, awaits nothing and asks
+no clock; times are handed to it.
+
+What a feed owes
+----------------
+
+* Every frame becomes events, replies, or an error: `WireError` if it does
+  not fit its shape, an `Unrecognized` if it is of a kind not known.
+* Numbers stay text, times become nanoseconds with every digit that was sent.
+* Every chain that was asked for is answered for: `Subscribed` or `Refused`.
+* One refused market does not take others with it.
+"""
+
+from recorder.source.contract import (
+    BookRule,
+    HttpRequest,
+    MarketInfo,
+    MarketList,
+    Option,
+    SnapshotRule,
+    Source,
+    StreamKind,
+)
+from recorder.source.dialogue import (
+    Dialogue,
+    Heartbeat,
+    Refused,
+    Reply,
+    Request,
+    Send,
+    Subscribed,
+    Unrecognized,
+)
+from recorder.source.names import (
+    canonical_stream,
+    resolve_options,
+    table_of,
+)
+from recorder.source.numbers import (
+    decimal_ns,
+)
+from recorder.source.witness import (
+    Witness,
+)
+
+
+__all__ = [
+    "BookRule",
+    "Dialogue",
+    "Heartbeat",
+    "HttpRequest",
+    "MarketInfo",
+    "MarketList",
+    "Option",
+    "Refused",
+    "Reply",
+    "Request",
+    "Send",
+    "SnapshotRule",
+    "Source",
+    "StreamKind",
+    "Subscribed",
+    "Unrecognized",
+    "Witness",
+    "canonical_stream",
+    "decimal_ns",
+    "resolve_options",
+    "table_of",
+]

@@ -1,0 +1,100 @@
+"""The conversation over one connection: what is asked, what is answered."""
+
+from collections.abc import Sequence
+from typing import Protocol, TypeAlias
+
+import msgspec
+
+from recorder.model import Chain, WireEvent
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """A frame to send, and the chains it asks for (none for a ping)."""
+
+    payload: bytes
+    chains: tuple[Chain, ...] = ()
+
+
+class Subscribed(msgspec.Struct, frozen=True, kw_only=True):
+    """The venue accepted these chains.
+
+    Attributes:
+        chains: The chains.
+        ts_event: Venue's clock at the acceptance, nanoseconds, where sent.
+    """
+
+    chains: tuple[Chain, ...]
+    ts_event: int | None = None
+
+
+class Refused(msgspec.Struct, frozen=True, kw_only=True):
+    """The venue refused these chains, for good; ``reason`` in its words."""
+
+    chains: tuple[Chain, ...]
+    reason: str
+
+
+class Send(msgspec.Struct, frozen=True, kw_only=True):
+    """The dialogue wants these requests sent now, in this order."""
+
+    requests: tuple[Request, ...]
+
+
+class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
+    """A sign of life without data; ``ts_event`` is the venue's clock."""
+
+    ts_event: int | None = None
+
+
+class Unrecognized(msgspec.Struct, frozen=True, kw_only=True):
+    """A well-formed frame of a kind not known; it is kept in ``frames``."""
+
+    error: str
+
+
+Reply: TypeAlias = Subscribed | Refused | Send | Heartbeat | Unrecognized
+
+
+class Dialogue(Protocol):
+    """The conversation over one connection."""
+
+    def open(self, now_ns: int) -> Sequence[Request]:
+        """Return what to send right after connecting, in order."""
+        ...  # pragma: no cover - protocol
+
+    def ping(self, now_ns: int) -> bytes:
+        """Return a frame that makes the venue answer."""
+        ...  # pragma: no cover - protocol
+
+    def receive(self, payload: bytes, now_ns: int) -> Sequence[WireEvent | Reply]:
+        """Return what a frame says, in the order of the frame.
+
+        Args:
+            payload: One message as bytes.
+            now_ns: Our clock, nanoseconds, for requests sent in answer.
+
+        Raises:
+            WireError: If the frame cannot be decoded.
+        """
+        ...  # pragma: no cover - protocol
+
+    def resubscribe(self, chains: Sequence[Chain], now_ns: int) -> Sequence[Request]:
+        """Return what to send to have these chains started afresh."""
+        ...  # pragma: no cover - protocol
+
+    def ask_again(self, chains: Sequence[Chain], now_ns: int) -> Sequence[Request]:
+        """Return what to send to ask for accepted chains once more.
+
+        What runs already must go on without a break, and come only once.
+        """
+        ...  # pragma: no cover - protocol
+
+    def unknown_keys(self, payload: bytes) -> Sequence[str]:
+        """Return keys of a frame that this feed does not know, as paths.
+
+        Slow; meant for one frame in a thousand.
+
+        Raises:
+            WireError: If the frame is not valid JSON.
+        """
+        ...  # pragma: no cover - protocol

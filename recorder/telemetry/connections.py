@@ -1,0 +1,88 @@
+"""Log events: what happens on connections and to subscriptions."""
+
+import logging
+from typing import ClassVar
+
+from recorder.telemetry.signal import Signal
+
+
+class ConnectionOpened(Signal, frozen=True):
+    """A WebSocket is open."""
+
+    message: ClassVar[str] = "connected"
+    counter: ClassVar[str] = "connections_opened_total"
+    conn: str
+    url: str
+
+
+class ConnectionClosed(Signal, frozen=True):
+    """A WebSocket is gone."""
+
+    message: ClassVar[str] = "connection closed"
+    level: ClassVar[int] = logging.WARNING
+    counter: ClassVar[str] = "connections_closed_total"
+    conn: str
+    code: int | None
+    reason: str | None
+    frames: int
+
+
+class ConnectionEnded(Signal, frozen=True):
+    """A WebSocket was closed by us."""
+
+    message: ClassVar[str] = "connection closed by us"
+    counter: ClassVar[str] = "connections_ended_total"
+    conn: str
+    code: int | None
+    reason: str | None
+    frames: int
+
+
+class ConnectionFailed(Signal, frozen=True):
+    """A WebSocket could not be opened, or is to be opened again."""
+
+    message: ClassVar[str] = "will connect again"
+    level: ClassVar[int] = logging.WARNING
+    counter: ClassVar[str] = "reconnects_total"
+    url: str
+    why: str
+    retry_in_seconds: float
+
+
+class ChainsSubscribed(Signal, frozen=True):
+    """The venue accepted a subscription."""
+
+    message: ClassVar[str] = "subscribed"
+    counter: ClassVar[str] = "subscriptions_total"
+    stream: str
+    markets: int
+
+
+class SubscriptionRefused(Signal, frozen=True):
+    """The venue refused a market of a stream."""
+
+    message: ClassVar[str] = "the venue refused a subscription"
+    level: ClassVar[int] = logging.ERROR
+    counter: ClassVar[str] = "subscriptions_refused_total"
+    market: str
+    stream: str
+    reason: str
+
+
+class StreamProbed(Signal, frozen=True):
+    """Streams that brought nothing so far were asked for once more."""
+
+    message: ClassVar[str] = "nothing came yet, asked once more"
+    level: ClassVar[int] = logging.DEBUG
+    counter: ClassVar[str] = "streams_probed_total"
+    chains: int
+
+
+class StreamRestarted(Signal, frozen=True):
+    """A stream that is silent is asked for afresh."""
+
+    message: ClassVar[str] = "a stream is silent, asked for it afresh"
+    level: ClassVar[int] = logging.WARNING
+    counter: ClassVar[str] = "streams_restarted_total"
+    market: str
+    stream: str

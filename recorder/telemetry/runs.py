@@ -1,0 +1,64 @@
+"""Log events: runs, commands and the simulator."""
+
+import logging
+from typing import ClassVar
+
+from recorder.telemetry.signal import Signal
+
+
+class CaptureStarted(Signal, frozen=True):
+    """A run began."""
+
+    message: ClassVar[str] = "recording"
+    source: str
+    job: str
+    run: str
+    store: str
+    chains: int
+
+
+class CaptureStopped(Signal, frozen=True):
+    """A run ended."""
+
+    message: ClassVar[str] = "stopped"
+    run: str
+    why: str
+    rows: int
+    gaps: int
+
+
+class CommandFailed(Signal, frozen=True):
+    """A command ends with an error, the last line of its log."""
+
+    message: ClassVar[str] = "failed"
+    level: ClassVar[int] = logging.ERROR
+    why: str
+
+
+class SimulatorStarted(Signal, frozen=True):
+    """The local exchange accepts connections."""
+
+    message: ClassVar[str] = "simulator ready"
+    port: int
+
+
+class SimulatorFault(Signal, frozen=True):
+    """The local exchange performed a fault that was ordered."""
+
+    message: ClassVar[str] = "simulator fault"
+    level: ClassVar[int] = logging.DEBUG
+    counter: ClassVar[str] = "simulator_faults_total"
+    name: str
+    feed: str
+    conn: int | None = None
+    market: str | None = None
+
+
+class SimulatorClientDropped(Signal, frozen=True):
+    """The local exchange dropped a client that does not read."""
+
+    message: ClassVar[str] = "simulator dropped a client that does not read"
+    level: ClassVar[int] = logging.WARNING
+    counter: ClassVar[str] = "simulator_clients_dropped_total"
+    feed: str
+    conn: int

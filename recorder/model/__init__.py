@@ -23,10 +23,13 @@ from recorder.model.market import (
     NO_MARKET,
     Bbo,
     Chain,
+    ContractStats,
     DepthUpdate,
     Kline,
     Level,
     Levels,
+    Liquidation,
+    Market,
     Origin,
     RawLevels,
     Side,
@@ -41,24 +44,30 @@ from recorder.model.own import (
     KeptFrame,
     Scope,
 )
-from recorder.model.venue import StatusEvent
+from recorder.model.venue import Balance, Order, StatusEvent
 
 
 __all__ = [
     "NO_MARKET",
     "TABLE_OF",
+    "Balance",
     "Bbo",
     "Chain",
     "Checkpoint",
     "ConnectionLife",
+    "ContractStats",
     "Coverage",
     "DepthUpdate",
+    "FetchedEvent",
     "Gap",
     "KeptFrame",
     "Kline",
     "LedgerRow",
     "Level",
     "Levels",
+    "Liquidation",
+    "Market",
+    "Order",
     "Origin",
     "RawLevels",
     "Row",
@@ -78,9 +87,16 @@ WireEvent: TypeAlias = (
     | Kline[str]
     | Ticker[str]
     | Bbo[str]
+    | Liquidation[str]
+    | ContractStats[str]
     | StatusEvent
+    | Order[str]
+    | Balance[str]
 )
 """What a feed decodes from a frame."""
+
+FetchedEvent: TypeAlias = WireEvent | Market[str]
+"""What a feed decodes from an answer by HTTP."""
 
 LedgerRow: TypeAlias = Gap | Coverage | ConnectionLife | KeptFrame
 """What the recorder writes about its own recording."""
@@ -91,7 +107,12 @@ StoredEvent: TypeAlias = (
     | Kline[float]
     | Ticker[float]
     | Bbo[float]
+    | Liquidation[float]
+    | ContractStats[float]
     | StatusEvent
+    | Market[float]
+    | Order[float]
+    | Balance[float]
     | Gap
 )
 """What replay yields."""
@@ -102,7 +123,12 @@ TABLE_OF: dict[type, str] = {
     Kline: "klines",
     Ticker: "tickers",
     Bbo: "bbo",
+    Liquidation: "liquidations",
+    ContractStats: "contract_stats",
     StatusEvent: "status",
+    Market: "markets",
+    Order: "orders",
+    Balance: "balances",
     Gap: "gaps",
     Coverage: "coverage",
     ConnectionLife: "connections",

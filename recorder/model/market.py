@@ -184,3 +184,88 @@ class Bbo(msgspec.Struct, Generic[N], frozen=True, gc=False, kw_only=True):
     bid_amount: N | None = None
     ask_price: N | None = None
     ask_amount: N | None = None
+
+
+class Liquidation(msgspec.Struct, Generic[N], frozen=True, gc=False, kw_only=True):
+    """One liquidation of a position on a futures market.
+
+    Attributes:
+        market: The venue's spelling.
+        ts_event: Venue's clock, nanoseconds.
+        price: Price of the liquidation order.
+        size: Contracts, signed as sent; the sign is not interpreted.
+    """
+
+    market: str
+    ts_event: int | None
+    price: N
+    size: N
+
+
+class ContractStats(msgspec.Struct, Generic[N], frozen=True, gc=False, kw_only=True):
+    """Statistics of a futures market over an interval; None where not sent.
+
+    Attributes:
+        market: The venue's spelling.
+        ts_event: Venue's clock, nanoseconds.
+        interval: As subscribed: ``1m``.
+        mark_price: Mark price.
+        open_interest: Contracts.
+        open_interest_usd: US dollars.
+        long_short_taker: Long to short among takers.
+        long_short_accounts: Long to short among accounts.
+        top_long_short_accounts: The same among accounts of top traders.
+        top_long_short_size: Long to short among positions of top traders.
+        long_liq_size: Long positions liquidated, contracts.
+        long_liq_amount: The same as the venue's amount.
+        long_liq_usd: The same in US dollars.
+        short_liq_size: Short positions liquidated, contracts.
+        short_liq_amount: The same as the venue's amount.
+        short_liq_usd: The same in US dollars.
+    """
+
+    market: str
+    ts_event: int | None
+    interval: str
+    mark_price: N | None = None
+    open_interest: N | None = None
+    open_interest_usd: N | None = None
+    long_short_taker: N | None = None
+    long_short_accounts: N | None = None
+    top_long_short_accounts: N | None = None
+    top_long_short_size: N | None = None
+    long_liq_size: N | None = None
+    long_liq_amount: N | None = None
+    long_liq_usd: N | None = None
+    short_liq_size: N | None = None
+    short_liq_amount: N | None = None
+    short_liq_usd: N | None = None
+
+
+class Market(msgspec.Struct, Generic[N], frozen=True, kw_only=True):
+    """One market in a venue's list of markets.
+
+    Attributes:
+        market: The venue's spelling.
+        kind: ``spot`` or ``futures``.
+        payload: Its JSON as received.
+        status: The venue's own word for whether it is traded.
+        base: Currency that is traded.
+        quote: Currency that it is priced in.
+        tick_size: Smallest step of a price, quote currency.
+        lot_size: Smallest step of an amount, venue's unit.
+        multiplier: An amount times this is in base currency; None on spot,
+            where it is 1; 0 for an inverse contract.
+        ts_event: Always None.
+    """
+
+    market: str
+    kind: str
+    payload: str
+    status: str | None = None
+    base: str | None = None
+    quote: str | None = None
+    tick_size: N | None = None
+    lot_size: N | None = None
+    multiplier: N | None = None
+    ts_event: int | None = None

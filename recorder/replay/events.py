@@ -7,10 +7,15 @@ from typing import Any, Final
 import pyarrow as pa
 
 from recorder.model import (
+    Balance,
     Bbo,
+    ContractStats,
     DepthUpdate,
     Gap,
     Kline,
+    Liquidation,
+    Market,
+    Order,
     Row,
     StatusEvent,
     Ticker,
@@ -24,7 +29,12 @@ EVENTS: Final[dict[str, Any]] = {
     "klines": Kline,
     "tickers": Ticker,
     "bbo": Bbo,
+    "liquidations": Liquidation,
+    "contract_stats": ContractStats,
     "status": StatusEvent,
+    "markets": Market,
+    "orders": Order,
+    "balances": Balance,
     "gaps": Gap,
 }
 """The class of the events that the rows of a table become."""

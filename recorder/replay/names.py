@@ -14,7 +14,19 @@ from recorder.model import Chain
 from recorder.store.listing import Listing
 
 
-EVENT_TABLES: Final = ("bbo", "depth", "klines", "status", "tickers", "trades")
+EVENT_TABLES: Final = (
+    "balances",
+    "bbo",
+    "contract_stats",
+    "depth",
+    "klines",
+    "liquidations",
+    "markets",
+    "orders",
+    "status",
+    "tickers",
+    "trades",
+)
 """The tables whose rows came from a venue and are replayed."""
 
 _SHOWN: Final = 12

@@ -35,6 +35,7 @@ from recorder.replay.names import (
 from recorder.replay.outages import Interval
 from recorder.store.layout import SECOND_NS
 from recorder.store.listing import Listing
+from recorder.store.tables import TABLES
 
 
 SLICE_ROWS: Final = 200_000
@@ -222,7 +223,7 @@ def _read(
     only_times: bool = False,
 ) -> pa.Table:
     """Return the rows of one table in a slice, in no order."""
-    of_no_market = table == "status"
+    of_no_market = TABLES[table].schema.field("market").nullable
     parameters = wanted.parameters(table)
     columns = ["ts_recv"]
     columns += ["market"] if of_no_market else []

@@ -44,7 +44,14 @@ def test_columns_are_the_fields_of_the_event(kind: type) -> None:
 def test_market_may_be_null_only_where_the_design_says_so() -> None:
     nullable = {name for name, t in TABLES.items() if t.schema.field("market").nullable}
 
-    assert nullable == {"status", "gaps", "coverage", "connections", "frames"}
+    assert nullable == {
+        "balances",
+        "status",
+        "gaps",
+        "coverage",
+        "connections",
+        "frames",
+    }
 
 
 def test_times_are_nanoseconds_without_a_zone_and_say_whose_clock() -> None:

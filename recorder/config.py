@@ -51,8 +51,6 @@ class CaptureConfig(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             ConfigError: With what to give instead.
         """
-        if not self.markets:
-            raise ConfigError("name at least one market with -m, as in -m BTC_USDT")
         if not self.streams:
             raise ConfigError("name at least one stream with -s, as in -s trades")
         for market in self.markets:

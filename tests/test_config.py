@@ -31,7 +31,6 @@ def test_a_plain_configuration_has_sensible_defaults():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"markets": ()}, "name at least one market with -m"),
         ({"streams": ()}, "name at least one stream with -s"),
         ({"markets": ("",)}, "'' is not the name of a market"),
         ({"markets": (" BTC",)}, "' BTC' is not the name of a market"),
@@ -131,4 +130,4 @@ def test_how_long_and_how_it_is_kept_is_no_part_of_a_job(changes):
 
 def test_a_configuration_can_be_changed_in_a_copy_only_to_what_is_legal():
     with pytest.raises(ConfigError):
-        msgspec.structs.replace(config(), markets=())
+        msgspec.structs.replace(config(), streams=())

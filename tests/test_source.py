@@ -39,7 +39,7 @@ SOURCE = Source(
         Option(name="note", doc="Any text."),
     ),
     plan=lambda chains: [tuple(chains)],
-    dialogue=lambda chains, options: pytest.fail("not used"),
+    dialogue=lambda chains, options, secrets: pytest.fail("not used"),
     book_rule=lambda stream: None,
 )
 

@@ -1,26 +1,28 @@
 """One WebSocket, kept open: connect, read, ping, watch, reconnect.
 
-What to do about a failure is decided in one place, `reaction`. The socket is
+What to do about a failure is decided in `recorder.capture.reactions`. The socket is
 read as fast as it can be, and nothing slow is awaited between two reads.
 """
 
 import asyncio
-import enum
-import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from types import SimpleNamespace
 from typing import Final, NamedTuple
 
 import aiohttp
 
 from recorder.capture.link import Link, Opcode
-from recorder.capture.rest import reason_of, without_secrets, words_of
+from recorder.capture.reactions import (
+    CONNECT_SECONDS,
+    RefusedError,
+    pause_seconds,
+    verdict_on,
+)
+from recorder.capture.rest import without_secrets
 from recorder.capture.session import Session
 from recorder.clock import Clock
-from recorder.errors import TransportError
 from recorder.model import Chain
-from recorder.source import Request
+from recorder.source import Ending, Request, Verdict
 from recorder.telemetry import (
     ConnectionClosed,
     ConnectionEnded,
@@ -36,109 +38,13 @@ FRAME_MAX_BYTES: Final = 16 * 1024 * 1024
 STOPPED: Final = "the recorder stopped"
 """Why a connection ended that we ended ourselves."""
 
-CONNECT_SECONDS: Final = 15.0
 CLOSE_SECONDS: Final = 2.0
 
 ALIVE_SECONDS: Final = 1.0
 """How long a ping may take to be answered before a stop."""
 
-BACKOFF_FIRST_SECONDS: Final = 0.5
-BACKOFF_MAX_SECONDS: Final = 30.0
-
 STEADY_SECONDS: Final = 10.0
 """A connection that lived so long and said something begins the back-off anew."""
-
-
-class Reaction(enum.Enum):
-    """What to do about a failure of a connection."""
-
-    RETRY = "retry"
-    STOP = "stop"
-
-
-class RefusedError(TransportError):
-    """The other end will not talk to us, and asking again will not help."""
-
-
-def reaction(exc: Exception, *, was_connected: bool) -> Reaction:
-    """Decide whether a failure is worth another attempt.
-
-    Args:
-        exc: What opening or reading the connection raised.
-        was_connected: Whether this run was ever connected to that address.
-
-    Returns:
-        ``STOP`` for what only the operator can mend, and only before the
-        first success: a wrong certificate, a refusal by HTTP 4xx, an address
-        that is none. Everything else is ``RETRY``.
-    """
-    if was_connected:
-        return Reaction.RETRY
-    if isinstance(
-        exc, aiohttp.ClientConnectorCertificateError | aiohttp.InvalidURL | UnicodeError
-    ):
-        return Reaction.STOP
-    if isinstance(exc, aiohttp.WSServerHandshakeError):
-        is_final = 300 <= exc.status < 500 and exc.status not in (408, 425, 429)
-        return Reaction.STOP if is_final else Reaction.RETRY
-    return Reaction.RETRY
-
-
-def describe(exc: Exception, url: str) -> str:
-    """Return one sentence about a failure, for people."""
-    if isinstance(exc, aiohttp.ClientConnectorCertificateError):
-        return (
-            f"{url} shows a certificate that is not valid for it "
-            f"({exc.certificate_error}); check --ws-url, or what intercepts it"
-        )
-    if isinstance(exc, aiohttp.WSServerHandshakeError):
-        return (
-            f"{url} answered the WebSocket request with HTTP {exc.status}; "
-            "check --ws-url"
-        )
-    if isinstance(exc, aiohttp.InvalidURL | UnicodeError):
-        return f"{url} is not an address; --ws-url wants ws://... or wss://..."
-    if isinstance(exc, aiohttp.ClientConnectorError):
-        return f"cannot connect to {url}: {reason_of(exc.os_error)}"
-    if isinstance(exc, TimeoutError):
-        return f"{url} did not answer within {CONNECT_SECONDS:g} s"
-    if isinstance(exc, aiohttp.ClientResponseError):
-        return f"{url} {words_of(exc)}; check --ws-url"
-    return f"{url} {words_of(exc)}"
-
-
-def backoff_seconds(attempt: int, draw: Callable[[], float] = random.random) -> float:
-    """Return how long to wait before an attempt: capped, with full jitter.
-
-    Args:
-        attempt: Failures so far, from 0.
-        draw: Gives a number in [0, 1).
-    """
-    cap = min(BACKOFF_MAX_SECONDS, BACKOFF_FIRST_SECONDS * 2.0 ** min(attempt, 16))
-    return draw() * cap
-
-
-def redirects_refused() -> aiohttp.TraceConfig:
-    """Return what a client session needs so that no redirect is followed.
-
-    A venue's host is the one that was asked; but the handshake of a WebSocket
-    would follow a redirect anywhere, and has no switch for it.
-    """
-    trace = aiohttp.TraceConfig()
-    trace.on_request_redirect.append(_refuse_redirect)
-    return trace
-
-
-async def _refuse_redirect(
-    _http: aiohttp.ClientSession,
-    _context: SimpleNamespace,
-    said: aiohttp.TraceRequestRedirectParams,
-) -> None:
-    answer = said.response
-    answer.close()
-    raise aiohttp.WSServerHandshakeError(
-        answer.request_info, answer.history, status=answer.status, message="redirect"
-    )
 
 
 class _End(NamedTuple):
@@ -152,7 +58,7 @@ class Connection:
     """Keeps one connection of a session open until it is cancelled.
 
     Args:
-        http: Open client session, made with `redirects_refused`.
+        http: Open client session, made with `watched_handshakes`.
         url: Where to.
         session: Told of everything that happens.
         chains: What goes over this connection.
@@ -206,22 +112,31 @@ class Connection:
         Raises:
             RefusedError: If no further attempt can help.
         """
-        attempt = 0
+        attempt, source = 0, self._session.source
+        verdict: Verdict | None
         while not self._is_pointless():
             try:
-                was_steady = await self._once()
+                was_steady, end = await self._once()
             # A host that no DNS name can be made of is a UnicodeError.
             except (aiohttp.ClientError, OSError, TimeoutError, UnicodeError) as exc:
-                self.last_failure = describe(exc, self._shown_url)
-                was_connected = self._session.was_connected
-                if reaction(exc, was_connected=was_connected) is Reaction.STOP:
-                    raise RefusedError(self.last_failure) from exc
+                verdict = verdict_on(
+                    exc,
+                    source,
+                    self._shown_url,
+                    was_connected=self._session.was_connected,
+                )
+                self.last_failure = self._session.secrets.hide(verdict.why)
                 attempt += 1
             else:
+                verdict = source.verdict(Ending(code=end.code, reason=end.reason))
                 attempt = 0 if was_steady else attempt + 1
+                if verdict is not None:
+                    self.last_failure = self._session.secrets.hide(verdict.why)
+            if verdict is not None and verdict.action == "stop":
+                raise RefusedError(self.last_failure or verdict.why)
             if self._is_pointless():
                 return
-            wait = backoff_seconds(attempt)
+            wait = pause_seconds(verdict, attempt)
             emit(
                 ConnectionFailed(
                     url=self._shown_url,
@@ -234,15 +149,17 @@ class Connection:
     def _is_pointless(self) -> bool:
         return all(chain in self._session.refused for chain in self._chains)
 
-    async def _once(self) -> bool:
+    async def _once(self) -> tuple[bool, _End]:
         """Open one connection and serve it to its end.
 
         Returns:
-            Whether it was good for a while: worth coming back to soon.
+            Whether it was good for a while: worth coming back to soon; and
+            how it ended.
         """
         async with asyncio.timeout(CONNECT_SECONDS):
             socket = await self._http.ws_connect(
                 self._url,
+                headers=self._session.headers(),
                 decode_text=False,
                 compress=0,
                 max_msg_size=FRAME_MAX_BYTES,
@@ -272,7 +189,7 @@ class Connection:
             self._line = None
             await _close(socket)
             self._closed(link, end)
-        return link.seq > 0 and loop.time() - since >= STEADY_SECONDS
+        return link.seq > 0 and loop.time() - since >= STEADY_SECONDS, end
 
     def _closed(self, link: Link, end: _End) -> None:
         """Tell of the end of a connection."""
@@ -348,9 +265,12 @@ class Connection:
     async def _ping(
         self, link: Link, socket: aiohttp.ClientWebSocketResponse[bool]
     ) -> bool:
-        """Send a ping; return whether the socket took it."""
+        """Send a ping, if the feed has one; return whether the socket took it."""
         now = self._clock.now_ns()
-        ping = Request(payload=link.dialogue.ping(now))
+        payload = link.dialogue.ping(now)
+        if payload is None:
+            return True
+        ping = Request(payload=payload)
         self._session.sent(link, ping, now)
         return await _send(socket, ping.payload)
 

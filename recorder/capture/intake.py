@@ -17,11 +17,16 @@ from recorder.capture.silence import Silence
 from recorder.capture.trade_ids import TradeCheck
 from recorder.errors import WireError
 from recorder.model import (
+    NO_MARKET,
     TABLE_OF,
+    Balance,
     Bbo,
     Chain,
+    ContractStats,
     DepthUpdate,
     Kline,
+    Liquidation,
+    Order,
     RawLevels,
     StatusEvent,
     Ticker,
@@ -29,6 +34,7 @@ from recorder.model import (
 )
 from recorder.source import (
     Heartbeat,
+    Leaving,
     Refused,
     Send,
     Subscribed,
@@ -44,6 +50,16 @@ from recorder.telemetry import (
     emit,
 )
 
+
+PlainEvent: TypeAlias = (
+    Ticker[str]
+    | Bbo[str]
+    | Liquidation[str]
+    | ContractStats[str]
+    | Order[str]
+    | Balance[str]
+)
+"""Events that are stored as they come."""
 
 KEYS_EVERY: Final = 1_000
 """One frame in so many of each kind is searched for keys not known."""
@@ -108,11 +124,16 @@ class Intake:
             Kline: self._on_kline,
             Ticker: self._on_plain,
             Bbo: self._on_plain,
+            Liquidation: self._on_plain,
+            ContractStats: self._on_plain,
+            Order: self._on_plain,
+            Balance: self._on_plain,
             StatusEvent: self._on_status,
             Subscribed: self._on_subscribed,
             Refused: self._on_refused,
             Send: self._on_send,
             Heartbeat: self._on_heartbeat,
+            Leaving: self._on_leaving,
             Unrecognized: self._on_unrecognized,
         }
 
@@ -195,12 +216,13 @@ class Intake:
     def _on_plain(
         self, link: Link, ts: int, seq: int, idx: int, item: object, payload: bytes
     ) -> str | None:
-        event: Ticker[str] | Bbo[str] = item  # type: ignore[assignment]
+        event: PlainEvent = item  # type: ignore[assignment]
         kind = type(event)
         self._count(link, kind, payload)
-        chains = self._plain_chains.get((event.market, TABLE_OF[kind]))
+        market = event.market or NO_MARKET
+        chains = self._plain_chains.get((market, TABLE_OF[kind]))
         if chains is None:
-            return _unasked(event.market)
+            return _unasked(market)
         self._heard[chains[0]] = ts
         self._silence.saw(chains[0], ts, event)
         self._rows.put(ts, link.conn, seq, idx, event, payload)
@@ -273,6 +295,13 @@ class Intake:
         reply: Heartbeat = item  # type: ignore[assignment]
         if reply.ts_event is not None:
             link.offset_ms = (reply.ts_event - ts) / 1e6
+        return None
+
+    def _on_leaving(
+        self, link: Link, ts: int, seq: int, idx: int, item: object, payload: bytes
+    ) -> str | None:
+        reply: Leaving = item  # type: ignore[assignment]
+        link.leaving = reply.reason
         return None
 
     def _on_unrecognized(

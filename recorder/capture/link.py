@@ -26,6 +26,7 @@ class Link:
             answer is no harm: they were accepted before.
         sent: How many frames that were sent have been kept.
         is_dead: True once the session wants the connection closed.
+        leaving: Why the venue will close it soon; None if it did not say so.
     """
 
     __slots__ = (
@@ -35,6 +36,7 @@ class Link:
         "dialogue",
         "is_dead",
         "last_at",
+        "leaving",
         "offset_ms",
         "opened_at",
         "outbox",
@@ -63,6 +65,7 @@ class Link:
         self.unanswered: dict[Chain, int] = {}
         self.probed: set[Chain] = set()
         self.is_dead = False
+        self.leaving: str | None = None
         self.why_dead: str | None = None
 
     def answer(self, requests: Sequence[Request]) -> None:

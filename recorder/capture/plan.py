@@ -1,13 +1,24 @@
 """What a run is to do, checked, and what it says of itself."""
 
+import os
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal
+from urllib.parse import urlencode
 
 import msgspec
 
 from recorder.config import CaptureConfig, job_name
 from recorder.errors import ConfigError
-from recorder.model import Chain
-from recorder.source import Source, canonical_stream, resolve_options
+from recorder.model import NO_MARKET, Chain
+from recorder.source import (
+    NO_SECRETS,
+    Secrets,
+    Source,
+    StreamKind,
+    canonical_stream,
+    resolve_options,
+    table_of,
+)
 from recorder.sources import load
 
 
@@ -67,6 +78,7 @@ class CapturePlan(msgspec.Struct, frozen=True, kw_only=True):
     config: CaptureConfig
     source: Source
     options: dict[str, str]
+    secrets: Secrets = NO_SECRETS
     streams: tuple[str, ...]
     chains: tuple[Chain, ...]
     job: str
@@ -93,11 +105,18 @@ def check_url(option: Literal["--ws-url", "--rest-url"], url: str | None) -> Non
         )
 
 
-def plan_capture(config: CaptureConfig) -> CapturePlan:
+def plan_capture(
+    config: CaptureConfig, environ: Mapping[str, str] | None = None
+) -> CapturePlan:
     """Check a configuration against the feed it names.
 
+    Args:
+        config: What is asked for.
+        environ: Holds the keys; None for the environment of the process.
+
     Raises:
-        ConfigError: If the feed, a stream or an option does not exist.
+        ConfigError: If the feed, a stream or an option does not exist, or a
+            key is missing.
     """
     source = load(config.source)
     options = resolve_options(source, config.options)
@@ -105,9 +124,12 @@ def plan_capture(config: CaptureConfig) -> CapturePlan:
         dict.fromkeys(canonical_stream(source, text) for text in config.streams)
     )
     markets = tuple(dict.fromkeys(config.markets))
-    chains = tuple(Chain(market, s) for s in streams for market in markets)
+    chains = _chains(source, streams, markets)
     check_url("--ws-url", config.ws_url)
     check_url("--rest-url", config.rest_url)
+    secrets = read_secrets(source, os.environ if environ is None else environ)
+    _check_needs(source, streams, secrets)
+    ws_url = config.ws_url or source.ws_url.format_map(options)
     return CapturePlan(
         config=config,
         source=source,
@@ -115,6 +137,61 @@ def plan_capture(config: CaptureConfig) -> CapturePlan:
         streams=streams,
         chains=chains,
         job=job_name(config, streams),
-        ws_url=config.ws_url or source.ws_url,
-        rest_url=config.rest_url or source.rest_url,
+        secrets=secrets,
+        ws_url=with_query(ws_url, source.ws_query(options)),
+        rest_url=config.rest_url or source.rest_url.format_map(options),
     )
+
+
+def read_secrets(source: Source, environ: Mapping[str, str]) -> Secrets:
+    """Return the keys of a feed that the environment holds."""
+    return Secrets(
+        {
+            secret.name: value
+            for secret in source.secrets
+            if (value := environ.get(secret.env, "").strip())
+        }
+    )
+
+
+def with_query(url: str, pairs: Sequence[tuple[str, str]]) -> str:
+    """Return an address with more pairs in its query."""
+    if not pairs:
+        return url
+    joint = "&" if "?" in url else "?"
+    return f"{url}{joint}{urlencode(pairs)}"
+
+
+def _kind_of(source: Source, stream: str) -> StreamKind:
+    name = table_of(stream)
+    return next(kind for kind in source.streams if kind.name == name)
+
+
+def _chains(
+    source: Source, streams: Sequence[str], markets: Sequence[str]
+) -> tuple[Chain, ...]:
+    of_none = [s for s in streams if not _kind_of(source, s).has_markets]
+    of_some = [s for s in streams if s not in of_none]
+    if of_some and not markets:
+        raise ConfigError("name at least one market with -m, as in -m BTC_USDT")
+    if markets and not of_some:
+        raise ConfigError(
+            f"{of_none[0]!r} of {source.name} is about no market: leave -m out"
+        )
+    return tuple(
+        Chain(market, stream)
+        for stream in streams
+        for market in ([NO_MARKET] if stream in of_none else markets)
+    )
+
+
+def _check_needs(source: Source, streams: Sequence[str], secrets: Secrets) -> None:
+    for stream in streams:
+        for name in _kind_of(source, stream).needs:
+            if name in secrets:
+                continue
+            variable = next(s.env for s in source.secrets if s.name == name)
+            raise ConfigError(
+                f"{source.name} stream {stream!r} needs a key: set the environment "
+                f"variable {variable}"
+            )

@@ -17,14 +17,12 @@ import aiohttp
 import pyarrow as pa
 
 from recorder.capture.complaints import tell_of_books
-from recorder.capture.connection import (
-    Connection,
-    RefusedError,
-    redirects_refused,
-)
+from recorder.capture.connection import Connection
 from recorder.capture.doubles import Doubles
+from recorder.capture.handshake import watched_handshakes
 from recorder.capture.other_jobs import tell_of_other_jobs
 from recorder.capture.plan import CapturePlan, CaptureResult, Progress
+from recorder.capture.reactions import RefusedError
 from recorder.capture.rest import Budget, RestClient
 from recorder.capture.rows import BYTES_WAITING_MAX, ROWS_WAITING_MAX
 from recorder.capture.seeds import seed_trades
@@ -143,6 +141,7 @@ class Capture:
             clock=self._clock,
             ledger=ledger,
             doubles=doubles,
+            secrets=plan.secrets,
             is_archiving=config.is_archiving,
         )
         # Should it be killed before its first flush, the gap is known even so.
@@ -194,7 +193,7 @@ class Capture:
         plan, session = self._plan, self._session
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(
-            connector=connector, trace_configs=[redirects_refused()]
+            connector=connector, trace_configs=[watched_handshakes()]
         ) as http:
             self._connections = [
                 Connection(
@@ -291,7 +290,7 @@ class Capture:
                 await asyncio.sleep(0.02)
                 continue
             chain, epoch = due
-            request = rule.request(chain)
+            request = rule.request(chain, self._plan.options)
             try:
                 body = await rest.get(request)
             except TransportError as exc:

@@ -21,7 +21,7 @@ from recorder.capture.silence import Silence
 from recorder.clock import Clock
 from recorder.errors import WireError
 from recorder.model import Chain, ConnectionLife
-from recorder.source import HttpRequest, Request, Source
+from recorder.source import NO_SECRETS, HttpRequest, Request, Secrets, Source
 from recorder.store.batch import RowFault
 from recorder.store.layout import DAY_NS
 from recorder.store.ledger import Ledger
@@ -57,6 +57,7 @@ class Session:
         clock: Asked only where nothing was received: ledger rows, ticks.
         ledger: The books of the job.
         doubles: What was stored before.
+        secrets: The feed's keys.
         is_archiving: Whether every frame goes to ``frames`` as well.
     """
 
@@ -70,9 +71,11 @@ class Session:
         clock: Clock,
         ledger: Ledger,
         doubles: Doubles,
+        secrets: Secrets = NO_SECRETS,
         is_archiving: bool = False,
     ) -> None:
         self.source = source
+        self.secrets = secrets
         self.was_connected = False
         self.was_ignored = False
         self.frames_total = 0
@@ -145,7 +148,7 @@ class Session:
         """Note that a connection is open; its outbox holds what to send."""
         wanted = [chain for chain in chains if chain not in self.refused]
         self.was_connected = True
-        dialogue = self.source.dialogue(wanted, self._options)
+        dialogue = self.source.dialogue(wanted, self._options, self.secrets)
         link = Link(conn, url, dialogue, wanted, at)
         self._links[conn] = link
         if wanted and wanted[0] not in self._link_of:
@@ -154,13 +157,17 @@ class Session:
         link.outbox.extend(dialogue.open(at))
         return link
 
+    def headers(self) -> Mapping[str, str]:
+        """Return the HTTP headers with which a connection is asked for."""
+        return self.source.headers(self._options, self.secrets)
+
     def sent(self, link: Link, request: Request, at: int) -> None:
         """Note that a request went out."""
         deadline = at + int(ANSWER_SECONDS * 1e9)
         for chain in request.chains:
             if chain not in link.probed:
                 link.unanswered[chain] = deadline
-        if self._is_archiving:
+        if self._is_archiving and not request.is_secret:
             self._rows.keep_sent(link, request.payload, at)
 
     def frame(
@@ -200,6 +207,7 @@ class Session:
         """Note that a connection is gone: what it carried is missing now."""
         self._links.pop(link.conn, None)
         self._hear(link)
+        reason = reason and self.secrets.hide(reason)
         life = ConnectionLife(
             url=link.url,
             opened_at=link.opened_at,

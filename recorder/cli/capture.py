@@ -16,7 +16,7 @@ from recorder.capture.plan import (
 )
 from recorder.capture.run import Capture
 from recorder.cli import EXIT_FAILED, EXIT_USAGE, live, logs, stdio
-from recorder.cli.options import store_option, to_time
+from recorder.cli.options import example_source, parse_options, store_option, to_time
 from recorder.clock import wall_ns
 from recorder.config import CaptureConfig
 from recorder.errors import ConfigError
@@ -42,16 +42,6 @@ def to_logs(ctx: click.Context, param: click.Parameter, value: bool) -> bool:  #
     return value
 
 
-def _options(pairs: tuple[str, ...]) -> dict[str, str]:
-    options = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals:
-            raise ConfigError(f"-O wants KEY=VALUE, not {pair!r}")
-        options[key] = value
-    return options
-
-
 def _offer(source: Source) -> str:
     """Return what a source can record, for ``--help``."""
     lines = []
@@ -65,6 +55,7 @@ def _offer(source: Source) -> str:
         f"  -O {option.name}={'|'.join(option.choices) or '...'}  {option.doc}"
         for option in source.options
     ]
+    lines += [f"  {secret.env}  {secret.doc}" for secret in source.secrets]
     return "\n".join(lines)
 
 
@@ -76,10 +67,11 @@ class _CaptureCommand(click.Command):
         for name in names():
             source = load(name)
             formatter.write(f"\n{name}: {source.doc}\n{_offer(source)}\n")
+        example = example_source()
         formatter.write(
             "\nExamples:\n"
-            f"  recorder capture {names()[0]} -m BTC_USDT -s trades -s depth --store data\n"
-            f"  recorder capture {names()[0]} -m BTC_USDT -m ETH_USDT -s klines:1m "
+            f"  recorder capture {example} -m BTC_USDT -s trades -s depth --store data\n"
+            f"  recorder capture {example} -m BTC_USDT -m ETH_USDT -s klines:1m "
             "--store data --duration 1h\n"
         )
 
@@ -161,7 +153,7 @@ def capture(
         markets=markets,
         streams=streams,
         store=store,
-        options=_options(options),
+        options=parse_options(options),
         stop_after_seconds=duration,
         stop_at_ns=until,
         ws_url=ws_url,

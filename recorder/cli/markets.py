@@ -10,10 +10,11 @@ import pyarrow as pa
 from recorder import sources
 from recorder.capture.plan import check_url
 from recorder.capture.rest import fetch_once, without_secrets
-from recorder.cli.options import Command, output_options
+from recorder.cli.options import Command, output_options, parse_options
 from recorder.cli.output import check_output, choose_format, write_rows
 from recorder.errors import ConfigError, SourceError, WireError
-from recorder.source import MarketInfo, resolve_options
+from recorder.model import Market
+from recorder.source import resolve_options
 
 
 FORMATS = ("table", "csv", "json")
@@ -23,9 +24,13 @@ FORMATS = ("table", "csv", "json")
 @click.argument("source")
 @click.option("--like", metavar="PATTERN", help="Only such markets: '*_USDT'.")
 @click.option("--rest-url", metavar="URL", help="Ask there instead of the venue.")
+@click.option(
+    "-O", "options", multiple=True, metavar="KEY=VALUE", help="Set a source's option."
+)
 @output_options(*FORMATS)
 def markets(
     source: str,
+    options: tuple[str, ...],
     like: str | None,
     rest_url: str | None,
     format_: str | None,
@@ -46,8 +51,9 @@ def markets(
         raise ConfigError(f"{source} does not say which markets it has")
     chosen = choose_format(format_, output, FORMATS)
     check_output(chosen, output, force=force)
-    request = feed.market_list.request(resolve_options(feed, {}))
-    address = rest_url or feed.rest_url
+    settings = resolve_options(feed, parse_options(options))
+    request = feed.market_list.request(settings)
+    address = rest_url or feed.rest_url.format_map(settings)
     body = asyncio.run(fetch_once(address, request))
     try:
         listed = feed.market_list.decode(body)
@@ -65,7 +71,9 @@ def markets(
     click.echo(f"{len(found)} markets{none}", err=True)
 
 
-def _table(found: list[MarketInfo]) -> pa.Table:
-    names = MarketInfo.__struct_fields__
+def _table(found: list[Market[str]]) -> pa.Table:
+    names = [
+        name for name in Market.__struct_fields__ if name not in {"payload", "ts_event"}
+    ]
     values = {name: [getattr(market, name) for market in found] for name in names}
     return pa.table(values, schema=pa.schema([(name, pa.string()) for name in names]))

@@ -47,7 +47,7 @@ class Command(click.Command):
         self, ctx: click.Context, formatter: click.HelpFormatter
     ) -> None:
         """Write the docstring."""
-        self.help = (self.help or "").replace("<source>", sources.names()[0])
+        self.help = (self.help or "").replace("<source>", example_source())
         super().format_help_text(ctx, formatter)
 
 
@@ -222,3 +222,28 @@ def output_options(*formats: str) -> Callable[[F], F]:
         return command
 
     return add
+
+
+def parse_options(pairs: tuple[str, ...]) -> dict[str, str]:
+    """Return what ``-O KEY=VALUE`` gave, by key.
+
+    Raises:
+        ConfigError: If one is no such pair.
+    """
+    options = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise ConfigError(f"-O wants KEY=VALUE, not {pair!r}")
+        options[key] = value
+    return options
+
+
+def example_source() -> str:
+    """Return a source for examples: one of markets, with their usual streams."""
+    usual = {"trades", "depth", "klines"}
+    return next(
+        name
+        for name in sources.names()
+        if usual <= {kind.name for kind in sources.load(name).streams}
+    )

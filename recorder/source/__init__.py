@@ -20,7 +20,6 @@ What a feed owes
 from recorder.source.contract import (
     BookRule,
     HttpRequest,
-    MarketInfo,
     MarketList,
     Option,
     SnapshotRule,
@@ -30,6 +29,7 @@ from recorder.source.contract import (
 from recorder.source.dialogue import (
     Dialogue,
     Heartbeat,
+    Leaving,
     Refused,
     Reply,
     Request,
@@ -45,28 +45,35 @@ from recorder.source.names import (
 from recorder.source.numbers import (
     decimal_ns,
 )
+from recorder.source.reactions import Ending, Verdict
+from recorder.source.secrets import NO_SECRETS, Secret, Secrets
 from recorder.source.witness import (
     Witness,
 )
 
 
 __all__ = [
+    "NO_SECRETS",
     "BookRule",
     "Dialogue",
+    "Ending",
     "Heartbeat",
     "HttpRequest",
-    "MarketInfo",
+    "Leaving",
     "MarketList",
     "Option",
     "Refused",
     "Reply",
     "Request",
+    "Secret",
+    "Secrets",
     "Send",
     "SnapshotRule",
     "Source",
     "StreamKind",
     "Subscribed",
     "Unrecognized",
+    "Verdict",
     "Witness",
     "canonical_stream",
     "decimal_ns",

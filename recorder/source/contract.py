@@ -4,8 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from recorder.model import Chain, DepthUpdate, RawLevels
+from recorder.model import Chain, DepthUpdate, Market, RawLevels
 from recorder.source.dialogue import Dialogue
+from recorder.source.reactions import Ending, Verdict
+from recorder.source.secrets import Secret, Secrets
 from recorder.source.witness import Witness
 
 
@@ -34,6 +36,8 @@ class StreamKind(msgspec.Struct, frozen=True, kw_only=True):
         parameters: Legal texts after the colon; empty if it takes none.
         default: Parameter used when none is given; None if one is required.
         aliases: Other spellings, as pairs (as typed, canonical parameter).
+        has_markets: False for a stream that is about no market in particular.
+        needs: Names of the secrets without which it cannot be had.
     """
 
     name: str
@@ -41,6 +45,8 @@ class StreamKind(msgspec.Struct, frozen=True, kw_only=True):
     parameters: tuple[str, ...] = ()
     default: str | None = None
     aliases: tuple[tuple[str, str], ...] = ()
+    has_markets: bool = True
+    needs: tuple[str, ...] = ()
 
 
 class BookRule(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,30 +75,40 @@ class SnapshotRule(msgspec.Struct, frozen=True, kw_only=True):
     """How book snapshots are had by HTTP.
 
     Attributes:
-        request: What to ask for, for a chain.
+        request: What to ask for, for a chain, with the feed's options.
         decode: The answer's body as a snapshot with ``origin`` ``rest``. Its
             ``ts_event`` is the venue's clock when the answer was generated,
             None where it does not tell; raises `WireError`.
     """
 
-    request: Callable[[Chain], HttpRequest]
+    request: Callable[[Chain, Mapping[str, str]], HttpRequest]
     decode: Callable[[Chain, bytes], DepthUpdate[RawLevels]]
 
 
-class MarketInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of a venue's list of markets."""
-
-    market: str
-    status: str | None = None
-    base: str | None = None
-    quote: str | None = None
-
-
 class MarketList(msgspec.Struct, frozen=True, kw_only=True):
-    """How a venue's markets are listed by HTTP."""
+    """How a venue's markets are listed by HTTP.
+
+    Attributes:
+        request: What to ask for, with the feed's options.
+        decode: The answer's body as markets; raises `WireError`.
+        is_traded: Whether a market can be recorded now, by its status.
+    """
 
     request: Callable[[Mapping[str, str]], HttpRequest]
-    decode: Callable[[bytes], tuple[MarketInfo, ...]]
+    decode: Callable[[bytes], tuple[Market[str], ...]]
+    is_traded: Callable[[Market[str]], bool]
+
+
+def _nothing(_options: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    return ()
+
+
+def _no_headers(_options: Mapping[str, str], _secrets: Secrets) -> Mapping[str, str]:
+    return {}
+
+
+def _no_opinion(_ending: Ending) -> Verdict | None:
+    return None
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,10 +117,16 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         name: As typed by people and as stored: the module's name.
         doc: One sentence for ``--help``.
-        ws_url: Where its WebSocket is.
-        rest_url: Where its REST calls are, without a final slash.
+        ws_url: Where its WebSocket is; ``{name}`` stands for an option.
+        rest_url: Where its REST calls are, without a final slash; empty if it
+            has none. ``{name}`` stands for an option.
         streams: What it offers.
         options: What ``-O`` may set.
+        secrets: Keys that it can use.
+        ws_query: What is added to the WebSocket's address, by the options.
+        headers: HTTP headers of the WebSocket's handshake.
+        verdict: What it wants done about a refusal or an end; None where the
+            general rule is right.
         ping_seconds: How often to send a ping of our own.
         silence_seconds: Without any frame for so long, a socket is dead.
         requests_per_second: How fast it may be asked over one connection.
@@ -114,7 +136,11 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
         history_trades: Trades of the past that it pushes on subscribing.
         witnesses: What its streams tell of each other.
         plan: Which chains share a connection.
-        dialogue: Makes the conversation for one connection's chains.
+        chains_per_connection: How many at most.
+        is_asked: False if a connection brings its chains without a request:
+            then an acceptance comes by itself, and nothing can be asked again.
+        dialogue: Makes the conversation for one connection's chains, with
+            the feed's options and secrets.
         book_rule: The rule of a canonical stream; None if it has no book.
         snapshot: How snapshots are had by HTTP; None if they are not.
         market_list: How markets are listed; None if they cannot be.
@@ -126,6 +152,10 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     rest_url: str
     streams: tuple[StreamKind, ...]
     options: tuple[Option, ...] = ()
+    secrets: tuple[Secret, ...] = ()
+    ws_query: Callable[[Mapping[str, str]], tuple[tuple[str, str], ...]] = _nothing
+    headers: Callable[[Mapping[str, str], Secrets], Mapping[str, str]] = _no_headers
+    verdict: Callable[[Ending], Verdict | None] = _no_opinion
     ping_seconds: float = 15.0
     silence_seconds: float = 45.0
     requests_per_second: float = 50.0
@@ -134,7 +164,9 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     history_trades: int = 0
     witnesses: tuple[Witness, ...] = ()
     plan: Callable[[Sequence[Chain]], list[tuple[Chain, ...]]]
-    dialogue: Callable[[Sequence[Chain], Mapping[str, str]], Dialogue]
+    chains_per_connection: int = 1_000
+    is_asked: bool = True
+    dialogue: Callable[[Sequence[Chain], Mapping[str, str], Secrets], Dialogue]
     book_rule: Callable[[str], BookRule | None]
     snapshot: SnapshotRule | None = None
     market_list: MarketList | None = None

@@ -9,10 +9,17 @@ from recorder.model import Chain, WireEvent
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """A frame to send, and the chains it asks for (none for a ping)."""
+    """A frame to send.
+
+    Attributes:
+        payload: The whole message; it is sent as text.
+        chains: The chains it asks for; none for a ping.
+        is_secret: Whether it holds what nobody may read: it is never kept.
+    """
 
     payload: bytes
     chains: tuple[Chain, ...] = ()
+    is_secret: bool = False
 
 
 class Subscribed(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +59,19 @@ class Unrecognized(msgspec.Struct, frozen=True, kw_only=True):
     error: str
 
 
-Reply: TypeAlias = Subscribed | Refused | Send | Heartbeat | Unrecognized
+class Leaving(msgspec.Struct, frozen=True, kw_only=True):
+    """The venue says that it will close this connection soon.
+
+    Another one takes its place before that, if there is time.
+
+    Attributes:
+        reason: In the venue's words, for people.
+    """
+
+    reason: str
+
+
+Reply: TypeAlias = Subscribed | Refused | Send | Heartbeat | Unrecognized | Leaving
 
 
 class Dialogue(Protocol):
@@ -62,8 +81,8 @@ class Dialogue(Protocol):
         """Return what to send right after connecting, in order."""
         ...  # pragma: no cover - protocol
 
-    def ping(self, now_ns: int) -> bytes:
-        """Return a frame that makes the venue answer."""
+    def ping(self, now_ns: int) -> bytes | None:
+        """Return a frame that makes the venue answer; None if there is none."""
         ...  # pragma: no cover - protocol
 
     def receive(self, payload: bytes, now_ns: int) -> Sequence[WireEvent | Reply]:

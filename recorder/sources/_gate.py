@@ -10,10 +10,9 @@ from typing import Annotated, Any, Final, Generic, TypeAlias, TypeVar
 import msgspec
 
 from recorder.errors import WireError
-from recorder.model import Chain, WireEvent
+from recorder.model import Chain, Market, WireEvent
 from recorder.source import (
     HttpRequest,
-    MarketInfo,
     MarketList,
     Reply,
     Unrecognized,
@@ -162,25 +161,52 @@ class _WireMarket(msgspec.Struct, gc=False):
     base: str | None = None
     quote: str | None = None
     trade_status: str | None = None
+    precision: int | None = None
+    amount_precision: int | None = None
 
 
-_MARKETS: Final = msgspec.json.Decoder(list[_WireMarket])
+_DIGITS_MAX: Final = 64
+
+_MARKETS: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_MARKET: Final = msgspec.json.Decoder(_WireMarket)
 
 
 def _markets_request(_options: Mapping[str, str]) -> HttpRequest:
     return HttpRequest(path="/spot/currency_pairs")
 
 
-def _markets_decode(body: bytes) -> tuple[MarketInfo, ...]:
-    return tuple(
-        MarketInfo(
-            market=row.id, status=row.trade_status, base=row.base, quote=row.quote
-        )
-        for row in decoded(_MARKETS, body)
+def _markets_decode(body: bytes) -> tuple[Market[str], ...]:
+    return tuple(_market(raw) for raw in decoded(_MARKETS, body))
+
+
+def _market(raw: msgspec.Raw) -> Market[str]:
+    row = decoded(_MARKET, raw)
+    return Market(
+        market=row.id,
+        kind="spot",
+        payload=bytes(raw).decode(),
+        status=row.trade_status,
+        base=row.base,
+        quote=row.quote,
+        tick_size=_step(row.precision),
+        lot_size=_step(row.amount_precision),
     )
 
 
-SPOT_MARKETS: Final = MarketList(request=_markets_request, decode=_markets_decode)
+def _step(digits: int | None) -> str | None:
+    """Return the smallest step of a number of so many digits after the point."""
+    if digits is None or not 0 <= digits <= _DIGITS_MAX:
+        return None
+    return f"0.{'0' * (digits - 1)}1" if digits else "1"
+
+
+def _is_traded(market: Market[str]) -> bool:
+    return market.status != "untradable"
+
+
+SPOT_MARKETS: Final = MarketList(
+    request=_markets_request, decode=_markets_decode, is_traded=_is_traded
+)
 """The list of spot markets; both generations of the protocol use its names."""
 
 

@@ -40,8 +40,10 @@ from typing import Any, ClassVar, Final
 from recorder.errors import WireError
 from recorder.model import Bbo, Chain, DepthUpdate, Kline, RawLevels, Ticker, Trade
 from recorder.source import (
+    NO_SECRETS,
     BookRule,
     HttpRequest,
+    Secrets,
     SnapshotRule,
     Source,
     StreamKind,
@@ -96,6 +98,7 @@ class Dialogue(Conversation):
     Args:
         chains: What it is to carry, depth of one speed only.
         _options: None are known.
+        _secrets: None are known.
 
     Raises:
         ValueError: If the chains hold depth of two speeds.
@@ -105,7 +108,12 @@ class Dialogue(Conversation):
     requests_per_second: ClassVar[int] = 100
     known: ClassVar[Mapping[str, Known]] = wire.KNOWN
 
-    def __init__(self, chains: Sequence[Chain], _options: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        chains: Sequence[Chain],
+        _options: Mapping[str, str],
+        _secrets: Secrets = NO_SECRETS,
+    ) -> None:
         self._markets = markets_by_table(chains, _CHANNELS)
         self._depth_markets = self._markets["depth"]
         self._depth_stream = depth_stream_of(chains)
@@ -306,7 +314,7 @@ def book_rule(stream: str) -> BookRule | None:
     return BookRule(has_ids=True, snapshot="rest", depth_limit=_DEPTH_LEVELS[parameter])
 
 
-def snapshot_request(chain: Chain) -> HttpRequest:
+def snapshot_request(chain: Chain, _options: Mapping[str, str]) -> HttpRequest:
     """Return how to ask for a book snapshot as deep as its stream.
 
     Without ``with_id`` the answer has no id, without ``limit`` 10 levels.

@@ -41,9 +41,11 @@ import msgspec
 
 from recorder.model import Chain, DepthUpdate, Kline, Origin, Ticker, Trade
 from recorder.source import (
+    NO_SECRETS,
     BookRule,
     Heartbeat,
     Request,
+    Secrets,
     Source,
     StreamKind,
     Unrecognized,
@@ -108,12 +110,18 @@ class Dialogue:
     Args:
         chains: What it is to carry, as `plan` groups them.
         _options: None are known.
+        _secrets: None are known.
 
     Raises:
         ValueError: If one connection cannot carry these chains.
     """
 
-    def __init__(self, chains: Sequence[Chain], _options: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        chains: Sequence[Chain],
+        _options: Mapping[str, str],
+        _secrets: Secrets = NO_SECRETS,
+    ) -> None:
         klines = {chain for chain in chains if table_of(chain.stream) == "klines"}
         if len(klines) > 1:
             raise ValueError("one connection cannot carry two klines")

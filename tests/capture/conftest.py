@@ -23,6 +23,7 @@ from recorder.model import (
 )
 from recorder.simulator.server import Exchange
 from recorder.source import (
+    NO_SECRETS,
     BookRule,
     Heartbeat,
     HttpRequest,
@@ -99,9 +100,10 @@ class FakeDialogue:
     Each item is a list: a kind, then what `_ITEMS` below wants to know.
     """
 
-    def __init__(self, chains, options) -> None:
+    def __init__(self, chains, options, secrets=NO_SECRETS) -> None:
         self.chains = tuple(chains)
         self.options = options
+        self.secrets = secrets
 
     def open(self, now_ns):
         return [self._ask("sub", chain) for chain in self.chains]
@@ -251,7 +253,9 @@ FAKE = Source(
     dialogue=FakeDialogue,
     book_rule=_RULES.get,
     snapshot=SnapshotRule(
-        request=lambda chain: HttpRequest(path="/book", query=(("m", chain.market),)),
+        request=lambda chain, options: HttpRequest(
+            path="/book", query=(("m", chain.market),)
+        ),
         decode=_decode_snapshot,
     ),
 )

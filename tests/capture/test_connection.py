@@ -11,19 +11,19 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from recorder.capture import connection as module
-from recorder.capture.connection import (
+from recorder.capture import connection as module, reactions
+from recorder.capture.connection import Connection
+from recorder.capture.doubles import Doubles
+from recorder.capture.handshake import watched_handshakes
+from recorder.capture.reactions import (
     BACKOFF_FIRST_SECONDS,
     BACKOFF_MAX_SECONDS,
-    Connection,
     Reaction,
     RefusedError,
     backoff_seconds,
     describe,
     reaction,
-    redirects_refused,
 )
-from recorder.capture.doubles import Doubles
 from recorder.capture.session import Session
 from recorder.clock import SystemClock
 from recorder.model import Chain
@@ -90,7 +90,7 @@ class Line:
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch):
-    monkeypatch.setattr(module, "backoff_seconds", lambda attempt: 0.01)
+    monkeypatch.setattr(reactions, "backoff_seconds", lambda attempt: 0.01)
     monkeypatch.setattr(module, "CLOSE_SECONDS", 0.2)
 
 
@@ -98,7 +98,7 @@ def short_waits(monkeypatch):
 async def line_to(fake):
     """Connect to an address; lines are ended after the test."""
     lines = []
-    async with aiohttp.ClientSession(trace_configs=[redirects_refused()]) as http:
+    async with aiohttp.ClientSession(trace_configs=[watched_handshakes()]) as http:
 
         def line_to(url, *, is_archiving=False, **changes):
             source = msgspec.structs.replace(fake, **changes)
@@ -535,7 +535,8 @@ async def test_a_server_that_speaks_no_http_is_asked_again(line_to):
 async def test_a_server_that_does_not_answer_is_given_up_after_a_while(
     line_to, monkeypatch
 ):
-    monkeypatch.setattr(module, "CONNECT_SECONDS", 0.1)
+    for place in (module, reactions):
+        monkeypatch.setattr(place, "CONNECT_SECONDS", 0.1)
     gone = asyncio.Event()
 
     async def listen(reader, writer):
@@ -714,7 +715,7 @@ async def test_only_a_connection_that_was_steady_begins_the_back_off_anew(
         await asyncio.sleep(0.25)
         await socket.close()
 
-    monkeypatch.setattr(module, "backoff_seconds", backoff)
+    monkeypatch.setattr(reactions, "backoff_seconds", backoff)
     monkeypatch.setattr(module, "STEADY_SECONDS", 0.2)
     line = line_to(await venue(kick, kick, kick, last_a_little, stay))
     await line.until(lambda: line.opened == 5)

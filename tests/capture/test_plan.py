@@ -2,16 +2,18 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from recorder.capture.plan import plan_capture
 from recorder.config import CaptureConfig
 from recorder.errors import ConfigError
-from recorder.model import Chain
-from recorder.sources import load, names
+from recorder.model import NO_MARKET, Chain
+from recorder.source import Option, Secret, StreamKind
+from recorder.sources import load
 
 
-SOURCE = names()[0]
+SOURCE = "gate_spot"
 
 
 def plan(**changes):
@@ -87,3 +89,73 @@ def test_what_cannot_be_is_refused_with_what_can(changes, words):
         plan(**changes)
 
     assert words in str(caught.value)
+
+
+# Keys, and streams without markets -----------------------------------------
+
+
+STATUS = StreamKind(name="status", doc="Status.", has_markets=False)
+ORDERS = StreamKind(name="orders", doc="Own orders.", needs=("key",))
+KEY = Secret(name="key", env="A_KEY", doc="Key of our account.")
+
+
+def planned(monkeypatch, streams, markets, environ=None, **facts):
+    base = load(SOURCE)
+    source = msgspec.structs.replace(
+        base, streams=(*base.streams, STATUS, ORDERS), secrets=(KEY,), **facts
+    )
+    monkeypatch.setattr("recorder.capture.plan.load", lambda name: source)
+    config = CaptureConfig(
+        source=SOURCE, markets=markets, streams=streams, store=Path("data")
+    )
+    return plan_capture(config, environ or {})
+
+
+def test_a_stream_without_markets_is_one_chain(monkeypatch):
+    made = planned(monkeypatch, ("status",), ())
+
+    assert made.chains == (Chain(NO_MARKET, "status"),)
+
+
+def test_markets_of_other_streams_are_not_those_of_a_stream_without(monkeypatch):
+    made = planned(monkeypatch, ("trades", "status"), ("BTC_USDT",))
+
+    assert made.chains == (Chain("BTC_USDT", "trades"), Chain(NO_MARKET, "status"))
+
+
+@pytest.mark.parametrize(
+    ("streams", "markets", "words"),
+    [
+        (("trades",), (), "name at least one market with -m"),
+        (("trades", "status"), (), "name at least one market with -m"),
+        (("status",), ("BTC_USDT",), "leave -m out"),
+        (("orders",), ("BTC_USDT",), "set the environment variable A_KEY"),
+    ],
+)
+def test_what_cannot_be_planned_says_what_to_do(monkeypatch, streams, markets, words):
+    with pytest.raises(ConfigError, match=words):
+        planned(monkeypatch, streams, markets)
+
+
+def test_a_key_is_read_and_never_shown(monkeypatch):
+    made = planned(monkeypatch, ("orders",), ("BTC_USDT",), {"A_KEY": " s3cret "})
+
+    assert made.secrets["key"] == "s3cret"
+    assert "s3cret" not in repr(made)
+    assert made.secrets.hide("no s3cret here") == "no *** here"
+    assert made.secrets.hide_bytes(b"s3crets3cret") == b"******"
+
+
+def test_addresses_are_made_of_options(monkeypatch):
+    made = planned(
+        monkeypatch,
+        ("trades",),
+        ("BTC_USDT",),
+        options=(Option(name="settle", doc="Settlement.", default="usdt"),),
+        ws_url="wss://venue/ws/{settle}",
+        rest_url="https://venue/{settle}",
+        ws_query=lambda options: (("only", f"{options['settle']},&"),),
+    )
+
+    assert made.ws_url == "wss://venue/ws/usdt?only=usdt%2C%26"
+    assert made.rest_url == "https://venue/usdt"

@@ -60,7 +60,7 @@ def test_options_with_their_choices_are_part_of_the_help(fake_options):
 @pytest.fixture
 def fake_options():
     option = msgspec.defstruct("O", ["name", "doc", ("choices", tuple, ())])
-    source = load(names()[0])
+    source = load("gate_spot")
     settle = option("settle", "Currency.", ("usdt", "btc"))
     return module._offer(
         msgspec.structs.replace(source, options=(settle, option("note", "Any text.")))

@@ -98,9 +98,9 @@ def test_markets_are_listed_by_the_venue_in_its_spelling(start, run):
     )
 
     assert some.stdout == (
-        "market,status,base,quote\n"
-        "AAA_USDT,tradable,AAA,USDT\n"
-        "CCC_USDT,tradable,CCC,USDT\n"
+        "market,kind,status,base,quote,tick_size,lot_size,multiplier\n"
+        "AAA_USDT,spot,tradable,AAA,USDT,0.0001,0.0001,\n"
+        "CCC_USDT,spot,tradable,CCC,USDT,0.001,0.0001,\n"
     )
     assert some.stderr == "2 markets\n"
     assert [row["market"] for row in msgspec.json.decode(whole.stdout)] == [
@@ -108,7 +108,10 @@ def test_markets_are_listed_by_the_venue_in_its_spelling(start, run):
         "BBB_BTC",
         "CCC_USDT",
     ]
-    assert (none.exit_code, none.stdout) == (0, "market,status,base,quote\n")
+    assert (none.exit_code, none.stdout) == (
+        0,
+        "market,kind,status,base,quote,tick_size,lot_size,multiplier\n",
+    )
 
 
 @pytest.mark.parametrize(

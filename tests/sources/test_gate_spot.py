@@ -625,7 +625,7 @@ def test_snapshot_is_as_deep_as_the_stream(parameter: str, levels: int) -> None:
     chain = Chain("BTC_USDT", f"depth:{parameter}")
     assert SOURCE.snapshot is not None
 
-    request = SOURCE.snapshot.request(chain)
+    request = SOURCE.snapshot.request(chain, {})
     body = b'{"id":7,"current":1649769789574,"update":1,"asks":[["2","1"]],"bids":[]}'
     book = SOURCE.snapshot.decode(chain, body)
 

@@ -1,0 +1,128 @@
+"""What to do about a failure of a connection: wait, come back, or give up.
+
+The feed is asked first (`recorder.source.Verdict`); what it has no opinion of
+is decided here.
+"""
+
+import enum
+import random
+from collections.abc import Callable
+from typing import Final
+
+import aiohttp
+
+from recorder.capture.handshake import RefusedHandshakeError
+from recorder.capture.rest import reason_of, words_of
+from recorder.errors import TransportError
+from recorder.source import Source, Verdict
+
+
+CONNECT_SECONDS: Final = 15.0
+
+BACKOFF_FIRST_SECONDS: Final = 0.5
+BACKOFF_MAX_SECONDS: Final = 30.0
+
+
+class Reaction(enum.Enum):
+    """What to do about a failure of a connection."""
+
+    RETRY = "retry"
+    STOP = "stop"
+
+
+class RefusedError(TransportError):
+    """The other end will not talk to us, and asking again will not help."""
+
+
+def reaction(exc: Exception, *, was_connected: bool) -> Reaction:
+    """Decide whether a failure is worth another attempt.
+
+    Args:
+        exc: What opening or reading the connection raised.
+        was_connected: Whether this run was ever connected to that address.
+
+    Returns:
+        ``STOP`` for what only the operator can mend, and only before the
+        first success: a wrong certificate, a refusal by HTTP 4xx, an address
+        that is none. Everything else is ``RETRY``.
+    """
+    if was_connected:
+        return Reaction.RETRY
+    if isinstance(
+        exc, aiohttp.ClientConnectorCertificateError | aiohttp.InvalidURL | UnicodeError
+    ):
+        return Reaction.STOP
+    if isinstance(exc, aiohttp.WSServerHandshakeError):
+        is_final = 300 <= exc.status < 500 and exc.status not in (408, 425, 429)
+        return Reaction.STOP if is_final else Reaction.RETRY
+    return Reaction.RETRY
+
+
+def describe(exc: Exception, url: str) -> str:
+    """Return one sentence about a failure, for people."""
+    if isinstance(exc, aiohttp.ClientConnectorCertificateError):
+        return (
+            f"{url} shows a certificate that is not valid for it "
+            f"({exc.certificate_error}); check --ws-url, or what intercepts it"
+        )
+    if isinstance(exc, aiohttp.WSServerHandshakeError):
+        return (
+            f"{url} answered the WebSocket request with HTTP {exc.status}; "
+            "check --ws-url"
+        )
+    if isinstance(exc, aiohttp.InvalidURL | UnicodeError):
+        return f"{url} is not an address; --ws-url wants ws://... or wss://..."
+    if isinstance(exc, aiohttp.ClientConnectorError):
+        return f"cannot connect to {url}: {reason_of(exc.os_error)}"
+    if isinstance(exc, TimeoutError):
+        return f"{url} did not answer within {CONNECT_SECONDS:g} s"
+    if isinstance(exc, aiohttp.ClientResponseError):
+        return f"{url} {words_of(exc)}; check --ws-url"
+    return f"{url} {words_of(exc)}"
+
+
+def backoff_seconds(attempt: int, draw: Callable[[], float] = random.random) -> float:
+    """Return how long to wait before an attempt: capped, with full jitter.
+
+    Args:
+        attempt: Failures so far, from 0.
+        draw: Gives a number in [0, 1).
+    """
+    cap = min(BACKOFF_MAX_SECONDS, BACKOFF_FIRST_SECONDS * 2.0 ** min(attempt, 16))
+    return draw() * cap
+
+
+def verdict_on(
+    exc: Exception, source: Source, url: str, *, was_connected: bool
+) -> Verdict:
+    """Return what to do about an attempt that failed.
+
+    Args:
+        exc: What opening the connection raised.
+        source: The feed, which may know better than the general rule.
+        url: Where to, without secrets.
+        was_connected: Whether this run was ever connected to that address.
+    """
+    if isinstance(exc, RefusedHandshakeError):
+        told = source.verdict(exc.ending)
+        if told is not None:
+            return told
+    why = describe(exc, url)
+    if reaction(exc, was_connected=was_connected) is Reaction.STOP:
+        return Verdict(action="stop", why=why)
+    return Verdict(action="retry", why=why)
+
+
+def pause_seconds(verdict: Verdict | None, attempt: int) -> float:
+    """Return how long to wait before the next attempt.
+
+    Args:
+        verdict: What is to be done about the last; None for the usual.
+        attempt: Failures in a row so far, from 0. A venue that sends us away
+            and says "at once" again and again is not asked without a pause.
+    """
+    if verdict is None or verdict.wait_seconds is None:
+        return backoff_seconds(attempt)
+    if verdict.wait_seconds > 0:
+        return verdict.wait_seconds
+    return 0.0 if attempt <= 1 else backoff_seconds(attempt)

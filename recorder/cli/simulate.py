@@ -154,7 +154,7 @@ async def _until_stopped(serving: Coroutine[Any, Any, None]) -> None:
 
 
 def _announce(exchange: Exchange) -> None:
-    urls = (exchange.ws_url_spot, exchange.ws_url_v3)
+    urls = (*exchange.ws_urls.values(), *exchange.status_urls.values())
     _print_addresses((*urls, exchange.rest_url))
     _print_commands(urls, exchange.rest_url, exchange.settings.all_markets()[:3])
 

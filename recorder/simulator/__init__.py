@@ -10,6 +10,8 @@ Layers, each knowing only those above it:
 * `truth`, `faults`: what really happened, and what is to go wrong;
 * `wire_v3`, `wire_v4`, `window`: how it is said;
 * `connection`, `spot_v4`, `v3`, `rest`: to whom;
+* `cryptolisting`: the listing service, which shares nothing with the exchange
+  but the port;
 * `server`: the exchange as a whole. `play` serves a recording instead,
   `firehose` rendered frames as fast as they are read.
 """

@@ -21,6 +21,14 @@ from typing import NamedTuple
 import msgspec
 
 from recorder.errors import ConfigError
+from recorder.simulator.cryptolisting.kinds import KINDS as CRYPTOLISTING_KINDS
+from recorder.simulator.fault_kinds import (
+    FRAME as _FRAME,
+    MARKET as _MARKET,
+    TIMING as _TIMING,
+    WITH_SECONDS as _WITH_SECONDS,
+    FaultKind,
+)
 from recorder.simulator.numbers import SECOND_NS
 
 
@@ -28,34 +36,6 @@ STREAMS = ("depth", "trades", "tickers", "klines", "bbo")
 
 SILENT_ACK_RANDOM = 0.02
 """Chance of ``silent_ack`` under ``random``; 0 leaves it out there."""
-
-_TIMING = ("probability", "at", "every", "count")
-_FRAME = (*_TIMING, "stream", "market")
-
-
-class FaultKind(msgspec.Struct, frozen=True, kw_only=True):
-    """A fault that can be ordered.
-
-    Attributes:
-        doc: One sentence for the help.
-        keys: Keys that it takes.
-        seconds: Meaning of its ``seconds`` and what it is if not given.
-        streams: Streams it can hit; empty if it does not hit frames.
-        per_second: True if its probability is for each second of each
-            connection, False if for each opportunity.
-        random: Its probability under ``random``; 0 leaves it out there.
-    """
-
-    doc: str
-    keys: tuple[str, ...]
-    seconds: float = 0.0
-    streams: tuple[str, ...] = ()
-    per_second: bool = False
-    random: float = 0.0
-
-
-_WITH_SECONDS = (*_TIMING, "seconds")
-_MARKET = (*_TIMING, "market")
 
 KINDS: dict[str, FaultKind] = {
     "drop": FaultKind(
@@ -188,6 +168,7 @@ KINDS: dict[str, FaultKind] = {
         keys=_TIMING,
         random=0.1,
     ),
+    **CRYPTOLISTING_KINDS,
 }
 """Every fault by name."""
 

@@ -18,6 +18,7 @@ from aiohttp import WSMsgType, web
 
 from recorder.clock import Clock, SystemClock
 from recorder.simulator.connection import Connection, Context
+from recorder.simulator.cryptolisting.server import PATH as LISTINGS_PATH, Listings
 from recorder.simulator.engine import Engine
 from recorder.simulator.faults import Fault, FaultPlan
 from recorder.simulator.markets import market_spec
@@ -45,9 +46,11 @@ class Exchange(LocalServer):
         counters: ``faults``, ``overflows``, ``idle_closes``, ``steps``, and
             connections accepted as ``v4`` and ``v3``.
         engine: The markets; made when the exchange opens.
+        listings: The listing service; made when the exchange opens.
     """
 
     engine: Engine
+    listings: Listings
 
     def __init__(
         self, settings: Settings | None = None, *, clock: Clock | None = None
@@ -76,6 +79,11 @@ class Exchange(LocalServer):
         """Addresses of its WebSockets, by the name of the feed that reads them."""
         return {"gate_spot": self.ws_url_spot, "gate_v3": self.ws_url_v3}
 
+    @property
+    def status_urls(self) -> dict[str, str]:
+        """Addresses of feeds without markets, by the name of the feed."""
+        return {"cryptolisting": self.ws_url_of(LISTINGS_PATH)}
+
     async def _open(self, stack: AsyncExitStack) -> None:
         """Make the markets and start to serve.
 
@@ -87,15 +95,20 @@ class Exchange(LocalServer):
             self._files = TruthFiles(settings.truth_dir)
             stack.callback(self._files.close)
         self._build()
+        stack.callback(self.listings.close)
         await self._listen(self._app(), settings.port, stack)
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         stepping = tasks.create_task(self._run())
         stack.callback(stepping.cancel)
+        listing = tasks.create_task(self.listings.run())
+        stack.callback(listing.cancel)
+        stack.callback(self.listings.drop_all)
         stack.callback(self.drop_connections)
 
     def order(self, fault: Fault) -> None:
         """Order a fault while the exchange runs; its ``at`` counts as for the others."""
         self._plan.order(fault)
+        self.listings.order(fault)
 
     async def subscribed(self) -> None:
         """Wait until a first subscription has been accepted."""
@@ -140,11 +153,22 @@ class Exchange(LocalServer):
         self._v3 = SpotV3(self.engine, settings, self._context)
         self._snapshots = Snapshots(self.engine, settings, self._context)
         self._snapshots.on_taken = self._spot.snapshot_given
+        self.listings = Listings(
+            msgspec.structs.replace(
+                settings.listings,
+                seed=settings.seed,
+                faults=settings.faults,
+                truth_dir=settings.truth_dir,
+                keep_truth=settings.keep_truth,
+            ),
+            self._clock,
+        )
 
     def _app(self) -> web.Application:
         app = web.Application()
         rest = RestApi(self.engine, self.settings, self._context, self._snapshots)
         app.add_routes(rest.routes())
+        app.add_routes(self.listings.routes())
         for path in PATHS["v4"]:
             app.router.add_get(path, self._serve_v4)
         for path in PATHS["v3"]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 
 from recorder.errors import ConfigError
+from recorder.simulator.cryptolisting.settings import ListingSettings, settings_of
 from recorder.simulator.faults import Fault
 from recorder.simulator.markets import generated_names, market_spec
 
@@ -55,6 +56,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         v3_late: v3: formats of 2022: ``v``, ``current``, ``update`` and the
             closed flag of klines.
         v3_any_limit: v3: depth limits that are not documented are accepted.
+        listings: How the listing service behaves; port, faults and folder
+            are those of the exchange.
     """
 
     port: int = 0
@@ -89,6 +92,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     v3_batch_seconds: float = 1.0
     v3_late: bool = False
     v3_any_limit: bool = False
+    # Announcements are rare out there; often enough here to watch.
+    listings: ListingSettings = settings_of("C", announcements_per_minute=3.0)
 
     def __post_init__(self) -> None:
         """Refuse what cannot work.

@@ -224,6 +224,7 @@ class Connection:
             f"{self._prefix}{name}",
             self._context.clock.now_ns(),
             stream=push.stream,
+            parameter=push.parameter,
             market=push.market,
         )
 

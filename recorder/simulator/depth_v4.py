@@ -96,7 +96,11 @@ class DepthSequence:
         plan: FaultPlan = self._context.plan
         for name in ("unflagged_full", "full", "crossed"):
             strike = plan.strike(
-                name, now_ns, stream="depth", market=self._market.spec.name
+                name,
+                now_ns,
+                stream="depth",
+                parameter=self._name,
+                market=self._market.spec.name,
             )
             if not strike:
                 continue

@@ -8,9 +8,10 @@ import msgspec
 
 TIMING = ("probability", "at", "every", "count")
 """Keys that every fault takes."""
-FRAME = (*TIMING, "stream", "market")
+FRAME = (*TIMING, "stream", "parameter", "market")
 WITH_SECONDS = (*TIMING, "seconds")
 MARKET = (*TIMING, "market")
+BOOK = (*TIMING, "parameter", "market")
 
 
 class FaultKind(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,6 +3,7 @@
 A fault is named and given as text, ``NAME[:KEY=VALUE,...]``::
 
     drop:stream=depth,market=BTC_USDT,at=5
+    full:parameter=obu.400
     abort:every=20
     malformed:probability=0.01
 
@@ -23,10 +24,11 @@ import msgspec
 from recorder.errors import ConfigError
 from recorder.simulator.cryptolisting.kinds import KINDS as CRYPTOLISTING_KINDS
 from recorder.simulator.fault_kinds import (
-    FRAME as _FRAME,
-    MARKET as _MARKET,
-    TIMING as _TIMING,
-    WITH_SECONDS as _WITH_SECONDS,
+    BOOK,
+    FRAME,
+    MARKET,
+    TIMING,
+    WITH_SECONDS,
     FaultKind,
 )
 from recorder.simulator.numbers import SECOND_NS
@@ -40,132 +42,132 @@ SILENT_ACK_RANDOM = 0.02
 KINDS: dict[str, FaultKind] = {
     "drop": FaultKind(
         doc="v4: a pushed frame is not sent",
-        keys=_FRAME,
+        keys=FRAME,
         streams=STREAMS,
         random=0.002,
     ),
     "duplicate": FaultKind(
         doc="v4: a pushed frame is sent twice",
-        keys=_FRAME,
+        keys=FRAME,
         streams=STREAMS,
         random=0.003,
     ),
     "delay": FaultKind(
         doc="v4: a pushed frame comes SECONDS late, after newer ones",
-        keys=(*_FRAME, "seconds"),
+        keys=(*FRAME, "seconds"),
         seconds=0.3,
         streams=STREAMS,
         random=0.002,
     ),
     "malformed": FaultKind(
         doc="v4: a pushed frame is not valid JSON",
-        keys=_FRAME,
+        keys=FRAME,
         streams=STREAMS,
         random=0.001,
     ),
     "unflagged_full": FaultKind(
         doc="v4: a depth frame is the whole window with U = u, ids before it lost",
-        keys=_MARKET,
+        keys=MARKET,
         random=0.001,
     ),
     "full": FaultKind(
         doc="v4: a depth frame is the whole window, flagged full",
-        keys=_MARKET,
+        keys=BOOK,
         random=0.002,
     ),
     "crossed": FaultKind(
         doc="v4: a depth frame carries one more bid, above the best ask",
-        keys=_MARKET,
+        keys=BOOK,
         random=0.001,
     ),
     "stall": FaultKind(
         doc="v4: nothing is sent any more; dropped after SECONDS, 0 is never",
-        keys=_WITH_SECONDS,
+        keys=WITH_SECONDS,
         per_second=True,
         random=0.004,
     ),
     "abort": FaultKind(
         doc="v4: the TCP connection is dropped",
-        keys=_TIMING,
+        keys=TIMING,
         per_second=True,
         random=0.01,
     ),
     "upgrade": FaultKind(
         doc="v4: spot.system tells all of an upgrade, closed SECONDS later",
-        keys=_WITH_SECONDS,
+        keys=WITH_SECONDS,
         seconds=5.0,
         per_second=True,
         random=0.01,
     ),
     "slow_ack": FaultKind(
         doc="v4: a request is answered SECONDS late",
-        keys=_WITH_SECONDS,
+        keys=WITH_SECONDS,
         seconds=1.0,
         random=0.05,
     ),
     "silent_ack": FaultKind(
         doc="v4: a subscription is accepted, but nothing comes",
-        keys=_FRAME,
+        keys=FRAME,
         streams=STREAMS,
         random=SILENT_ACK_RANDOM,
     ),
     "handshake_502": FaultKind(
         doc="v4: the WebSocket handshake is answered with HTTP 502",
-        keys=_TIMING,
+        keys=TIMING,
         random=0.1,
     ),
     "http_429": FaultKind(
         doc="REST: the answer is 429, too many requests",
-        keys=_MARKET,
+        keys=MARKET,
         random=0.05,
     ),
     "http_502": FaultKind(
         doc="REST: the answer is 502",
-        keys=_MARKET,
+        keys=MARKET,
         random=0.05,
     ),
     "stale_snapshot": FaultKind(
         doc="REST: the order book is up to SECONDS old",
-        keys=(*_MARKET, "seconds"),
+        keys=(*MARKET, "seconds"),
         seconds=3.0,
         random=0.2,
     ),
     "v3_drop": FaultKind(
         doc="v3: a push is not sent, which v3 cannot reveal",
-        keys=_FRAME,
+        keys=FRAME,
         streams=STREAMS,
     ),
     "v3_malformed": FaultKind(
         doc="v3: a push is not valid JSON",
-        keys=_FRAME,
+        keys=FRAME,
         streams=STREAMS,
         random=0.002,
     ),
     "v3_omit_clean": FaultKind(
         doc="v3: a periodic re-clean does not come",
-        keys=_MARKET,
+        keys=MARKET,
         random=0.1,
     ),
     "v3_error": FaultKind(
         doc="v3: a request is answered with error CODE, 3 or 5",
-        keys=(*_TIMING, "code"),
+        keys=(*TIMING, "code"),
         random=0.05,
     ),
     "v3_stall": FaultKind(
         doc="v3: nothing is sent any more; dropped after SECONDS, 0 is never",
-        keys=_WITH_SECONDS,
+        keys=WITH_SECONDS,
         per_second=True,
         random=0.004,
     ),
     "v3_abort": FaultKind(
         doc="v3: the TCP connection is dropped",
-        keys=_TIMING,
+        keys=TIMING,
         per_second=True,
         random=0.01,
     ),
     "v3_handshake_502": FaultKind(
         doc="v3: the WebSocket handshake is answered with HTTP 502",
-        keys=_TIMING,
+        keys=TIMING,
         random=0.1,
     ),
     **CRYPTOLISTING_KINDS,
@@ -188,6 +190,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
         every: Least seconds between two.
         count: How often at most; None for any number.
         stream: Only frames of this stream.
+        parameter: Only of the stream with this parameter: ``obu.400``.
         market: Only this market.
         seconds: What the kind says; None for the kind's own default.
         code: Error code.
@@ -199,6 +202,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     every: float = 0.0
     count: int | None = 1
     stream: str | None = None
+    parameter: str | None = None
     market: str | None = None
     seconds: float | None = None
     code: int = 3
@@ -244,7 +248,7 @@ def _keys_of(name: str) -> tuple[str, ...]:
 
 
 def _value(name: str, key: str, text: str) -> object:
-    if key == "market":
+    if key in {"market", "parameter"}:
         return text
     if key == "stream":
         streams = KINDS[name].streams
@@ -370,6 +374,7 @@ class FaultPlan:
         now_ns: int,
         *,
         stream: str | None = None,
+        parameter: str | None = None,
         market: str | None = None,
         elapsed_seconds: float | None = None,
     ) -> Strike | None:
@@ -379,6 +384,7 @@ class FaultPlan:
             name: The fault.
             now_ns: The present.
             stream: Stream of the frame, if it is about one.
+            parameter: Of that stream, if it has one.
             market: Market of the frame or request, if it is about one.
             elapsed_seconds: For faults whose chance is by the second: how
                 much time this opportunity stands for.
@@ -389,6 +395,8 @@ class FaultPlan:
         for order in self._orders.get(name, ()):
             fault = order.fault
             if fault.stream is not None and fault.stream != stream:
+                continue
+            if fault.parameter is not None and fault.parameter != parameter:
                 continue
             if fault.market is not None and fault.market != market:
                 continue

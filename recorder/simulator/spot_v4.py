@@ -158,7 +158,11 @@ class SpotV4:
         context = self._context
         context.accepted()
         strike = context.plan.strike(
-            "silent_ack", now_ns, stream=stream, market=topic.market
+            "silent_ack",
+            now_ns,
+            stream=stream,
+            parameter=topic.parameter,
+            market=topic.market,
         )
         if strike:
             push = Push(

@@ -49,6 +49,11 @@ def strikes(
             "drop:stream=depth,market=BTC_USDT,count=2",
             Fault(name="drop", stream="depth", market="BTC_USDT", count=2),
         ),
+        (
+            "drop:stream=depth,parameter=obu.400",
+            Fault(name="drop", stream="depth", parameter="obu.400"),
+        ),
+        ("full:parameter=obu.50", Fault(name="full", parameter="obu.50")),
         ("abort:every=20", Fault(name="abort", every=20.0, count=None)),
         (
             "malformed:probability=0.01",
@@ -75,7 +80,7 @@ def test_a_text_orders_a_fault(text: str, fault: Fault):
     ("text", "message"),
     [
         ("explode", "there is no fault 'explode'; there are random, drop"),
-        ("drop:often=1", "takes probability, at, every, count, stream, market, not"),
+        ("drop:often=1", "takes probability, at, every, count, stream, parameter, market, not"),
         ("drop:seconds=1", "takes probability"),
         ("drop:stream=status", "hits streams depth, trades"),
         ("drop:probability=2", "probability cannot be '2'"),
@@ -114,6 +119,13 @@ def test_a_fault_hits_only_what_it_is_aimed_at():
     assert strikes(plan, "drop", [1], stream="depth", market="A_C") == []
     assert strikes(plan, "drop", [1, 2], stream="depth", market="A_B") == [1, 2]
     assert strikes(plan, "duplicate", [1], stream="depth", market="A_B") == []
+
+
+def test_a_fault_can_be_aimed_at_one_of_the_streams_of_a_kind():
+    plan = FaultPlan([parse("drop:parameter=obu.400,count=9")], seed=1, start_ns=0)
+
+    assert strikes(plan, "drop", [1], stream="depth", parameter="100ms") == []
+    assert strikes(plan, "drop", [1, 2], parameter="obu.400") == [1, 2]
 
 
 def test_chance_is_as_ordered_and_follows_the_seed():

@@ -36,6 +36,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         wire_era: Wire formats of ``2021`` or of ``2026`` (v4 and REST).
         initial_image: v4: the first depth frame after subscribing is the
             whole window, not flagged.
+        obu_full_first: v4: an order book stream is answered with its whole
+            window first, and then with the answer to the request.
         null_keys: v4: ``id`` and ``error`` are sent as null, not left out.
         omit_time: v4: pushes carry no ``time``.
         zero_ack_time_ms: v4: answers say ``time_ms: 0``.
@@ -75,6 +77,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     queue_frames: int = 5_000
     wire_era: str = "2026"
     initial_image: bool = False
+    obu_full_first: bool = False
     null_keys: bool = False
     omit_time: bool = False
     zero_ack_time_ms: bool = False

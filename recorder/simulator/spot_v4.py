@@ -16,6 +16,7 @@ from recorder.simulator.connection import Connection, Context, Push
 from recorder.simulator.depth_v4 import DepthSequence, Topic
 from recorder.simulator.engine import Engine, Trade
 from recorder.simulator.numbers import SECOND_NS
+from recorder.simulator.obu import Obu, ObuFamily
 from recorder.simulator.settings import Settings
 from recorder.simulator.truth import Facts
 from recorder.simulator.wire_v4 import Refusal, Request, V4Wire, decode_request
@@ -23,6 +24,10 @@ from recorder.simulator.wire_v4 import Refusal, Request, V4Wire, decode_request
 
 BOOK_INTERVALS = {"100ms": (100, SECOND_NS // 10), "20ms": (20, SECOND_NS // 50)}
 """Interval of the order book: levels a side and time between frames."""
+OBU = "spot.obu"
+OBU_LEVELS = {"400": (400, SECOND_NS // 10), "50": (50, SECOND_NS // 50)}
+"""End of an order book stream's name: levels a side and time between frames."""
+EVENTS = {"subscribe", "unsubscribe"}
 STREAM_OF = {
     "spot.trades": "trades",
     "spot.tickers": "tickers",
@@ -49,6 +54,13 @@ class SpotV4:
             stream: {} for stream in STREAM_OF.values()
         }
         self._sequences: dict[Topic, DepthSequence] = {}
+        self._obu = Obu(
+            ObuFamily(levels=OBU_LEVELS, encode=self._wire.obu),
+            engine.markets,
+            context,
+            seed=settings.seed,
+            is_full_first=settings.obu_full_first,
+        )
         self._bbo_sent: dict[str, tuple[object, object]] = {}
         self._klines_sent: dict[Topic, tuple[int, int]] = {}
         self._due_ns: dict[str, int] = {}
@@ -67,6 +79,7 @@ class SpotV4:
         """Forget a connection."""
         for topic in self._topics_of.pop(conn):
             self._leave(conn, topic)
+        self._obu.closed(conn)
         del self._conn_ids[conn]
 
     async def receive(self, conn: Connection, text: str) -> None:
@@ -87,6 +100,9 @@ class SpotV4:
             return
         if request.channel == "spot.ping":
             conn.reply(self._wire.pong(request, conn_id, now_ns))
+            return
+        if request.channel == OBU and request.event in EVENTS:
+            self._receive_obu(conn, request, now_ns)
             return
         topics = self._topics(request)
         refusal = topics if isinstance(topics, Refusal) else None
@@ -113,6 +129,7 @@ class SpotV4:
         for topic, sequence in self._sequences.items():
             if now_ns >= sequence.due_ns:
                 sequence.publish(now_ns, self._readers["depth"][topic])
+        self._obu.publish(now_ns)
         for stream in self._periods_ns:
             if not self._is_due(stream, now_ns):
                 continue
@@ -137,7 +154,7 @@ class SpotV4:
             conn.strike_time(now_ns, elapsed_seconds)
             seconds = (
                 settings.idle_subscribed_seconds
-                if topics
+                if topics or self._obu.has(conn)
                 else settings.idle_unsubscribed_seconds
             )
             is_idle = now_ns - conn.active_ns >= seconds * SECOND_NS
@@ -152,6 +169,16 @@ class SpotV4:
             sequence = self._sequences.get(topic)
             if sequence is not None:
                 sequence.window.mark_shown()
+
+    def _receive_obu(self, conn: Connection, request: Request, now_ns: int) -> None:
+        def answer(refusal: Refusal | None) -> None:
+            conn_id = self._conn_ids[conn]
+            conn.reply(self._wire.answer(request, refusal, conn_id, now_ns))
+
+        if request.event == "unsubscribe":
+            self._obu.unsubscribe(conn, request.payload, answer)
+        else:
+            self._obu.subscribe(conn, request.payload, now_ns, answer)
 
     def _join(self, conn: Connection, topic: Topic, now_ns: int) -> None:
         stream = STREAM_OF[topic.channel]
@@ -286,9 +313,9 @@ class SpotV4:
 
     def _topics(self, request: Request) -> tuple[Topic, ...] | Refusal:
         """Return what a request is about; one bad market refuses it all."""
-        if request.channel not in STREAM_OF:
+        if request.channel not in STREAM_OF.keys() | {OBU}:
             return Refusal(2, f"Unknown channel {request.channel}")
-        if request.event not in {"subscribe", "unsubscribe"}:
+        if request.event not in EVENTS:
             return Refusal(1, f"unknown event: {request.event}")
         try:
             payload = msgspec.convert(request.payload, tuple[str, ...])

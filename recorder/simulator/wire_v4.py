@@ -284,6 +284,14 @@ class V4Wire:
         }
         return self._push("spot.order_book_update", result, now_ns)
 
+    def obu(self, result: dict[str, object], now_ns: int) -> bytes:
+        """Return the push of an order book stream, in keys and order as recorded."""
+        frame: dict[str, object] = {"channel": "spot.obu", "result": result}
+        frame |= {"time_ms": now_ns // MS_NS, "event": "update"}
+        if self._null_keys:
+            frame |= {"id": None, "error": None}
+        return self._encoder.encode(frame)
+
     def _ordered(self, levels: TextLevels) -> TextLevels:
         """Return levels as the era sends them: sorted, or in any order."""
         if not self._is_2026 or len(levels) < 2:

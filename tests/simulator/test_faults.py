@@ -80,7 +80,10 @@ def test_a_text_orders_a_fault(text: str, fault: Fault):
     ("text", "message"),
     [
         ("explode", "there is no fault 'explode'; there are random, drop"),
-        ("drop:often=1", "takes probability, at, every, count, stream, parameter, market, not"),
+        (
+            "drop:often=1",
+            "takes probability, at, every, count, stream, parameter, market, not",
+        ),
         ("drop:seconds=1", "takes probability"),
         ("drop:stream=status", "hits streams depth, trades"),
         ("drop:probability=2", "probability cannot be '2'"),

@@ -7,6 +7,7 @@ all its subscribers, so two connections of one client see the same frames.
 import asyncio
 import random
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 
@@ -18,6 +19,7 @@ from recorder.simulator.engine import Engine, Trade
 from recorder.simulator.numbers import SECOND_NS
 from recorder.simulator.obu import Obu, ObuFamily
 from recorder.simulator.settings import Settings
+from recorder.simulator.top import TopSequence
 from recorder.simulator.truth import Facts
 from recorder.simulator.wire_v4 import Refusal, Request, V4Wire, decode_request
 
@@ -27,6 +29,9 @@ BOOK_INTERVALS = {"100ms": (100, SECOND_NS // 10), "20ms": (20, SECOND_NS // 50)
 OBU = "spot.obu"
 OBU_LEVELS = {"400": (400, SECOND_NS // 10), "50": (50, SECOND_NS // 50)}
 """End of an order book stream's name: levels a side and time between frames."""
+TOP_LEVELS = ("5", "10", "20", "50", "100")
+"""Levels of the whole top of a book; 30 is documented and refused."""
+TOP_INTERVALS = {"100ms": SECOND_NS // 10, "1000ms": SECOND_NS}
 EVENTS = {"subscribe", "unsubscribe"}
 STREAM_OF = {
     "spot.trades": "trades",
@@ -34,6 +39,7 @@ STREAM_OF = {
     "spot.candlesticks": "klines",
     "spot.book_ticker": "bbo",
     "spot.order_book_update": "depth",
+    "spot.order_book": "depth",
 }
 
 
@@ -53,7 +59,7 @@ class SpotV4:
         self._readers: dict[str, dict[Topic, dict[Connection, None]]] = {
             stream: {} for stream in STREAM_OF.values()
         }
-        self._sequences: dict[Topic, DepthSequence] = {}
+        self._sequences: dict[Topic, DepthSequence | TopSequence] = {}
         self._obu = Obu(
             ObuFamily(levels=OBU_LEVELS, encode=self._wire.obu),
             engine.markets,
@@ -167,7 +173,7 @@ class SpotV4:
         for interval in BOOK_INTERVALS:
             topic = Topic("spot.order_book_update", market, interval)
             sequence = self._sequences.get(topic)
-            if sequence is not None:
+            if isinstance(sequence, DepthSequence):
                 sequence.window.mark_shown()
 
     def _receive_obu(self, conn: Connection, request: Request, now_ns: int) -> None:
@@ -203,26 +209,46 @@ class SpotV4:
         if topic in self._topics_of[conn]:
             return
         if stream == "depth":
-            sequence = self._sequences.get(topic)
-            if sequence is None:
-                depth, period_ns = BOOK_INTERVALS[topic.parameter]
-                sequence = DepthSequence(
-                    self._engine.markets[topic.market],
-                    self._wire,
-                    context,
-                    name=topic.parameter,
-                    depth=depth,
-                    period_ns=period_ns,
-                    now_ns=now_ns,
-                )
-                self._sequences[topic] = sequence
-            if self._settings.initial_image:
-                sequence.publish(now_ns, self._readers[stream].get(topic, {}))
-                conn.push(sequence.image(now_ns))
+            self._join_book(conn, topic, now_ns)
         if stream == "bbo":
             self._bbo_sent.pop(topic.market, None)
         self._topics_of[conn].add(topic)
         self._readers[stream].setdefault(topic, {})[conn] = None
+
+    def _join_book(self, conn: Connection, topic: Topic, now_ns: int) -> None:
+        sequence = self._sequences.get(topic)
+        if sequence is None:
+            sequence = self._sequences[topic] = self._new_sequence(topic, now_ns)
+        if isinstance(sequence, TopSequence):
+            sequence.join(conn)
+        elif self._settings.initial_image:
+            sequence.publish(now_ns, self._readers["depth"].get(topic, {}))
+            conn.push(sequence.image(now_ns))
+
+    def _new_sequence(self, topic: Topic, now_ns: int) -> DepthSequence | TopSequence:
+        market = self._engine.markets[topic.market]
+        if topic.channel == "spot.order_book_update":
+            depth, period_ns = BOOK_INTERVALS[topic.parameter]
+            return DepthSequence(
+                market,
+                self._wire,
+                self._context,
+                name=topic.parameter,
+                depth=depth,
+                period_ns=period_ns,
+                now_ns=now_ns,
+            )
+        levels, _, interval = topic.parameter.removeprefix("top.").partition("@")
+        depth = int(levels)
+        return TopSequence(
+            market,
+            partial(self._wire.order_book, depth=depth),
+            self._context,
+            name=topic.parameter,
+            depth=depth,
+            period_ns=TOP_INTERVALS[interval or "100ms"],
+            now_ns=now_ns,
+        )
 
     def _leave(self, conn: Connection, topic: Topic) -> None:
         topics = self._readers[STREAM_OF[topic.channel]]
@@ -232,7 +258,7 @@ class SpotV4:
         del topics[topic]
         self._klines_sent.pop(topic, None)
         sequence = self._sequences.pop(topic, None)
-        if sequence is not None:
+        if isinstance(sequence, DepthSequence):
             sequence.close()
 
     def _send_trade(self, trade: Trade, now_ns: int) -> None:
@@ -327,6 +353,8 @@ class SpotV4:
             return self._kline_topics(payload)
         if request.channel == "spot.order_book_update":
             return self._book_topics(payload)
+        if request.channel == "spot.order_book":
+            return self._top_topics(payload)
         for name in payload:
             if name not in self._engine.markets:
                 return Refusal(2, f"unknown currency pair: {name}")
@@ -351,3 +379,16 @@ class SpotV4:
         if interval not in BOOK_INTERVALS:
             return Refusal(2, f"incorrect update interval specified: {interval}")
         return (Topic("spot.order_book_update", name, interval),)
+
+    def _top_topics(self, payload: tuple[str, ...]) -> tuple[Topic, ...] | Refusal:
+        if len(payload) != 3:
+            return Refusal(2, "invalid argument: payload is [pair, level, interval]")
+        name, levels, interval = payload
+        if name not in self._engine.markets:
+            return Refusal(2, f"unknown currency pair: {name}")
+        if levels not in TOP_LEVELS:
+            return Refusal(2, f"provided level not supported: {levels}")
+        if interval not in TOP_INTERVALS:
+            return Refusal(2, f"incorrect update interval specified: {interval}")
+        parameter = f"top.{levels}" + ("" if interval == "100ms" else f"@{interval}")
+        return (Topic("spot.order_book", name, parameter),)

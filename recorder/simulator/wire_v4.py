@@ -13,6 +13,7 @@ from recorder.simulator.candles import Candle
 from recorder.simulator.engine import Market, Trade
 from recorder.simulator.numbers import MS_NS, SECOND_NS, decimal_text, fixed_text
 from recorder.simulator.settings import Settings
+from recorder.simulator.window import Levels
 
 
 TextLevels = Sequence[tuple[str, str]]
@@ -291,6 +292,23 @@ class V4Wire:
         if self._null_keys:
             frame |= {"id": None, "error": None}
         return self._encoder.encode(frame)
+
+    def order_book(
+        self, market: Market, bids: Levels, asks: Levels, depth: int, now_ns: int
+    ) -> bytes:
+        """Return the push of the best levels of a book, as (ticks, lots)."""
+        result: dict[str, object] = {
+            "t": market.changed_ns // MS_NS,
+            "lastUpdateId": market.update_id,
+            "s": market.spec.name,
+        }
+        if self._is_2026:
+            result["l"] = str(depth)
+        result |= {
+            "bids": market.level_texts(bids),
+            "asks": market.level_texts(asks),
+        }
+        return self._push("spot.order_book", result, now_ns)
 
     def _ordered(self, levels: TextLevels) -> TextLevels:
         """Return levels as the era sends them: sorted, or in any order."""

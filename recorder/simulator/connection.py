@@ -206,7 +206,7 @@ class Connection:
     async def write(self) -> None:
         """Send what is queued until the connection ends."""
         socket = self._socket
-        while self.is_open:
+        while True:
             await self._wake.wait()
             self._wake.clear()
             while self._queue:
@@ -216,6 +216,9 @@ class Connection:
                     # The client is gone; the reading side sees it and ends.
                     self.is_open = False
                     return
+            # What was queued before the end is sent, even at the very beginning.
+            if not self.is_open:
+                break
         if not self._transport.is_closing():
             await socket.close(code=1001)
 

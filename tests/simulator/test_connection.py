@@ -1,10 +1,15 @@
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 
 from aiohttp import WSMsgType
 
+from recorder.clock import SystemClock
+from recorder.simulator.connection import Connection, Context
+from recorder.simulator.faults import FaultPlan
 from recorder.simulator.server import Exchange
 from recorder.simulator.settings import Settings
+from recorder.simulator.truth import Truth
 
 
 BOOK = "spot.order_book_update"
@@ -77,6 +82,46 @@ async def test_frames_are_logged_on_request_in_the_order_they_were_sent(connect)
             else:
                 assert (row.stream, row.market) == ("trades", "BTC_USDT")
                 assert row.trade_ids == (frame["result"]["id"],)
+
+
+class Socket:
+    """Stands for a socket: keeps what is sent, and how it was closed."""
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+        self.code: int | None = None
+
+    async def send_frame(self, payload: bytes, kind: WSMsgType) -> None:
+        self.sent.append(payload)
+
+    async def close(self, *, code: int) -> None:
+        self.code = code
+
+
+class Transport:
+    """Stands for a TCP connection that is open."""
+
+    def is_closing(self) -> bool:
+        return False
+
+
+async def test_what_was_queued_is_sent_before_the_end_even_at_the_very_beginning():
+    clock = SystemClock()
+    context = Context(
+        clock=clock,
+        plan=FaultPlan([], seed=1),
+        truth=Truth(),
+        counters=Counter(),
+    )
+    socket = Socket()
+    conn = Connection(1, "v4", socket, Transport(), context, 10)
+    conn.reply(b"notice")
+    conn.close_at_ns = now_ns = clock.now_ns()
+    conn.strike_time(now_ns, 0.01)
+    await conn.write()
+
+    assert socket.sent == [b"notice"]
+    assert socket.code == 1001
 
 
 async def test_a_client_that_leaves_is_forgotten(connect):

@@ -641,6 +641,20 @@ async def test_an_upgrade_is_announced_to_all_and_closes_them_later(connect):
         assert (await late.subscribe("spot.trades", "BTC_USDT"))["result"]
 
 
+async def test_an_upgrade_can_close_as_soon_as_it_is_announced(connect):
+    async with Exchange(Settings(rate=500.0)) as exchange:
+        clients = [await connect(exchange.ws_url_spot) for _ in range(3)]
+        for client in clients[:2]:
+            await client.subscribe("spot.trades", "BTC_USDT")
+        exchange.order(parse("upgrade:seconds=0"))
+        for client in clients:
+            assert await client.ended() == 1001
+            assert client.frames[-1]["channel"] == "spot.system"
+            assert client.frames[-1]["result"]["type"] == "upgrade"
+
+        assert [f.conn for f in exchange.truth.faults_of("upgrade")] == [1, 2, 3]
+
+
 async def test_a_slow_answer_holds_up_the_ones_after_it(connect):
     settings = Settings(rate=0.0, faults=(parse("slow_ack:seconds=0.3"),))
     async with Exchange(settings) as exchange:

@@ -25,9 +25,9 @@ import msgspec
 from recorder.simulator.book import ASK, BID
 from recorder.simulator.connection import Connection, Context, Push
 from recorder.simulator.engine import Market
+from recorder.simulator.envelope_v4 import Refusal
 from recorder.simulator.numbers import MS_NS
 from recorder.simulator.window import Levels, TopLevels
-from recorder.simulator.wire_v4 import Refusal
 
 
 TextLevels = list[tuple[str, str]]

@@ -16,12 +16,13 @@ from recorder.simulator.candles import INTERVALS, Candle
 from recorder.simulator.connection import Connection, Context, Push
 from recorder.simulator.depth_v4 import DepthSequence, Topic
 from recorder.simulator.engine import Engine, Trade
+from recorder.simulator.envelope_v4 import Refusal, Request, decode_request
 from recorder.simulator.numbers import SECOND_NS
 from recorder.simulator.obu import Obu, ObuFamily
 from recorder.simulator.settings import Settings
 from recorder.simulator.top import TopSequence
 from recorder.simulator.truth import Facts
-from recorder.simulator.wire_v4 import Refusal, Request, V4Wire, decode_request
+from recorder.simulator.wire_v4 import V4Wire
 
 
 BOOK_INTERVALS = {"100ms": (100, SECOND_NS // 10), "20ms": (20, SECOND_NS // 50)}

@@ -6,15 +6,13 @@ import pytest
 
 from recorder.simulator.candles import Candle
 from recorder.simulator.engine import Market, Trade
+from recorder.simulator.envelope_v4 import Refusal, Request, decode_request
 from recorder.simulator.markets import market_spec
 from recorder.simulator.settings import Settings
 from recorder.simulator.wire_v4 import (
     DepthFrame,
-    Refusal,
-    Request,
     V4Wire,
     change_text,
-    decode_request,
     plain_answer,
 )
 

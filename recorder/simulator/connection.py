@@ -97,7 +97,7 @@ class Connection:
 
     Attributes:
         number: From 1, in order of acceptance, by feed.
-        feed: ``v4`` or ``v3``.
+        feed: ``v4``, ``v3`` or ``futures``.
         is_open: False as soon as it is to end.
         is_stalled: True if nothing is sent any more.
         active_ns: When something last went either way.
@@ -128,7 +128,7 @@ class Connection:
         self._queue: deque[bytes] = deque()
         self._wake = asyncio.Event()
         self._frames = 0
-        self._prefix = "" if feed == "v4" else f"{feed}_"
+        self._prefix = "v3_" if feed == "v3" else ""
 
     def reply(self, payload: bytes) -> None:
         """Send an answer; faults of pushed frames do not hit it."""

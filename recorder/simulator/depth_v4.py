@@ -1,14 +1,14 @@
 """The order book frames of one market at one interval, for all its readers."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from recorder.simulator.book import ASK, BID
 from recorder.simulator.connection import Connection, Context, Push
 from recorder.simulator.engine import BookChange, Market
 from recorder.simulator.faults import FaultPlan
 from recorder.simulator.window import Levels, NetWindow
-from recorder.simulator.wire_v4 import DepthFrame, V4Wire
+from recorder.simulator.wire_v4 import DepthFrame
 
 
 class Topic(NamedTuple):
@@ -17,6 +17,14 @@ class Topic(NamedTuple):
     channel: str
     market: str
     parameter: str
+
+
+class DepthWire(Protocol):
+    """Makes frames of order book updates."""
+
+    def depth(self, frame: DepthFrame, now_ns: int) -> bytes:
+        """Return the push of an order book update."""
+        ...  # pragma: no cover - protocol
 
 
 class DepthSequence:
@@ -30,7 +38,7 @@ class DepthSequence:
     def __init__(
         self,
         market: Market,
-        wire: V4Wire,
+        wire: DepthWire,
         context: Context,
         *,
         depth: int,
@@ -108,7 +116,7 @@ class DepthSequence:
             if other is None:
                 continue
             push = self._push(other, self._wire.depth(other, now_ns))
-            self._context.performed(name, "v4", conn=conn.number, push=push)
+            self._context.performed(name, conn.feed, conn=conn.number, push=push)
             return push
         return None
 

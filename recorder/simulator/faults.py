@@ -4,6 +4,7 @@ A fault is named and given as text, ``NAME[:KEY=VALUE,...]``::
 
     drop:stream=depth,market=BTC_USDT,at=5
     full:parameter=obu.400
+    drop:feed=futures
     abort:every=20
     malformed:probability=0.01
 
@@ -11,12 +12,15 @@ Without ``probability`` or ``every`` a fault happens once, at the first
 opportunity from ``at`` seconds after the first subscription on; without
 ``at`` as soon as there is one, which may be before that. Time is counted
 from a subscription, not from the start of the exchange, for what comes
-between the two depends on the machine. This module decides whether a fault
-happens; those who perform it write it into the truth.
+between the two depends on the machine. Spot and futures share the faults of
+v4: with ``feed=v4`` one hits spot alone, with ``feed=futures`` futures. This
+module decides whether a fault happens; those who perform it write it into
+the truth.
 """
 
 import random
 from collections.abc import Iterable
+from copy import copy
 from typing import NamedTuple
 
 import msgspec
@@ -34,12 +38,22 @@ from recorder.simulator.fault_kinds import (
 from recorder.simulator.numbers import SECOND_NS
 
 
-STREAMS = ("depth", "trades", "tickers", "klines", "bbo")
+STREAMS = (
+    "depth",
+    "trades",
+    "tickers",
+    "klines",
+    "bbo",
+    "liquidations",
+    "contract_stats",
+)
+FEEDS = ("v4", "futures")
+"""Which feeds share the faults of v4."""
 
 SILENT_ACK_RANDOM = 0.02
 """Chance of ``silent_ack`` under ``random``; 0 leaves it out there."""
 
-KINDS: dict[str, FaultKind] = {
+_V4_KINDS = {
     "drop": FaultKind(
         doc="v4: a pushed frame is not sent",
         keys=FRAME,
@@ -132,6 +146,13 @@ KINDS: dict[str, FaultKind] = {
         seconds=3.0,
         random=0.2,
     ),
+}
+
+KINDS: dict[str, FaultKind] = {
+    **{
+        name: msgspec.structs.replace(kind, keys=(*kind.keys, "feed"))
+        for name, kind in _V4_KINDS.items()
+    },
     "v3_drop": FaultKind(
         doc="v3: a push is not sent, which v3 cannot reveal",
         keys=FRAME,
@@ -192,6 +213,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
         stream: Only frames of this stream.
         parameter: Only of the stream with this parameter: ``obu.400``.
         market: Only this market.
+        feed: Only this feed.
         seconds: What the kind says; None for the kind's own default.
         code: Error code.
     """
@@ -204,6 +226,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     stream: str | None = None
     parameter: str | None = None
     market: str | None = None
+    feed: str | None = None
     seconds: float | None = None
     code: int = 3
 
@@ -255,6 +278,12 @@ def _value(name: str, key: str, text: str) -> object:
         if text not in streams:
             raise ConfigError(
                 f"fault {name!r} hits streams {', '.join(streams)}, not {text!r}"
+            )
+        return text
+    if key == "feed":
+        if text not in FEEDS:
+            raise ConfigError(
+                f"fault {name!r} hits feeds {', '.join(FEEDS)}, not {text!r}"
             )
         return text
     try:
@@ -336,7 +365,9 @@ class FaultPlan:
         self, faults: Iterable[Fault], *, seed: int, start_ns: int | None = None
     ) -> None:
         self._seed = seed
-        self._start_ns = start_ns
+        self._feed: str | None = None
+        # Shared with the views of this plan.
+        self._start: list[int] = [] if start_ns is None else [start_ns]
         self._orders: dict[str, list[_Order]] = {}
         self._made = 0
         for fault in faults:
@@ -344,8 +375,14 @@ class FaultPlan:
 
     def begin(self, now_ns: int) -> None:
         """Note the first subscription; later ones change nothing."""
-        if self._start_ns is None:
-            self._start_ns = now_ns
+        if not self._start:
+            self._start.append(now_ns)
+
+    def of(self, feed: str) -> "FaultPlan":
+        """Return this plan as one feed sees it; orders and counts are shared."""
+        view = copy(self)
+        view._feed = feed  # noqa: SLF001 - it is one of us
+        return view
 
     def order(self, fault: Fault) -> None:
         """Add a fault; ``random`` adds many.
@@ -392,8 +429,11 @@ class FaultPlan:
         Returns:
             What is to be performed now, or None.
         """
+        start_ns = self._start[0] if self._start else None
         for order in self._orders.get(name, ()):
             fault = order.fault
+            if fault.feed is not None and fault.feed != self._feed:
+                continue
             if fault.stream is not None and fault.stream != stream:
                 continue
             if fault.parameter is not None and fault.parameter != parameter:
@@ -403,6 +443,6 @@ class FaultPlan:
             chance = fault.probability
             if elapsed_seconds is not None and chance < 1:
                 chance = 1 - (1 - chance) ** elapsed_seconds
-            if order.is_due(now_ns, self._start_ns, chance):
+            if order.is_due(now_ns, start_ns, chance):
                 return Strike(name, order.seconds, fault.code)
         return None

@@ -32,6 +32,8 @@ DEPTHS = {"100ms": 100, "20ms": 20}
 class Trial:
     """A market, its faulty frames, and a book that is made of them."""
 
+    feed = "v4"
+
     def __init__(self, interval, *faults, seed=1, era="2026"):
         self.depth = DEPTHS[interval]
         self.market = Market(market_spec(MARKET), seed, 0)

@@ -19,6 +19,7 @@ class Reader:
     """Stands for a connection: keeps what it is pushed."""
 
     number = 1
+    feed = "v4"
 
     def __init__(self) -> None:
         self.pushes: list[Push] = []

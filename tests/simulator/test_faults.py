@@ -82,10 +82,12 @@ def test_a_text_orders_a_fault(text: str, fault: Fault):
         ("explode", "there is no fault 'explode'; there are random, drop"),
         (
             "drop:often=1",
-            "takes probability, at, every, count, stream, parameter, market, not",
+            "probability, at, every, count, stream, parameter, market, feed, not",
         ),
         ("drop:seconds=1", "takes probability"),
         ("drop:stream=status", "hits streams depth, trades"),
+        ("drop:feed=v3", "hits feeds v4, futures, not 'v3'"),
+        ("v3_drop:feed=v4", "takes probability, .* market, not 'feed'"),
         ("drop:probability=2", "probability cannot be '2'"),
         ("drop:probability=x", "probability cannot be 'x'"),
         ("drop:at=-1", "at cannot be '-1'"),
@@ -129,6 +131,18 @@ def test_a_fault_can_be_aimed_at_one_of_the_streams_of_a_kind():
 
     assert strikes(plan, "drop", [1], stream="depth", parameter="100ms") == []
     assert strikes(plan, "drop", [1, 2], parameter="obu.400") == [1, 2]
+
+
+def test_a_fault_can_be_aimed_at_one_of_the_feeds_that_share_it():
+    plan = FaultPlan([parse("drop:feed=futures,count=2,at=1")], seed=1)
+    spot, futures = plan.of("v4"), plan.of("futures")
+    spot.begin(0)
+    plan.order(parse("abort"))
+
+    assert strikes(spot, "drop", [2]) == []
+    assert strikes(futures, "drop", [0.5, 2, 3, 4]) == [2, 3]
+    assert strikes(spot, "abort", [5]) == [5]
+    assert strikes(futures, "abort", [5]) == []
 
 
 def test_chance_is_as_ordered_and_follows_the_seed():

@@ -113,6 +113,11 @@ class OrderBook:
             return 0
         return level.total
 
+    def has_level(self, side: int, price: int) -> bool:
+        """Return whether orders rest at a price."""
+        book_side = self.sides[side]
+        return price * book_side.sign in book_side.levels
+
     def level_count(self, side: int) -> int:
         """Return the number of price levels of a side."""
         return len(self.sides[side].keys)

@@ -8,7 +8,7 @@ up to ``k / rate`` seconds after the start, however the calls of
 
 import random
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -17,7 +17,7 @@ from recorder.simulator.book import BID, Fill, LevelChange, OrderBook
 from recorder.simulator.candles import Candles
 from recorder.simulator.flow import OrderFlow
 from recorder.simulator.markets import MarketSpec
-from recorder.simulator.numbers import SECOND_NS, TIME_STEP_NS, decimal_text
+from recorder.simulator.numbers import MS_NS, SECOND_NS, decimal_text
 
 
 TRADE_HISTORY = 5_000
@@ -39,7 +39,7 @@ class Trade(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         price: Decimal text, quote currency.
         amount: Decimal text, base currency.
         turnover: Decimal text, price times amount.
-        ts_ns: When it happened, a multiple of 100 ns.
+        ts_ns: When it happened, a multiple of the market's time step.
     """
 
     market: str
@@ -80,33 +80,38 @@ class Market:
         trade_observers: Called for each trade.
     """
 
-    def __init__(self, spec: MarketSpec, seed: int, start_ns: int) -> None:
+    def __init__(
+        self, spec: MarketSpec, seed: int, start_ns: int, *, is_empty: bool = False
+    ) -> None:
+        """Make a market; an empty one had no orders ever."""
         self.spec = spec
         self.book = OrderBook()
         self.candles = Candles()
         self.trades: deque[Trade] = deque(maxlen=TRADE_HISTORY)
-        self._rng = random.Random(f"{seed}:{spec.name}")
-        self.update_id = self._rng.randrange(10**9, 10**11)
+        self._rng = random.Random(f"{seed}:{spec.key}")
+        self.update_id = 0 if is_empty else self._rng.randrange(10**9, 10**11)
         self._trade_id = self._rng.randrange(10**8, 10**9)
         self._market_trade_id = self._rng.randrange(10**5, 10**7)
-        self.changed_ns = start_ns
+        self.changed_ns = 0 if is_empty else start_ns
         self.observers: list[Callable[[BookChange], None]] = []
         self.trade_observers: list[Callable[[Trade], None]] = []
         self._flow = OrderFlow(spec, self._rng)
         self._now_ns = start_ns
         self.book.on_change = self._changed
-        self._flow.populate(self.book)
+        if not is_empty:
+            self._flow.populate(self.book)
 
     def step(self, ts_ns: int) -> list[Trade]:
         """Perform one order event.
 
         Args:
-            ts_ns: When; never before an earlier step.
+            ts_ns: When; never before an earlier step. Trades are told with
+                the time step of the market.
 
         Returns:
             The trades it caused, oldest first.
         """
-        self._now_ns = ts_ns
+        self._now_ns = ts_ns - ts_ns % self.spec.time_step_ns
         return [self._trade(fill) for fill in self._flow.event(self.book)]
 
     def price_text(self, ticks: int) -> str:
@@ -116,6 +121,11 @@ class Market:
     def amount_text(self, lots: int) -> str:
         """Return an amount as it is sent."""
         return decimal_text(lots, self.spec.amount_decimals)
+
+    def lots(self, amount: str) -> int:
+        """Return the lots that an amount, as it is sent, stands for."""
+        whole, _, fraction = amount.partition(".")
+        return int(whole + fraction.ljust(self.spec.amount_decimals, "0"))
 
     def turnover_text(self, product: int) -> str:
         """Return ticks times lots as it is sent."""
@@ -170,6 +180,7 @@ class Engine:
         rates: Mapping[str, float],
         start_ns: int,
         warmup_events: int = 0,
+        empty: Collection[str] = (),
     ) -> None:
         """Make the markets and let them trade for a while before the start.
 
@@ -180,11 +191,17 @@ class Engine:
             start_ns: Time of step 0, nanoseconds since 1970 UTC.
             warmup_events: Order events of each market before the start; they
                 leave history to query. Ten of them take a second of the past.
+            empty: Markets among them that have no orders and no history.
         """
-        self.start_ns = start_ns - start_ns % TIME_STEP_NS
+        self.start_ns = start_ns - start_ns % MS_NS
         early_ns = self.start_ns - warmup_events * SECOND_NS // 10
-        self.markets = {spec.name: Market(spec, seed, early_ns) for spec in specs}
-        for market in self.markets.values():
+        self.markets = {
+            spec.name: Market(spec, seed, early_ns, is_empty=spec.name in empty)
+            for spec in specs
+        }
+        for name, market in self.markets.items():
+            if name in empty:
+                continue
             for k in range(warmup_events):
                 market.step(early_ns + k * SECOND_NS // 10)
         self._rates = dict(rates)
@@ -209,7 +226,6 @@ class Engine:
             for k in range(self._steps[name] + 1, due + 1):
                 # Somewhere in the k-th interval: real times are not even.
                 offset = int((k - (k * _SPREAD % 2**32) / 2**32) * SECOND_NS / rate)
-                ts_ns = self.start_ns + offset - offset % TIME_STEP_NS
-                trades += market.step(ts_ns)
+                trades += market.step(self.start_ns + offset)
             self._steps[name] = max(due, self._steps[name])
         return trades

@@ -5,6 +5,7 @@ import random
 import msgspec
 
 from recorder.errors import ConfigError
+from recorder.simulator.numbers import TIME_STEP_NS
 
 
 class MarketSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -16,6 +17,8 @@ class MarketSpec(msgspec.Struct, frozen=True, kw_only=True):
         amount_decimals: Digits after the point of one lot.
         start_price: First middle price, ticks.
         typical_amount: Lots of an ordinary order.
+        family: ``spot`` or ``futures``: both may have a market of one name.
+        time_step_ns: Times of trades are multiples of this.
     """
 
     name: str
@@ -23,6 +26,13 @@ class MarketSpec(msgspec.Struct, frozen=True, kw_only=True):
     amount_decimals: int
     start_price: int
     typical_amount: int
+    family: str = "spot"
+    time_step_ns: int = TIME_STEP_NS
+
+    @property
+    def key(self) -> str:
+        """The name by which no two markets of the exchange are called."""
+        return market_key(self.family, self.name)
 
     @property
     def base(self) -> str:
@@ -61,6 +71,11 @@ _KNOWN = {
         ),
     )
 }
+
+
+def market_key(family: str, name: str) -> str:
+    """Return what the truth calls a market: its name, on spot."""
+    return name if family == "spot" else f"{family}:{name}"
 
 
 def market_spec(name: str) -> MarketSpec:

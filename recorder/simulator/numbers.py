@@ -4,6 +4,9 @@ Prices are whole ticks, amounts whole lots, times whole nanoseconds, so that
 nothing in the simulator is ever rounded.
 """
 
+from decimal import Decimal
+
+
 SECOND_NS = 1_000_000_000
 MS_NS = 1_000_000
 TIME_STEP_NS = 100
@@ -29,6 +32,12 @@ def fixed_text(value: int, decimals: int) -> str:
     """Return ``value / 10**decimals`` with at least one digit after the point."""
     text = decimal_text(value, decimals)
     return text if "." in text else f"{text}.0"
+
+
+def plain_text(number: Decimal) -> str:
+    """Return a number as a plain decimal without end zeros."""
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def parse_interval(text: str) -> int | None:

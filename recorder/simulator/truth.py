@@ -13,7 +13,7 @@ import msgspec
 
 from recorder.simulator.book import ASK, BID
 from recorder.simulator.engine import BookChange, Market, Trade
-from recorder.simulator.markets import MarketSpec
+from recorder.simulator.markets import MarketSpec, market_key
 from recorder.simulator.numbers import decimal_text
 
 
@@ -26,11 +26,16 @@ Fact = str | int | bool | tuple[TextLevel, ...] | None
 Facts = dict[str, Fact]
 """What one row of a pushed frame says, by the name of the stored column."""
 
-FEEDS = {"gate_spot": "v4", "gate_v3": "v3"}
+FEEDS = {"gate_spot": "v4", "gate_v3": "v3", "gate_futures": "futures"}
 """Under which name the record keeps what a source was sent."""
 
 _BOOK_EVERY = 1_000
 """Changes between two whole books."""
+
+
+def key_of(feed: str, market: str) -> str:
+    """Return under which name the record keeps the market of a feed."""
+    return market_key("futures" if feed == "futures" else "spot", market)
 
 
 class MarketStart(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,7 +87,7 @@ class FaultDone(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         ts_ns: When.
         name: Name of the fault.
-        feed: ``v4``, ``v3`` or ``rest``.
+        feed: ``v4``, ``v3``, ``futures`` or ``rest``.
         conn: Number of the connection, from 1, by feed; None where there is
             none.
         market: The market of the frame or request, if it has one.
@@ -110,7 +115,7 @@ class FrameSent(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         ts_ns: When.
-        feed: ``v4`` or ``v3``.
+        feed: ``v4``, ``v3`` or ``futures``.
         conn: Number of the connection.
         n: Number of the frame on the connection, from 0; answers count.
         stream: ``depth``, ``trades``, ..., ``control``.
@@ -289,7 +294,7 @@ class Truth:
     """The record of a whole exchange.
 
     Attributes:
-        markets: Books, by market; empty unless kept in memory.
+        markets: Books, by the key of the market; empty unless kept in memory.
         trades: Every trade, in order, history before the start included.
         v3_depths: Every v3 depth frame that could be decoded, in order.
         faults: Every fault performed, in order.
@@ -337,13 +342,19 @@ class Truth:
             asks=book.top(ASK),
         )
         self.add(start)
+        name, key = market.spec.name, market.spec.key
+
+        def traded(trade: Trade) -> None:
+            row = trade if key == name else msgspec.structs.replace(trade, market=key)
+            self.add(row)
+
         for trade in market.trades:
-            self.add(trade)
+            traded(trade)
 
         def changed(change: BookChange) -> None:
             level = change.level
             row = ChangeRow(
-                market.spec.name,
+                key,
                 change.update_id,
                 change.ts_ns,
                 level.side,
@@ -358,7 +369,7 @@ class Truth:
                 self.markets[row.market].append(row, best_bid, best_ask)
 
         market.observers.append(changed)
-        market.trade_observers.append(self.add)
+        market.trade_observers.append(traded)
 
     def add(self, row: MarketStart | Trade | V3Depth | FaultDone | FrameSent) -> None:
         """Record a row of any kind but a book change."""
@@ -368,7 +379,7 @@ class Truth:
             return
         match row:
             case MarketStart():
-                self.markets[row.spec.name] = MarketTruth(row)
+                self.markets[row.spec.key] = MarketTruth(row)
             case Trade():
                 self.trades.append(row)
             case V3Depth():
@@ -379,7 +390,7 @@ class Truth:
                 self.frames.append(row)
 
     def trades_of(self, market: str) -> list[Trade]:
-        """Return every trade of a market, in order."""
+        """Return every trade of a market, by its key, in order."""
         return [trade for trade in self.trades if trade.market == market]
 
     def book_at(
@@ -395,7 +406,7 @@ class Truth:
         return self.markets[market].bbo_at(update_id)
 
     def faults_of(
-        self, name: str, side: Literal["v4", "v3", "rest"] | None = None
+        self, name: str, side: Literal["v4", "v3", "futures", "rest"] | None = None
     ) -> list[FaultDone]:
         """Return the faults performed under a name, of one feed or all."""
         return [

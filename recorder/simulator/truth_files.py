@@ -90,7 +90,7 @@ def load_truth(folder: Path) -> Truth:
     bests: dict[str, _Bests] = {}
     for start in _rows(folder, MarketStart):
         truth.add(start)
-        bests[start.spec.name] = _Bests(start)
+        bests[start.spec.key] = _Bests(start)
     for change in _rows(folder, ChangeRow):
         best = bests[change.market]
         best.apply(change)

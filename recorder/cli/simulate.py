@@ -22,6 +22,10 @@ from recorder.simulator.settings import Settings
 from recorder.source import Source, StreamKind
 
 
+CONTRACTS = ("BTC_USDT", "ETH_USDT", "BTC_USD")
+"""Contracts of futures unless others are named."""
+
+
 class _SimulateCommand(click.Command):
     """Adds the faults that can be ordered to ``--help``."""
 
@@ -52,11 +56,18 @@ class _SimulateCommand(click.Command):
     help=f"Names of the markets.  [default: {','.join(Settings().markets)}]",
 )
 @click.option(
+    "--contracts",
+    metavar="A,B,...",
+    multiple=True,
+    help="Names of the contracts of futures; what they are settled in follows "
+    f"from the name.  [default: {','.join(CONTRACTS)}]",
+)
+@click.option(
     "--rate",
     type=click.FloatRange(min=0),
     default=Settings().rate,
     show_default=True,
-    help="Order events a second in each market.",
+    help="Order events a second in each market and contract.",
 )
 @click.option(
     "--fault",
@@ -82,6 +93,7 @@ def simulate(
     port: int,
     seed: int,
     markets: tuple[str, ...],
+    contracts: tuple[str, ...],
     rate: float,
     fault_texts: tuple[str, ...],
     truth: Path | None,
@@ -106,11 +118,11 @@ def simulate(
         asked = PlaySettings(port=port, speed=speed)
         serving = play_forever(play, asked, on_ready=_announce_recording)
     else:
-        named = tuple(name for text in markets for name in text.split(",") if name)
         settings = Settings(
             port=port,
             seed=seed,
-            markets=named if markets else Settings().markets,
+            markets=_named(markets) if markets else Settings().markets,
+            contracts=_named(contracts) if contracts else CONTRACTS,
             rate=rate,
             faults=tuple(faults.parse(text) for text in fault_texts),
             truth_dir=truth,
@@ -119,6 +131,11 @@ def simulate(
         serving = run_forever(settings, on_ready=_announce)
     with stdio.apart():
         asyncio.run(_until_stopped(serving))
+
+
+def _named(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return the names in texts such as ``A,B``."""
+    return tuple(name for text in texts for name in text.split(",") if name)
 
 
 def _check_apart(play: Path | None) -> None:
@@ -154,7 +171,9 @@ async def _until_stopped(serving: Coroutine[Any, Any, None]) -> None:
 
 
 def _announce(exchange: Exchange) -> None:
-    urls = (*exchange.ws_urls.values(), *exchange.status_urls.values())
+    futures = [exchange.ws_url_futures(name) for name in exchange.futures.settles]
+    markets = (exchange.ws_url_spot, exchange.ws_url_v3, *futures)
+    urls = (*markets, *exchange.status_urls.values())
     _print_addresses((*urls, exchange.rest_url))
     _print_commands(urls, exchange.rest_url, exchange.settings.all_markets()[:3])
 

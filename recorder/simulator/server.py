@@ -3,7 +3,8 @@
 In tests::
 
     async with Exchange(Settings(seed=7)) as exchange:
-        ...  # exchange.ws_url_spot, exchange.ws_url_v3, exchange.rest_url
+        ...  # exchange.ws_url_spot, exchange.ws_url_v3,
+        # exchange.ws_url_futures("usdt"), exchange.rest_url
 
 As a program: `run_forever`.
 """
@@ -21,6 +22,8 @@ from recorder.simulator.connection import Connection, Context
 from recorder.simulator.cryptolisting.server import PATH as LISTINGS_PATH, Listings
 from recorder.simulator.engine import Engine
 from recorder.simulator.faults import Fault, FaultPlan
+from recorder.simulator.feed_v4 import FeedV4
+from recorder.simulator.futures_side import FuturesSide
 from recorder.simulator.markets import market_spec
 from recorder.simulator.numbers import SECOND_NS
 from recorder.simulator.rest import RestApi
@@ -33,8 +36,14 @@ from recorder.simulator.truth_files import TruthFiles
 from recorder.simulator.v3 import SpotV3
 
 
-PATHS = {"v4": ("/ws/v4/", "/ws/v4"), "v3": ("/v3/", "/v3")}
+PATHS = {
+    "v4": ("/ws/v4/", "/ws/v4"),
+    "v3": ("/v3/", "/v3"),
+    "futures": ("/v4/ws/{settle}", "/v4/ws/{settle}/"),
+}
 _FLUSH_NS = SECOND_NS
+
+Feed = SpotV4 | SpotV3 | FeedV4
 
 
 class Exchange(LocalServer):
@@ -44,12 +53,14 @@ class Exchange(LocalServer):
         settings: How it behaves.
         truth: What really happened.
         counters: ``faults``, ``overflows``, ``idle_closes``, ``steps``, and
-            connections accepted as ``v4`` and ``v3``.
-        engine: The markets; made when the exchange opens.
+            connections accepted as ``v4``, ``v3`` and ``futures``.
+        engine: The spot markets; made when the exchange opens.
+        futures: The contracts; made when the exchange opens.
         listings: The listing service; made when the exchange opens.
     """
 
     engine: Engine
+    futures: FuturesSide
     listings: Listings
 
     def __init__(
@@ -62,7 +73,9 @@ class Exchange(LocalServer):
         self._clock = clock or SystemClock()
         self._is_paused = False
         self._files: TruthFiles | None = None
-        self._connections: dict[str, dict[Connection, None]] = {"v4": {}, "v3": {}}
+        self._connections: dict[str, dict[Connection, None]] = {
+            name: {} for name in PATHS
+        }
 
     @property
     def ws_url_spot(self) -> str:
@@ -74,10 +87,21 @@ class Exchange(LocalServer):
         """Address of the v3 WebSocket."""
         return self.ws_url_of(PATHS["v3"][0])
 
+    def ws_url_futures(self, settle: str) -> str:
+        """Return the address of the WebSocket of contracts settled so."""
+        return self.ws_url_of(PATHS["futures"][0].format(settle=settle))
+
     @property
     def ws_urls(self) -> dict[str, str]:
-        """Addresses of its WebSockets, by the name of the feed that reads them."""
-        return {"gate_spot": self.ws_url_spot, "gate_v3": self.ws_url_v3}
+        """Addresses of its WebSockets, by the name of the feed that reads them.
+
+        What stands in braces is for the reader to fill in.
+        """
+        return {
+            "gate_spot": self.ws_url_spot,
+            "gate_v3": self.ws_url_v3,
+            "gate_futures": self.ws_url_of(PATHS["futures"][0]),
+        }
 
     @property
     def status_urls(self) -> dict[str, str]:
@@ -119,7 +143,7 @@ class Exchange(LocalServer):
         self._is_paused = True
 
     def drop_connections(self, feed: str | None = None) -> None:
-        """Drop the TCP connections of a feed, ``v4`` or ``v3``, or of all."""
+        """Drop the TCP connections of a feed, a key of `PATHS`, or of all."""
         for name, connections in self._connections.items():
             if feed in {None, name}:
                 for conn in list(connections):
@@ -136,7 +160,7 @@ class Exchange(LocalServer):
         self._plan = FaultPlan(settings.faults, seed=settings.seed)
         self._context = Context(
             clock=self._clock,
-            plan=self._plan,
+            plan=self._plan.of("v4"),
             truth=self.truth,
             counters=self.counters,
         )
@@ -147,8 +171,10 @@ class Exchange(LocalServer):
             start_ns=start_ns,
             warmup_events=settings.warmup_events,
         )
-        for market in self.engine.markets.values():
-            self.truth.watch(market)
+        self.futures = FuturesSide(settings, self._context, start_ns)
+        for engine in (self.engine, self.futures.engine):
+            for market in engine.markets.values():
+                self.truth.watch(market)
         self._spot = SpotV4(self.engine, settings, self._context)
         self._v3 = SpotV3(self.engine, settings, self._context)
         self._snapshots = Snapshots(self.engine, settings, self._context)
@@ -169,10 +195,13 @@ class Exchange(LocalServer):
         rest = RestApi(self.engine, self.settings, self._context, self._snapshots)
         app.add_routes(rest.routes())
         app.add_routes(self.listings.routes())
+        app.add_routes(self.futures.routes())
         for path in PATHS["v4"]:
             app.router.add_get(path, self._serve_v4)
         for path in PATHS["v3"]:
             app.router.add_get(path, self._serve_v3)
+        for path in PATHS["futures"]:
+            app.router.add_get(path, self._serve_futures)
         return app
 
     async def _run(self) -> None:
@@ -184,12 +213,15 @@ class Exchange(LocalServer):
             await asyncio.sleep(step)
             now_ns = self._clock.now_ns()
             trades = [] if self._is_paused else self.engine.advance(now_ns)
+            done = [] if self._is_paused else self.futures.advance(now_ns)
             self._snapshots.publish(now_ns)
             self._spot.publish(now_ns, trades)
             self._v3.publish(now_ns, trades)
+            self.futures.publish(now_ns, done)
             elapsed = (now_ns - last_ns) / SECOND_NS
             self._spot.strike_time(now_ns, elapsed)
             self._v3.strike_time(now_ns, elapsed)
+            self.futures.strike_time(now_ns, elapsed)
             self.counters["steps"] += 1
             last_ns = now_ns
             if self._files is not None and now_ns - flushed_ns >= _FLUSH_NS:
@@ -202,10 +234,17 @@ class Exchange(LocalServer):
     async def _serve_v3(self, request: web.Request) -> web.StreamResponse:
         return await self._serve(request, "v3", self._v3, "v3_handshake_502")
 
+    async def _serve_futures(self, request: web.Request) -> web.StreamResponse:
+        feed = self.futures.feed_for(request)
+        if feed is None:
+            return web.Response(status=404, text="Not Found")
+        return await self._serve(request, "futures", feed, "handshake_502")
+
     async def _serve(
-        self, request: web.Request, name: str, feed: SpotV4 | SpotV3, fault: str
+        self, request: web.Request, name: str, feed: Feed, fault: str
     ) -> web.StreamResponse:
-        if self._plan.strike(fault, self._clock.now_ns()):
+        plan = self._plan.of(name)
+        if plan.strike(fault, self._clock.now_ns()):
             self._context.performed(fault, name)
             return web.Response(status=502, text="Bad Gateway")
         # The venue negotiates no compression; its TCP ends are not graceful.
@@ -220,7 +259,7 @@ class Exchange(LocalServer):
             name,
             socket,
             transport,
-            self._context,
+            msgspec.structs.replace(self._context, plan=plan),
             self.settings.queue_frames,
         )
         self._connections[name][conn] = None
@@ -237,13 +276,13 @@ class Exchange(LocalServer):
         return socket
 
     async def _read(
-        self, socket: web.WebSocketResponse, conn: Connection, feed: SpotV4 | SpotV3
+        self, socket: web.WebSocketResponse, conn: Connection, feed: Feed
     ) -> None:
         async for message in socket:
             conn.heard()
             if message.type is WSMsgType.PING and not conn.is_stalled:
                 await socket.pong(message.data)
-            elif message.type is WSMsgType.TEXT and isinstance(feed, SpotV4):
+            elif message.type is WSMsgType.TEXT and isinstance(feed, SpotV4 | FeedV4):
                 await feed.receive(conn, message.data)
             elif message.type is WSMsgType.TEXT:
                 feed.receive(conn, message.data)

@@ -5,12 +5,14 @@ from pathlib import Path
 import msgspec
 
 from recorder.errors import ConfigError
+from recorder.simulator.contracts import Contract, contract_spec
 from recorder.simulator.cryptolisting.settings import ListingSettings, settings_of
 from recorder.simulator.faults import Fault
 from recorder.simulator.markets import generated_names, market_spec
 
 
 WIRE_ERAS = ("2021", "2026")
+FUTURES_SHAPES = ("array", "nested", "object")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +49,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ticker_seconds: v4: how often a ticker is pushed.
         kline_seconds: v4: how often a changed kline is pushed.
         bbo_seconds: v4: how often a changed best level is pushed.
+        contracts: Futures: names of the contracts, ``BTC_USDT``; what they
+            are settled in follows from the name.
+        empty_contracts: Contracts among them that nobody ever traded.
+        futures_shape: Futures: what holds an array of objects: ``array``;
+            ``nested``, an array in an array; or ``object``, each object in a
+            frame of its own.
+        redundancy: Futures: chance that an order book update also says what
+            did not change.
+        old_book_changes: Futures: ``order_book`` sends changes, not the
+            whole top.
+        liquidation_chance: Futures: that there are liquidations in a second.
+        liquidation_batches: Futures: all liquidations of a second in one
+            frame, as since August 2026; before, one of them is told.
+        stats_seconds: Futures: how often statistics are pushed.
         snapshot_age_seconds: REST: order books are this old at most, and
             always somewhere between fresh and that.
         rest_limit: REST: requests in a window, by endpoint.
@@ -86,6 +102,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ticker_seconds: float = 1.0
     kline_seconds: float = 2.0
     bbo_seconds: float = 0.01
+    contracts: tuple[str, ...] = ()
+    empty_contracts: tuple[str, ...] = ()
+    futures_shape: str = "array"
+    redundancy: float = 0.4
+    old_book_changes: bool = False
+    liquidation_chance: float = 0.2
+    liquidation_batches: bool = False
+    stats_seconds: float = 2.0  # not documented
     snapshot_age_seconds: float = 0.0
     rest_limit: int = 200
     rest_window_seconds: float = 10.0
@@ -122,6 +146,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigError(
                 f"quiet markets {', '.join(sorted(strangers))} are not among the markets"
             )
+        self._check_contracts()
         if self.rate < 0:
             raise ConfigError("the rate of orders cannot be negative")
         if self.step_seconds <= 0:
@@ -130,6 +155,36 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def all_markets(self) -> tuple[str, ...]:
         """Return the names of all markets, generated ones last."""
         return self.markets + generated_names(self.generated_markets)
+
+    def all_contracts(self) -> tuple[Contract, ...]:
+        """Return the units of all contracts."""
+        has_fractions = self.wire_era != "2021"
+        return tuple(
+            contract_spec(name, has_fractions=has_fractions) for name in self.contracts
+        )
+
+    def contract_rates(self) -> dict[str, float]:
+        """Return the order events a second, by contract."""
+        empty = set(self.empty_contracts)
+        return {name: 0.0 if name in empty else self.rate for name in self.contracts}
+
+    def _check_contracts(self) -> None:
+        if self.futures_shape not in FUTURES_SHAPES:
+            raise ConfigError(
+                f"the shape of futures is one of {', '.join(FUTURES_SHAPES)}, "
+                f"not {self.futures_shape!r}"
+            )
+        if len(set(self.contracts)) != len(self.contracts):
+            raise ConfigError(
+                "the simulator was given a contract twice: name each once"
+            )
+        self.all_contracts()
+        strangers = set(self.empty_contracts) - set(self.contracts)
+        if strangers:
+            raise ConfigError(
+                f"empty contracts {', '.join(sorted(strangers))} are not among "
+                "the contracts"
+            )
 
     def rates(self) -> dict[str, float]:
         """Return the order events a second, by market."""

@@ -2,6 +2,7 @@ import re
 import signal
 import subprocess
 import sys
+from urllib.request import urlopen
 
 import msgspec
 import pytest
@@ -44,6 +45,8 @@ def test_the_exchange_says_how_to_record_it_and_stops_when_told(start, number):
     port = re.search(r"ws://127\.0\.0\.1:(\d+)/ws/v4/\n", printed)[1]
     assert f"  ws://127.0.0.1:{port}/v3/\n" in printed
     assert f"  ws://127.0.0.1:{port}/\n" in printed
+    assert f"  ws://127.0.0.1:{port}/v4/ws/usdt\n" in printed
+    assert f"  ws://127.0.0.1:{port}/v4/ws/btc\n" in printed
     assert re.search(
         rf"\n  recorder capture gate_spot -m AAA_USDT -m BBB_USDT -s trades -s depth "
         rf".*--ws-url ws://127\.0\.0\.1:{port}/ws/v4/ "
@@ -56,6 +59,18 @@ def test_the_exchange_says_how_to_record_it_and_stops_when_told(start, number):
     assert process.returncode == 0
     assert f"port={port}" in err
     assert "Traceback" not in err
+
+
+def test_contracts_can_be_named_and_are_served_by_what_they_are_settled_in(start):
+    _, printed = start("--contracts", "AAA_USD,BBB_USD")
+    rest = re.search(r"http://\S+/api/v4", printed)[0]
+
+    with urlopen(f"{rest}/futures/btc/contracts", timeout=10) as answer:
+        rows = msgspec.json.decode(answer.read())
+
+    assert [row["name"] for row in rows] == ["AAA_USD", "BBB_USD"]
+    assert "/v4/ws/btc\n" in printed
+    assert "/v4/ws/usdt" not in printed
 
 
 def test_the_truth_holds_the_frames_that_were_pushed(start, run, tmp_path):

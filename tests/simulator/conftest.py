@@ -112,7 +112,7 @@ class Client:
         return [f["params"] for f in self.frames if f.get("method") == method]
 
 
-Connect = Callable[[str], Awaitable[Client]]
+Connect = Callable[..., Awaitable[Client]]
 
 
 @pytest.fixture
@@ -123,8 +123,8 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 
 @pytest.fixture
 def connect(http: aiohttp.ClientSession) -> Connect:
-    async def open_client(url: str) -> Client:
-        return Client(await http.ws_connect(url, compress=15))
+    async def open_client(url: str, **headers: str) -> Client:
+        return Client(await http.ws_connect(url, compress=15, headers=headers))
 
     return open_client
 
@@ -135,8 +135,10 @@ def get(
 ) -> Callable[..., Awaitable[tuple[int, Any]]]:
     """GET a REST call below a base address: status and decoded body."""
 
-    async def call(base: str, path: str, **query: str) -> tuple[int, Any]:
-        async with http.get(f"{base}{path}", params=query) as answer:
+    async def call(
+        base: str, path: str, headers: dict[str, str] | None = None, **query: str
+    ) -> tuple[int, Any]:
+        async with http.get(f"{base}{path}", params=query, headers=headers) as answer:
             return answer.status, json.loads(await answer.text())
 
     return call

@@ -19,7 +19,10 @@ async def test_addresses_name_the_port_it_serves(connect, get):
         assert exchange.ws_urls == {
             "gate_spot": exchange.ws_url_spot,
             "gate_v3": exchange.ws_url_v3,
+            "gate_futures": f"ws://127.0.0.1:{exchange.port}/v4/ws/{{settle}}",
         }
+        url = exchange.ws_urls["gate_futures"]
+        assert exchange.ws_url_futures("btc") == url.format(settle="btc")
         assert exchange.port > 0
 
 

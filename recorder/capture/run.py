@@ -8,18 +8,18 @@ is given back last.
 
 import asyncio
 import gc
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
 import aiohttp
-import pyarrow as pa
 
 from recorder.capture.complaints import tell_of_books
 from recorder.capture.connection import Connection
 from recorder.capture.doubles import Doubles
+from recorder.capture.findings import Findings
 from recorder.capture.handshake import watched_handshakes
+from recorder.capture.lines import Lines
 from recorder.capture.other_jobs import tell_of_other_jobs
 from recorder.capture.plan import CapturePlan, CaptureResult, Progress
 from recorder.capture.reactions import RefusedError
@@ -30,8 +30,7 @@ from recorder.capture.session import Session
 from recorder.clock import Clock, SystemClock, wall_ns
 from recorder.config import CaptureConfig
 from recorder.errors import StoreError, ThrottledError, TransportError
-from recorder.replay.watch import BookWatch, Crossing, warm_up as warm_up_watch
-from recorder.store.batch import RowFault
+from recorder.replay.watch import warm_up as warm_up_watch
 from recorder.store.ledger import Ledger
 from recorder.store.levels import warm_up
 from recorder.store.listing import open_listing
@@ -95,13 +94,8 @@ class Capture:
         self._failure: str | None = None
         self._is_writer_dead = False
         self._is_deadline = False
-        self._conns_total = 0
         self._unsent: Flush | None = None
-        self._connections: list[Connection] = []
-        self._watch = BookWatch()
-        self._faults: list[RowFault] = []
-        self._crossings: list[Crossing] = []
-        self._findings_lock = threading.Lock()
+        self._findings = Findings()
         config = plan.config
         self._run = open_run(
             config.store, job=plan.job, source=plan.source.name, now_ns=wall_ns()
@@ -144,6 +138,7 @@ class Capture:
             secrets=plan.secrets,
             is_archiving=config.is_archiving,
         )
+        self._lines = Lines(plan, self._run.id, self._session, self._clock)
         # Should it be killed before its first flush, the gap is known even so.
         if (state := ledger.state()) is not None:
             self._run.write_state(state, self._clock.now_ns())
@@ -167,8 +162,8 @@ class Capture:
         writer = Writer(
             self._run,
             rotate_seconds=plan.config.rotate_seconds,
-            on_faults=self._remember_faults,
-            on_batch=self._watch_books,
+            on_faults=self._findings.faults,
+            on_batch=self._findings.see,
             on_error=lambda error: self._fail_from(loop, error),
         )
         writer.start()
@@ -192,42 +187,33 @@ class Capture:
         """Run all tasks until it is time to stop."""
         plan, session = self._plan, self._session
         connector = aiohttp.TCPConnector(limit=0)
-        async with aiohttp.ClientSession(
-            connector=connector, trace_configs=[watched_handshakes()]
-        ) as http:
-            self._connections = [
-                Connection(
-                    http,
-                    plan.ws_url,
-                    session,
-                    chains,
-                    clock=self._clock,
-                    name=self._next_conn,
-                )
-                for chains in plan.source.plan(plan.chains)
+        async with (
+            aiohttp.ClientSession(
+                connector=connector, trace_configs=[watched_handshakes()]
+            ) as http,
+            asyncio.TaskGroup() as tasks,
+        ):
+            jobs = [
+                tasks.create_task(self._connect(connection))
+                for connection in self._lines.make(http)
             ]
-            async with asyncio.TaskGroup() as tasks:
-                jobs = [
-                    tasks.create_task(self._connect(connection))
-                    for connection in self._connections
+            jobs.append(tasks.create_task(self._flush_often(writer)))
+            if plan.source.snapshot is not None:
+                rest = RestClient(
+                    http,
+                    plan.rest_url,
+                    Budget(plan.source.rest_per_second),
+                    reset_header=plan.source.reset_header,
+                )
+                jobs += [
+                    tasks.create_task(self._fetch_snapshots(rest))
+                    for _ in range(SNAPSHOT_WORKERS)
                 ]
-                jobs.append(tasks.create_task(self._flush_often(writer)))
-                if plan.source.snapshot is not None:
-                    rest = RestClient(
-                        http,
-                        plan.rest_url,
-                        Budget(plan.source.rest_per_second),
-                        reset_header=plan.source.reset_header,
-                    )
-                    jobs += [
-                        tasks.create_task(self._fetch_snapshots(rest))
-                        for _ in range(SNAPSHOT_WORKERS)
-                    ]
-                await self._until_stop()
-                await asyncio.gather(*(c.ask_for_life() for c in self._connections))
-                session.stop(self._clock.now_ns())
-                for job in jobs:
-                    job.cancel()
+            await self._until_stop()
+            await self._lines.ask_for_life()
+            session.stop(self._clock.now_ns())
+            for job in jobs:
+                job.cancel()
 
     async def _connect(self, connection: Connection) -> None:
         try:
@@ -258,7 +244,7 @@ class Capture:
         next_flush = loop.time() + interval
         while True:
             await asyncio.sleep(min(interval, TICK_SECONDS))
-            self._act_on_findings()
+            self._findings.tell(session)
             is_early = (
                 session.rows_waiting > ROWS_EARLY or session.bytes_waiting > BYTES_EARLY
             )
@@ -273,7 +259,7 @@ class Capture:
     def _flush(self, writer: Writer) -> None:
         if self._unsent is None:
             for chain, through_ns in self._session.books.take_counted_anew():
-                self._watch.lost(chain, through_ns)
+                self._findings.lost(chain, through_ns)
             self._unsent = self._session.take(self._clock.now_ns())
         if writer.submit(self._unsent):
             self._unsent = None
@@ -297,11 +283,11 @@ class Capture:
                 why, wait = str(exc), 0.0
                 if isinstance(exc, ThrottledError):
                     why, wait = f"too many requests: {exc}", exc.retry_after_seconds
-                session.snapshot_failed(chain, why)
+                session.snapshots.failed(chain, why)
                 later = self._clock.now_ns() + int(wait * 1e9)
                 session.books.snapshot_failed(chain, epoch, later)
                 continue
-            session.snapshot(chain, epoch, request, self._clock.now_ns(), body)
+            session.snapshots.take(chain, epoch, request, self._clock.now_ns(), body)
 
     async def _finish(self, writer: Writer) -> None:
         """Commit everything, in an order that a kill cannot turn into a lie."""
@@ -313,7 +299,7 @@ class Capture:
                 await self._submit(writer, self._unsent)
             await self._submit(writer, session.take(at))
             await self._until_durable(writer, at)
-            self._act_on_findings()
+            self._findings.tell(session)
             session.settle()
             await self._submit(writer, session.take(at))
             await asyncio.to_thread(writer.close)
@@ -357,15 +343,15 @@ class Capture:
             lag_seconds=max(0.0, (self._clock.now_ns() - stats.through_ns) / 1e9)
             if stats.through_ns
             else 0.0,
-            connections_open=sum(c.is_open for c in self._connections),
-            connections=len(self._connections),
+            connections_open=self._lines.open_total,
+            connections=self._lines.total,
         )
 
     def _result(self, stats: WriterStats) -> CaptureResult:
-        was_connected = any(c.was_connected for c in self._connections)
+        was_connected = self._lines.was_connected
         failure = self._failure
         if failure is None and not was_connected:
-            whys = [c.last_failure for c in self._connections if c.last_failure]
+            whys = self._lines.failures
             if self._is_deadline:
                 whys.append("there was no time to connect")
             # Told to end before anything was tried, it has not failed.
@@ -401,11 +387,6 @@ class Capture:
             "recorded"
         )
 
-    def _next_conn(self) -> str:
-        name = f"{self._run.id}.{self._conns_total}"
-        self._conns_total += 1
-        return name
-
     def _fail(self, why: str) -> None:
         self._failure = self._failure or why
         self._stop.set()
@@ -414,24 +395,3 @@ class Capture:
         """Tell the loop, from the writer's thread, that the store failed."""
         self._is_writer_dead = True
         loop.call_soon_threadsafe(self._fail, str(error))
-
-    def _act_on_findings(self) -> None:
-        """Tell the session what the writer's thread found in the rows."""
-        with self._findings_lock:
-            faults, self._faults = self._faults, []
-            crossings, self._crossings = self._crossings, []
-        self._session.spoiled(faults)
-        for chain, ts_recv, update_id in crossings:
-            self._session.books.crossed(chain, ts_recv, update_id)
-
-    def _remember_faults(self, faults: Sequence[RowFault]) -> None:
-        with self._findings_lock:
-            self._faults.extend(faults)
-
-    def _watch_books(self, table: str, source: str, batch: pa.RecordBatch) -> None:
-        """Look for crossed books; runs in the writer's thread."""
-        if table != "depth":
-            return
-        if crossings := self._watch.see(batch):
-            with self._findings_lock:
-                self._crossings.extend(crossings)

@@ -1,7 +1,7 @@
 """A source over its connections: from frames to rows, without any I/O.
 
 `Session` is told what happens on each connection (`opened`, `frame`,
-`closed`), by HTTP (`snapshot`) and on the clock (`tick`). It answers with
+`closed`), by HTTP (`snapshots`) and on the clock (`tick`). It answers with
 rows, collected by table and taken away by `take`, and with requests to send,
 left in each link's outbox. Everything that is lost on the way becomes a row
 of the ledger.
@@ -11,33 +11,24 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from recorder.capture.books import Books
-from recorder.capture.complaints import KEPT_EVERY, Complaints
 from recorder.capture.doubles import Doubles
+from recorder.capture.hearing import Hearing
+from recorder.capture.http_snapshots import HttpSnapshots
 from recorder.capture.intake import Intake
 from recorder.capture.link import Link, Opcode
 from recorder.capture.restarts import Restarts
 from recorder.capture.rows import Rows
+from recorder.capture.shedding import Shedding
 from recorder.capture.silence import Silence
 from recorder.clock import Clock
 from recorder.errors import WireError
 from recorder.model import Chain, ConnectionLife
-from recorder.source import NO_SECRETS, HttpRequest, Request, Secrets, Source
+from recorder.source import NO_SECRETS, Request, Secrets, Source
 from recorder.store.batch import RowFault
 from recorder.store.layout import DAY_NS
 from recorder.store.ledger import Ledger
 from recorder.store.writer import Flush
-from recorder.telemetry import (
-    SheddingBegan,
-    SheddingEnded,
-    SnapshotFailed,
-    SnapshotFailedAgain,
-    SnapshotsStillFailing,
-    emit,
-)
 
-
-SHEDDING_ENDS: Final = 0.5
-"""Frames are taken again when no more than so much of what may wait does."""
 
 ANSWER_SECONDS: Final = 30.0
 """How long a venue may take to answer a subscription."""
@@ -79,22 +70,16 @@ class Session:
         self.was_connected = False
         self.was_ignored = False
         self.frames_total = 0
-        self.dropped_total = 0
         self._options = dict(options)
-        self._run = run
         self._clock = clock
         self._ledger = ledger
         self._is_archiving = is_archiving
         self._rows = Rows(source.name, run, clock)
-        self._rest_seq = 0
-        self._complaints = Complaints()
+        self._shedding = Shedding(self._rows)
         self._links: dict[str, Link] = {}
-        self._shedding_since: int | None = None
-        self._dropped_before = 0
         self._stopped_at: int | None = None
         self._heard_until: dict[Chain, int] = {}
-        self._heard: list[int] = []
-        self._link_of: dict[Chain, int] = {}
+        self._hearing = Hearing()
         self._next_midnight = (clock.now_ns() // DAY_NS + 1) * DAY_NS
         depth = [c for c in chains if source.book_rule(c.stream) is not None]
         self.books = Books(
@@ -102,6 +87,9 @@ class Session:
             ledger,
             self._rows.put,
             self._rows.note,
+        )
+        self.snapshots = HttpSnapshots(
+            source, run, self.books, self._rows, is_archiving=is_archiving
         )
         self._silence = Silence(
             source.witnesses, chains, [c for c in chains if _can_be_probed(source, c)]
@@ -138,6 +126,11 @@ class Session:
         return self._rows.bytes_waiting
 
     @property
+    def dropped_total(self) -> int:
+        """Frames dropped because too much waited for the disk."""
+        return self._shedding.dropped_total
+
+    @property
     def gaps_total(self) -> int:
         """Gaps seen so far."""
         return self._rows.gaps_total
@@ -151,9 +144,7 @@ class Session:
         dialogue = self.source.dialogue(wanted, self._options, self.secrets)
         link = Link(conn, url, dialogue, wanted, at)
         self._links[conn] = link
-        if wanted and wanted[0] not in self._link_of:
-            self._link_of |= dict.fromkeys(wanted, len(self._heard))
-            self._heard.append(at)
+        self._hearing.opened(link)
         link.outbox.extend(dialogue.open(at))
         return link
 
@@ -187,8 +178,8 @@ class Session:
         self.frames_total += 1
         if self._stopped_at is not None:
             return
-        if self._shedding_since is not None:
-            self.dropped_total += 1
+        if self._shedding.since is not None:
+            self._shedding.dropped_total += 1
             return
         before, link.last_at = link.last_at, ts_recv
         try:
@@ -206,7 +197,7 @@ class Session:
     def closed(self, link: Link, at: int, code: int | None, reason: str | None) -> None:
         """Note that a connection is gone: what it carried is missing now."""
         self._links.pop(link.conn, None)
-        self._hear(link)
+        self._hearing.hear(link)
         reason = reason and self.secrets.hide(reason)
         life = ConnectionLife(
             url=link.url,
@@ -262,53 +253,6 @@ class Session:
             if chain in self.books:
                 self.books.unsure(chain, at, reason)
 
-    # HTTP ----------------------------------------------------------------
-
-    def snapshot(
-        self,
-        chain: Chain,
-        epoch: int,
-        request: HttpRequest,
-        ts_recv: int,
-        body: bytes,
-    ) -> None:
-        """Take the answer to a snapshot request of the given epoch."""
-        rule = self.source.snapshot
-        if rule is None:
-            raise ValueError(f"{self.source.name} has no snapshots by HTTP")
-        conn = f"{self._run}.rest"
-        seq = self._rest_seq
-        self._rest_seq += 1
-        asked = request.path + "?" + "&".join(f"{k}={v}" for k, v in request.query)
-        try:
-            event = rule.decode(chain, body)
-            self.books.snapshot(chain, epoch, ts_recv, conn, seq, event, body)
-        except (WireError, ValueError) as exc:
-            why = str(exc)
-            # Its words may name a number of each body; its class does not.
-            before = self._complaints.again(chain, type(exc).__name__)
-            # The same page every few seconds tells no more than the first.
-            if self._is_archiving or before % KEPT_EVERY == 0:
-                self._rows.keep(
-                    ts_recv, conn, seq, body, "undecodable", why, "http", asked
-                )
-            else:
-                emit(SnapshotFailedAgain(market=chain.market, why=why))
-            self.books.snapshot_failed(chain, epoch, ts_recv)
-            return
-        self._complaints.over(chain)
-        if self._is_archiving:
-            self._rows.keep(ts_recv, conn, seq, body, "archive", None, "http", asked)
-
-    def snapshot_failed(self, chain: Chain, why: str) -> None:
-        """Tell of a snapshot request without an answer, once for each kind of why."""
-        kind = (
-            SnapshotFailedAgain
-            if self._complaints.again(chain, why)
-            else SnapshotFailed
-        )
-        emit(kind(market=chain.market, why=why))
-
     # The clock -----------------------------------------------------------
 
     def tick(self, now: int) -> None:
@@ -316,8 +260,7 @@ class Session:
         if now >= self._next_midnight:
             self._rows.note(self._ledger.midnight(self._next_midnight))
             self._next_midnight += DAY_NS
-        if failing := self._complaints.due(now):
-            emit(SnapshotsStillFailing(books=failing))
+        self.snapshots.tick(now)
         for link in self._links.values():
             if any(deadline <= now for deadline in link.unanswered.values()):
                 link.is_dead = self.was_ignored = True
@@ -331,28 +274,12 @@ class Session:
             if mine:
                 link.outbox.extend(link.dialogue.resubscribe(mine, now))
         self._restarts.mind(now, self._links.values())
-        self._shed(now)
-
-    def _shed(self, now: int) -> None:
-        """Begin or end dropping frames, by how much waits for the disk."""
-        load = self._rows.load
-        if self._shedding_since is None:
-            if load > 1:
-                self._shedding_since = now
-                self._dropped_before = self.dropped_total
-                emit(
-                    SheddingBegan(
-                        rows_waiting=self._rows.waiting,
-                        bytes_waiting=self._rows.bytes_waiting,
-                    )
-                )
-        elif load <= SHEDDING_ENDS:
-            self._end_shedding(self._shedding_since, now)
+        since = self._shedding.since
+        if self._shedding.is_over(now) and since is not None:
+            self._end_shedding(since, now)
 
     def _end_shedding(self, since: int, now: int) -> None:
-        self._shedding_since = None
-        dropped = self.dropped_total - self._dropped_before
-        emit(SheddingEnded(frames_dropped=dropped))
+        dropped = self._shedding.end()
         if not dropped:
             return
         self._ledger.missed_by_any(
@@ -370,27 +297,22 @@ class Session:
         Args:
             through_ns: Now, our clock, nanoseconds.
         """
-        if self._shedding_since is not None:
+        if self._shedding.since is not None:
             # Whoever finds us killed must not believe that more is here.
-            through_ns = min(through_ns, self._shedding_since)
+            through_ns = min(through_ns, self._shedding.since)
         self._rows.note(self._ledger.due())
         for link in self._links.values():
-            self._hear(link)
+            self._hearing.hear(link)
         return Flush(
             rows=self._rows.take(),
             through_ns=through_ns,
-            state=self._ledger.state(self._link_of),
-            heard=tuple(self._heard),
+            state=self._ledger.state(self._hearing.number_of),
+            heard=self._hearing.until,
         )
 
     def written(self, flushes: int) -> None:
         """Note how many of the flushes that were taken have been written."""
         self._rows.written(flushes)
-
-    def _hear(self, link: Link) -> None:
-        """Remember until when a connection was heard, for those who find us killed."""
-        for chain in link.chains[:1]:
-            self._heard[self._link_of[chain]] = link.last_at + 1
 
     def spoiled(self, faults: Sequence[RowFault]) -> None:
         """Note rows that could not be stored; their frames are kept."""
@@ -420,8 +342,8 @@ class Session:
         Asked twice, it does nothing.
         """
         if self._stopped_at is None:
-            if self._shedding_since is not None:
-                self._end_shedding(self._shedding_since, at)
+            if self._shedding.since is not None:
+                self._end_shedding(self._shedding.since, at)
             self._restarts.judge(at)
             self.books.stop()
             self._intake.stop()

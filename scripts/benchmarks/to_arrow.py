@@ -201,7 +201,7 @@ def _ready(load: Load, stream: str) -> tuple[Session, Link]:
         chain, epoch = due
         now = clock.now_ns()
         body = load.snapshot(numbers[chain.market], now // 10**6)
-        session.snapshot(chain, epoch, rule.request(chain, {}), now, body)
+        session.snapshots.take(chain, epoch, rule.request(chain, {}), now, body)
     if session.books.known_total != session.books.total:
         raise RuntimeError("not every book is known before the first frame")
     session.take(clock.now_ns())

@@ -56,7 +56,7 @@ def told(caplog):
 
 def answer(session, *bodies, chain=BOOK):
     for number, body in enumerate(bodies):
-        session.snapshot(chain, 0, ASK, 10**18 + number, body)
+        session.snapshots.take(chain, 0, ASK, 10**18 + number, body)
 
 
 def kept(session):
@@ -128,11 +128,11 @@ def test_a_failed_request_is_logged_once_until_one_goes_well(session_of, told):
     session = session_of()
 
     for why in ("x answered HTTP 500: a", "x answered HTTP 500: b", "x did not answer"):
-        session.snapshot_failed(BOOK, why)
-    session.snapshot_failed(OTHER, "x answered HTTP 500: c")
+        session.snapshots.failed(BOOK, why)
+    session.snapshots.failed(OTHER, "x answered HTTP 500: c")
     answer(session, GOOD)
-    session.snapshot_failed(BOOK, "x answered HTTP 500: d")
-    session.snapshot_failed(OTHER, "x answered HTTP 500: e")
+    session.snapshots.failed(BOOK, "x answered HTTP 500: d")
+    session.snapshots.failed(OTHER, "x answered HTTP 500: e")
 
     assert told() == [
         ("snapshot failed", market)
@@ -166,11 +166,11 @@ def test_what_goes_on_failing_is_told_once_a_minute(session_of, caplog):
             )
 
     def both_fail():
-        session.snapshot_failed(BOOK, "x answered HTTP 500: a")
+        session.snapshots.failed(BOOK, "x answered HTTP 500: a")
         answer(session, b"<html>", chain=OTHER)
 
     def one_fails():
-        session.snapshot_failed(BOOK, "x answered HTTP 500: a")
+        session.snapshots.failed(BOOK, "x answered HTTP 500: a")
         answer(session, GOOD, chain=OTHER)
 
     def none_fails():

@@ -98,7 +98,7 @@ class Desk:
         self.clock.now += FIRST_ASK_NS
         chain, epoch = self.session.books.next_due(self.clock.now_ns())
         body = msgspec.json.encode([base, bids, asks])
-        self.session.snapshot(chain, epoch, ASK, self.clock.now_ns(), body)
+        self.session.snapshots.take(chain, epoch, ASK, self.clock.now_ns(), body)
 
     def rows(self, table):
         """Return the rows of a table so far, in their order."""
@@ -850,7 +850,7 @@ def test_an_undecodable_snapshot_is_kept_with_its_request_and_asked_for_again(de
     desk.clock.now += FIRST_ASK_NS
     chain, epoch = desk.session.books.next_due(desk.clock.now_ns())
 
-    desk.session.snapshot(chain, epoch, ASK, desk.clock.now_ns(), b"<html>")
+    desk.session.snapshots.take(chain, epoch, ASK, desk.clock.now_ns(), b"<html>")
 
     kept = desk.events("frames")[0]
     assert (kept.reason, kept.opcode, kept.request, kept.payload) == (
@@ -873,7 +873,7 @@ def test_a_snapshot_with_an_impossible_id_is_kept_and_asked_for_again(desk_of):
     chain, epoch = desk.session.books.next_due(desk.clock.now_ns())
 
     body = b"[-5,[],[],1001]"
-    desk.session.snapshot(chain, epoch, ASK, desk.clock.now_ns(), body)
+    desk.session.snapshots.take(chain, epoch, ASK, desk.clock.now_ns(), body)
 
     assert [(k.reason, k.payload) for k in desk.events("frames")] == [
         ("undecodable", body)
@@ -888,7 +888,7 @@ def test_a_source_without_snapshots_is_never_given_one(fake, make_clock):
     desk = Desk(source, make_clock(T0), (TRADES,))
 
     with pytest.raises(ValueError, match="fake has no snapshots by HTTP"):
-        desk.session.snapshot(TRADES, 0, ASK, T0, b"")
+        desk.session.snapshots.take(TRADES, 0, ASK, T0, b"")
 
 
 # The clock

@@ -74,6 +74,7 @@ class Books:
         self._note = note
         self._queue = SnapshotQueue()
         self._restart: list[Chain] = []
+        self._lost: list[tuple[Chain, int]] = []
         self._counts = NewCounts(ledger, note, put, self._take, self._start_over)
 
     def __contains__(self, chain: Chain) -> bool:
@@ -119,7 +120,7 @@ class Books:
         book = self._books[chain]
         self._counts.decide(book)  # more of them will not come
         received = book.continuity.received
-        book.break_off()
+        self._break_off(book)
         return None if received == NO_ID else received
 
     def stop(self) -> None:
@@ -358,8 +359,17 @@ class Books:
         if book.rule.has_ids or not book.continuity.is_live:
             return
         book.continuity.lost()
+        self._lost.append((chain, book.last_at))
         self._note(self._ledger.book_lost(chain, "resync", at, detail=reason))
         self._start_over(book, at)
+
+    def take_lost(self) -> list[tuple[Chain, int]]:
+        """Return chains of which messages may be missing, and when the last row came.
+
+        Once.
+        """
+        told, self._lost = self._lost, []
+        return told
 
     def take_counted_anew(self) -> list[tuple[Chain, int]]:
         """Return chains that the venue counts anew, and when the last old row came.
@@ -382,6 +392,11 @@ class Books:
         restart, self._restart = self._restart, []
         # Some snapshots came meanwhile, or their connection went away.
         return [chain for chain in restart if self._books[chain].asked_until > 0]
+
+    def _break_off(self, book: DepthChain) -> None:
+        """Forget what was known: messages may be missing from here on."""
+        book.break_off()
+        self._lost.append((book.chain, max(book.last_at, book.known_since)))
 
     def _start_over(self, book: DepthChain, at: int) -> None:
         if book.rule.snapshot == "rest":

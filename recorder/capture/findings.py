@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
+from recorder.capture.books import Books
 from recorder.capture.session import Session
-from recorder.model import Chain
 from recorder.replay.watch import BookWatch, Crossing
 from recorder.store.batch import RowFault
 
@@ -37,9 +37,12 @@ class Findings:
             with self._lock:
                 self._crossings.extend(crossings)
 
-    def lost(self, chain: Chain, ts_recv: int) -> None:
-        """Note that the venue counts a chain anew after the rows received by then."""
-        self._watch.lost(chain, ts_recv)
+    def warn(self, books: Books) -> None:
+        """Tell the watch of breaks, before the rows that follow them are written."""
+        for chain, ts_recv in books.take_lost():
+            self._watch.lost(chain, ts_recv)
+        for chain, ts_recv in books.take_counted_anew():
+            self._watch.counted_anew(chain, ts_recv)
 
     def tell(self, session: Session) -> None:
         """Tell the session what was found since the last time."""

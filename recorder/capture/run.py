@@ -258,8 +258,7 @@ class Capture:
 
     def _flush(self, writer: Writer) -> None:
         if self._unsent is None:
-            for chain, through_ns in self._session.books.take_counted_anew():
-                self._findings.lost(chain, through_ns)
+            self._findings.warn(self._session.books)
             self._unsent = self._session.take(self._clock.now_ns())
         if writer.submit(self._unsent):
             self._unsent = None
@@ -297,6 +296,7 @@ class Capture:
         try:
             if self._unsent is not None:
                 await self._submit(writer, self._unsent)
+            self._findings.warn(session.books)
             await self._submit(writer, session.take(at))
             await self._until_durable(writer, at)
             self._findings.tell(session)

@@ -5,10 +5,12 @@ capture runs. So the capture shows each depth batch to a `BookWatch`, which
 keeps the prices of every book (no amounts) in compiled code, following the
 very sequence check that the capture and the replay follow.
 
+Where messages may be missing, it is told: from the rows alone a connection
+that was lost cannot be told from one that another took over without a break.
+
 It runs in the writer's thread, outside the interpreter's lock.
 """
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
@@ -23,6 +25,7 @@ from recorder.continuity import (
     step_update,
 )
 from recorder.model import Chain, DepthUpdate, Levels, Origin
+from recorder.replay.breaks import Break, Breaks
 from recorder.replay.compiled import Ints, fingerprint
 from recorder.replay.depth_batch import (
     codes_of,
@@ -40,7 +43,6 @@ from recorder.store.tables import TABLES
 from recorder.transitions import (
     ADOPT,
     APPLY,
-    DROP,
     HOLD,
     IN_BAND,
     JOIN,
@@ -66,8 +68,8 @@ _FIRST_CHAINS: Final = 64
 NOTHING: Final = -1
 """All rows were followed; nothing is left to do."""
 
-_CONN: Final = len(FRESH)
-"""The state array holds the fields of a chain, then its connection."""
+BREAK: Final = -2
+"""Before this row its chain breaks."""
 
 
 class Crossing(NamedTuple):
@@ -126,7 +128,7 @@ def _compile_follow(fingerprint: int) -> Callable[..., tuple[int, int, int]]:
     def follow(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
         start,
         chains,
-        conns,
+        is_broken,
         is_snapshot,
         is_in_band,
         firsts,
@@ -148,9 +150,9 @@ def _compile_follow(fingerprint: int) -> Callable[..., tuple[int, int, int]]:
         Returns:
             (row, action, crossings): the row that Python must deal with and
             the action it calls for, or the number of rows and ``NOTHING``;
-            and how many entries of ``crossed`` are filled. ``DROP`` means
-            that its chain's connection changed, and the row itself is still
-            to be followed. ``APPLY`` means that what was held is obsolete.
+            and how many entries of ``crossed`` are filled. ``BREAK`` means
+            that the row itself is still to be followed. ``APPLY`` means that
+            what was held is obsolete.
         """
         _ = fingerprint  # a closure's variables are part of the cache's key
         found = 0
@@ -159,13 +161,9 @@ def _compile_follow(fingerprint: int) -> Callable[..., tuple[int, int, int]]:
             row = states[chain]
             fields = (row[0], row[1], row[2], row[3], row[4], row[5])
             was_live = row[0] == LIVE
-            if is_in_band[r] and row[_CONN] != conns[r]:
-                was_used = row[_CONN] != NO_ID
-                row[_CONN] = conns[r]
-                if was_used:
-                    fields, action, _kind = step_lost(fields)
-                    row[0], row[1], row[2], row[3], row[4], row[5] = fields
-                    return r, action, found
+            if is_broken[r]:
+                is_broken[r] = False
+                return r, BREAK, found
             if is_snapshot[r]:
                 origin = IN_BAND if is_in_band[r] else PROVEN
                 fields, action, _kind = step_snapshot(fields, lasts[r], origin)
@@ -232,17 +230,15 @@ def _some_event(first: int | None, last: int, origin: Origin) -> DepthUpdate[Lev
 class BookWatch:
     """Follows the books of every chain that passes by.
 
-    One capture, one watch. `see` belongs to one thread; `lost` may be called
-    from another.
+    One capture, one watch. `see` belongs to one thread; `lost` and
+    `counted_anew` may be called from another.
     """
 
     def __init__(self) -> None:
         self._numbers: dict[Chain, int] = {}
-        self._conns: dict[str, int] = {}
         self._holding = Holding(HELD_BYTES_MAX)
         self._waiting: dict[int, Held] = {}
-        self._told: deque[tuple[Chain, int]] = deque()
-        self._breaks: dict[Chain, int] = {}
+        self._breaks = Breaks()
         self._states = _fresh_states(_FIRST_CHAINS)
         self._bids = np.zeros((_FIRST_CHAINS, PRICES_MAX))
         self._asks = np.zeros((_FIRST_CHAINS, PRICES_MAX))
@@ -258,46 +254,6 @@ class BookWatch:
             The rows that left a known book crossed.
         """
         batch = without_audits(batch)
-        found: list[Crossing] = []
-        start = 0
-        for row, chain in self._breaks_in(batch):
-            found += self._see(batch.slice(start, row - start))
-            if (number := self._numbers.get(chain)) is not None:
-                self._forget(number)
-            start = row
-        return found + self._see(batch.slice(start))
-
-    def lost(self, chain: Chain, ts_recv: int) -> None:
-        """Note that the venue numbers a chain's updates anew.
-
-        What is known of its book ends with the rows received until then; it
-        is watched again from the next snapshot on. Call it before the rows
-        that follow are given to `see`, from any thread.
-
-        Args:
-            chain: The chain; one that was never seen will do.
-            ts_recv: Our clock at the row that told it, nanoseconds.
-        """
-        self._told.append((chain, ts_recv))
-
-    def _breaks_in(self, batch: pa.RecordBatch) -> list[tuple[int, Chain]]:
-        """Return the rows before which a chain begins anew, in their order."""
-        while self._told:
-            chain, ts_recv = self._told.popleft()
-            self._breaks[chain] = ts_recv
-        if not self._breaks:
-            return []
-        times = times_of(batch)
-        found = []
-        for chain, ts_recv in list(self._breaks.items()):
-            later = np.flatnonzero(times > ts_recv)
-            if later.size:
-                found.append((int(later[0]), chain))
-                del self._breaks[chain]
-        return sorted(found)
-
-    def _see(self, batch: pa.RecordBatch) -> list[Crossing]:
-        """Follow the rows of a batch without audits."""
         if batch.num_rows == 0:
             return []
         chains, names = self._chain_numbers(batch)
@@ -309,9 +265,13 @@ class BookWatch:
         crossed = np.zeros(batch.num_rows, dtype=np.int64)
         rows: list[int] = []
         start = 0
+        times = times_of(batch)
+        breaks = self._breaks.before(chains, names, times)
+        is_broken = np.zeros(batch.num_rows, dtype=np.bool_)
+        is_broken[list(breaks)] = True
         arguments = (
             chains,
-            self._conn_numbers(batch),
+            is_broken,
             flags_of(batch, "is_snapshot"),
             is_live(batch),
             firsts,
@@ -333,9 +293,13 @@ class BookWatch:
             if action == NOTHING:
                 break
             number = int(chains[row])
-            if action in (DROP, APPLY):
+            if action == BREAK:
+                self._break(number, breaks[row])
+                start = row
+                continue
+            if action == APPLY:
                 self._let_go(number)
-                start = row if action == DROP else row + 1
+                start = row + 1
                 continue
             held = Held(int(lasts[row]), bid.row(row), ask.row(row))
             if action == WAIT:
@@ -350,7 +314,6 @@ class BookWatch:
             else:
                 self._hold(number, held, is_restart=action == RESTART)
             start = row + 1
-        times = times_of(batch)
         return [
             Crossing(
                 names[int(chains[row])],
@@ -359,6 +322,36 @@ class BookWatch:
             )
             for row in rows
         ]
+
+    def lost(self, chain: Chain, ts_recv: int) -> None:
+        """Note that messages of a chain may be missing.
+
+        Call it before the rows that follow are given to `see`, from any
+        thread.
+
+        Args:
+            chain: The chain; one that was never seen will do.
+            ts_recv: Our clock at its last row before the break, nanoseconds.
+        """
+        self._breaks.add(chain, Break(ts_recv, is_new_count=False))
+
+    def counted_anew(self, chain: Chain, ts_recv: int) -> None:
+        """Note that the venue numbers a chain's updates anew.
+
+        What is known of its book ends with the rows received until then; it
+        is watched again from the next snapshot on. Otherwise as `lost`.
+        """
+        self._breaks.add(chain, Break(ts_recv, is_new_count=True))
+
+    def _break(self, number: int, breaks: list[Break]) -> None:
+        """Have a chain's book known no more."""
+        for told in breaks:
+            if told.is_new_count:
+                self._forget(number)
+            else:
+                self._let_go(number)
+                fields, _, _ = step_lost(tuple(self._states[number].tolist()))
+                self._states[number] = fields
 
     def _hold(self, number: int, held: Held, *, is_restart: bool) -> None:
         if is_restart:
@@ -387,9 +380,8 @@ class BookWatch:
             was_crossed |= _is_crossed(self._bids, self._asks, self._counts, number)
         if not was_crossed:
             return False
-        *fields, _ = self._states[number].tolist()
-        fields, _, _ = step_crossed(tuple(fields))
-        self._states[number, :_CONN] = fields
+        fields, _, _ = step_crossed(tuple(self._states[number].tolist()))
+        self._states[number] = fields
         return True
 
     def _chain_numbers(self, batch: pa.RecordBatch) -> tuple[Ints, dict[int, Chain]]:
@@ -408,11 +400,6 @@ class BookWatch:
         self._grow(len(self._numbers))
         return numbers[inverse], names
 
-    def _conn_numbers(self, batch: pa.RecordBatch) -> Ints:
-        conns = codes_of(batch, "conn")
-        known = [self._conns.setdefault(n, len(self._conns)) for n in conns.names]
-        return np.array(known, dtype=np.int64)[conns.codes]
-
     def _grow(self, wanted: int) -> None:
         have = len(self._states)
         if wanted <= have:
@@ -427,4 +414,4 @@ class BookWatch:
 
 
 def _fresh_states(count: int) -> Ints:
-    return np.tile(np.array([*FRESH, NO_ID], dtype=np.int64), (count, 1))
+    return np.tile(np.array(FRESH, dtype=np.int64), (count, 1))

@@ -717,3 +717,16 @@ def test_a_jump_before_the_acceptance_is_said_by_the_gap_it_lies_in(bench):
 
     assert bench.stored() == [(10, 5, 7), (20, 10, 11)]
     assert {g[1] for g in bench.gaps() if g[0] == "rows"} == {"not_started"}
+
+
+def test_it_is_told_once_after_which_row_messages_may_be_missing(bench):
+    bench.accept(IDS, 0)
+    bench.update(10, 1_000, 1_000)
+    bench.accept(BARE, 0)
+    bench.bare(20, is_clean=True)
+
+    bench.books.lost(IDS)
+    bench.books.unsure(BARE, 30, "a frame could not be decoded")
+
+    assert bench.books.take_lost() == [(IDS, 10), (BARE, 20)]
+    assert bench.books.take_lost() == []

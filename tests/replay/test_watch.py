@@ -59,7 +59,7 @@ LEVELS = st.lists(
 
 @st.composite
 def messages(draw):
-    """Messages of one chain: updates in order and not, snapshots, other conns."""
+    """Messages of one chain: updates in order and not, snapshots, breaks."""
     said, last = [], draw(st.integers(0, 3))
     for _ in range(draw(st.integers(1, 40))):
         kind = draw(st.sampled_from("uuuuuuugosrribeca"))
@@ -85,19 +85,20 @@ def messages(draw):
         elif kind == "a":
             said.append(event(None, last, bids, asks, origin="audit"))
         else:
-            said.append("another connection")
+            said.append("break")
     return said
 
 
-def seen_plainly(rows):
+def seen_plainly(rows, breaks):
     """Return the crossings that the plain order book counts, row by row."""
-    books, conns, found = {}, {}, []
-    for ts_recv, conn, _, _, said, _ in rows:
+    books, found = {}, []
+    breaks = list(breaks)
+    for ts_recv, _, _, _, said, _ in rows:
         book = books.setdefault(said.market, OrderBook())
-        if said.origin == "live":
-            if conns.get(said.market, conn) != conn:
+        for told in [told for told in breaks if told[0] == said.market]:
+            if told[1] < ts_recv:
                 book.lost()
-            conns[said.market] = conn
+                breaks.remove(told)
         before = book.crossings
         book.apply(said)
         if book.crossings > before:
@@ -111,25 +112,28 @@ def seen_plainly(rows):
     cuts=st.lists(st.integers(0, 80), max_size=4),
 )
 def test_crossings_are_those_of_the_plain_order_book(chains, cuts):
-    rows, conns = [], [0, 0]
+    rows, breaks = [], []
     for place in range(max(map(len, chains))):
         for number, said in enumerate(chains):
+            market = f"M{number}"
             if place >= len(said):
                 continue
-            if said[place] == "another connection":
-                conns[number] += 1
+            if said[place] == "break":
+                breaks.append((market, len(rows)))
                 continue
-            conn = f"run.{conns[number]}" if said[place].origin == "live" else "rest"
-            market = f"M{number}"
+            # What connection a row came over, a book with ids does not ask.
+            conn = f"run.{place % 2}" if said[place].origin == "live" else "rest"
             moved = DepthUpdate(**{**_fields(said[place]), "market": market})
             rows.append((len(rows) + 1, conn, len(rows), 0, moved, None))
     edges = sorted({0, len(rows), *(cut for cut in cuts if cut < len(rows))})
     watch, found = BookWatch(), []
+    for market, ts_recv in breaks:
+        watch.lost(Chain(market, "depth:100ms"), ts_recv)
 
     for start, end in pairwise(edges):
         found += watch.see(build(DEPTH, rows[start:end]).batch)
 
-    assert found == seen_plainly(rows)
+    assert found == seen_plainly(rows, breaks)
 
 
 def _fields(said):
@@ -188,11 +192,25 @@ def test_a_stream_without_ids_is_watched_from_image_to_image():
     assert found == [crossing(2, None), crossing(5, None)]
 
 
-def test_a_book_of_another_connection_is_not_known():
+def test_a_book_of_which_messages_may_be_missing_is_not_known():
     watch = BookWatch()
     watch.see(batch(event(None, 10, [(1, 1)], [(3, 1)])))
+    watch.lost(Chain("BTC_USDT", "depth:100ms"), 1)
+    # Only a snapshot helps it now, or the update that comes next.
+    rest = event("bare", None, [(3, 1)]), event(12, 12, [(3, 1)])
 
-    assert watch.see(batch(event(12, 12, [(3, 1)]), conn="run.1", start=5)) == []
+    assert watch.see(batch(*rest, start=5)) == []
+
+
+def test_a_book_goes_on_over_connections_that_take_each_other_over():
+    watch = BookWatch()
+    watch.see(batch(event(None, 10, [(1, 1)], [(3, 1)])))
+    watch.lost(Chain("BTC_USDT", "depth:100ms"), 1)
+
+    watch.see(batch(event(11, 11, [(2, 1)]), conn="run.1", start=5))
+    found = watch.see(batch(event(12, 12, [(3, 1)]), conn="run.2", start=6))
+
+    assert found == [crossing(6, 12)]
 
 
 def test_updates_held_before_an_update_that_bridges_them_are_forgotten():
@@ -353,7 +371,7 @@ def renumbered():
 def test_a_chain_that_is_numbered_anew_is_watched_from_its_next_snapshot_on():
     told, untold = BookWatch(), BookWatch()
 
-    told.lost(Chain("BTC_USDT", "depth:100ms"), 2)
+    told.counted_anew(Chain("BTC_USDT", "depth:100ms"), 2)
 
     assert told.see(batch(*renumbered())) == [crossing(5, 6)]
     # The watch cannot find it out by itself: so it has to be told.
@@ -365,7 +383,7 @@ def test_the_rows_until_then_are_watched_as_they_were_numbered():
     rows = renumbered()
     rows[1] = event(101, 101, [(12, 1)])
 
-    watch.lost(Chain("BTC_USDT", "depth:100ms"), 2)
+    watch.counted_anew(Chain("BTC_USDT", "depth:100ms"), 2)
 
     assert watch.see(batch(*rows)) == [crossing(2, 101), crossing(5, 6)]
 
@@ -373,7 +391,7 @@ def test_the_rows_until_then_are_watched_as_they_were_numbered():
 def test_a_break_waits_for_the_rows_that_follow_it():
     watch = BookWatch()
     rows = renumbered()
-    watch.lost(Chain("BTC_USDT", "depth:100ms"), 2)
+    watch.counted_anew(Chain("BTC_USDT", "depth:100ms"), 2)
 
     watch.see(batch(*rows[:2]))
     watch.see(batch())
@@ -385,8 +403,8 @@ def test_a_break_waits_for_the_rows_that_follow_it():
 def test_a_break_touches_no_other_chain():
     watch = BookWatch()
     watch.see(batch(event(None, 10, [(1, 1)], [(3, 1)])))
-    watch.lost(Chain("NEVER_SEEN", "depth:100ms"), 1)
-    watch.lost(Chain("ETH_USDT", "depth:100ms"), 1)
+    watch.counted_anew(Chain("NEVER_SEEN", "depth:100ms"), 1)
+    watch.counted_anew(Chain("ETH_USDT", "depth:100ms"), 1)
     image = event(None, 1, [(1, 1)], [(3, 1)], market="ETH_USDT")
 
     found = watch.see(batch(image, event(11, 11, [(3, 1)]), start=5))

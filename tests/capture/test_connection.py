@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from recorder.capture import connection as module, reactions
+from recorder.capture import life, reactions
 from recorder.capture.connection import Connection
 from recorder.capture.doubles import Doubles
 from recorder.capture.handshake import watched_handshakes
@@ -91,7 +91,7 @@ class Line:
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch):
     monkeypatch.setattr(reactions, "backoff_seconds", lambda attempt: 0.01)
-    monkeypatch.setattr(module, "CLOSE_SECONDS", 0.2)
+    monkeypatch.setattr(life, "CLOSE_SECONDS", 0.2)
 
 
 @pytest.fixture
@@ -306,7 +306,7 @@ async def test_before_a_stop_an_answer_shows_that_nothing_was_missed(line_to, ve
 async def test_a_server_that_does_not_answer_any_more_delays_a_stop_only_briefly(
     line_to, venue, monkeypatch
 ):
-    monkeypatch.setattr(module, "ALIVE_SECONDS", 0.05)
+    monkeypatch.setattr(life, "ALIVE_SECONDS", 0.05)
     line = line_to(await venue(stay), ping_seconds=60)
     await line.until(lambda: line.session.frames_total == 1)
     asked_at = SystemClock().now_ns()
@@ -365,7 +365,7 @@ async def test_a_subscription_that_is_not_answered_ends_the_connection(line_to, 
 async def test_a_frame_that_is_too_large_ends_the_connection(
     line_to, venue, monkeypatch
 ):
-    monkeypatch.setattr(module, "FRAME_MAX_BYTES", 1_000)
+    monkeypatch.setattr(life, "FRAME_MAX_BYTES", 1_000)
 
     async def large(socket, request):
         await socket.send_str("x" * 999)
@@ -535,7 +535,7 @@ async def test_a_server_that_speaks_no_http_is_asked_again(line_to):
 async def test_a_server_that_does_not_answer_is_given_up_after_a_while(
     line_to, monkeypatch
 ):
-    for place in (module, reactions):
+    for place in (life, reactions):
         monkeypatch.setattr(place, "CONNECT_SECONDS", 0.1)
     gone = asyncio.Event()
 
@@ -716,7 +716,7 @@ async def test_only_a_connection_that_was_steady_begins_the_back_off_anew(
         await socket.close()
 
     monkeypatch.setattr(reactions, "backoff_seconds", backoff)
-    monkeypatch.setattr(module, "STEADY_SECONDS", 0.2)
+    monkeypatch.setattr(life, "STEADY_SECONDS", 0.2)
     line = line_to(await venue(kick, kick, kick, last_a_little, stay))
     await line.until(lambda: line.opened == 5)
 

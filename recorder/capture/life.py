@@ -1,0 +1,234 @@
+"""One WebSocket from its opening to its end: read, asked, pinged, watched.
+
+The socket is read as fast as it can be, and nothing slow is awaited between
+two reads.
+"""
+
+import asyncio
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+import aiohttp
+
+from recorder.capture.link import Link, Opcode
+from recorder.capture.reactions import CONNECT_SECONDS
+from recorder.capture.session import Session
+from recorder.clock import Clock
+from recorder.source import Request
+from recorder.telemetry import ConnectionClosed, ConnectionEnded, emit
+
+
+FRAME_MAX_BYTES: Final = 16 * 1024 * 1024
+"""The largest message accepted; a full book of 1,000 levels is about 60 kB."""
+
+STOPPED: Final = "the recorder stopped"
+"""Why a connection ended that we ended ourselves."""
+
+CLOSE_SECONDS: Final = 2.0
+
+ALIVE_SECONDS: Final = 1.0
+"""How long a ping may take to be answered."""
+
+STEADY_SECONDS: Final = 10.0
+"""A connection that lived so long and said something begins the back-off anew."""
+
+
+class End(NamedTuple):
+    """How a connection ended: the code that was received, if any, and why."""
+
+    code: int | None
+    reason: str
+
+
+async def open_socket(
+    http: aiohttp.ClientSession, url: str, session: Session
+) -> aiohttp.ClientWebSocketResponse[bool]:
+    """Return a new WebSocket.
+
+    Args:
+        http: Open client session.
+        url: Where to.
+        session: Knows the headers that the feed wants sent.
+
+    Raises:
+        aiohttp.ClientError, OSError, TimeoutError, UnicodeError: If it cannot
+            be had.
+    """
+    async with asyncio.timeout(CONNECT_SECONDS):
+        return await http.ws_connect(
+            url,
+            headers=session.headers(),
+            decode_text=False,
+            compress=0,
+            max_msg_size=FRAME_MAX_BYTES,
+            autoping=True,
+            timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS),
+        )
+
+
+class Life:
+    """One connection, open from the start.
+
+    Args:
+        socket: The WebSocket, just opened.
+        link: What the session knows of it.
+        session: Told of everything that happens.
+        clock: Gives receive times.
+
+    Attributes:
+        link: As given.
+        is_over: Whether it has ended.
+        end: How it ended, if it has.
+    """
+
+    def __init__(
+        self,
+        socket: aiohttp.ClientWebSocketResponse[bool],
+        link: Link,
+        session: Session,
+        clock: Clock,
+    ) -> None:
+        self.link = link
+        self.is_over = False
+        self.end = End(aiohttp.WSCloseCode.OK, STOPPED)
+        self._socket = socket
+        self._session = session
+        self._clock = clock
+        self._opened_at = asyncio.get_running_loop().time()
+
+    @property
+    def was_steady(self) -> bool:
+        """Whether it is good for a while now: worth coming back to soon."""
+        age = asyncio.get_running_loop().time() - self._opened_at
+        return self.link.seq > 0 and age >= STEADY_SECONDS
+
+    @property
+    def why_ended(self) -> str:
+        """Why it ended, in words."""
+        return self.link.why_dead or self.end.reason
+
+    async def run(self) -> None:
+        """Serve the connection to its end."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                talking = tasks.create_task(self._talk())
+                watching = tasks.create_task(self._watch())
+                self.end = await self._read()
+                talking.cancel()
+                watching.cancel()
+        except* (aiohttp.ClientError, OSError) as group:
+            error = group.exceptions[0]
+            self.end = End(None, str(error) or type(error).__name__)
+        finally:
+            self.is_over = True
+            await _close(self._socket)
+            self._tell()
+
+    def _tell(self) -> None:
+        """Tell of the end of the connection."""
+        link, end, reason = self.link, self.end, self.why_ended
+        self._session.closed(link, self._clock.now_ns(), end.code, reason)
+        kind = ConnectionEnded if end.reason is STOPPED else ConnectionClosed
+        emit(kind(conn=link.conn, code=end.code, reason=reason, frames=link.seq))
+
+    async def ask_for_life(self) -> None:
+        """Ping, and wait a moment until anything was heard.
+
+        A market may have been quiet since the last frame, or the socket
+        stalled, and only an answer tells the two apart.
+        """
+        heard = self.link.seq
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ALIVE_SECONDS):
+                await self._ping()
+                while not self.is_over and self.link.seq == heard:  # noqa: ASYNC110 - every frame would have to set it
+                    await asyncio.sleep(0.002)
+
+    async def _read(self) -> End:
+        """Hand every message to the session; return why there are no more."""
+        link = self.link
+        receive = self._socket.receive
+        now_ns = self._clock.now_ns
+        frame = self._session.frame
+        text, binary = aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY
+        while True:
+            message = await receive()
+            ts_recv = now_ns()
+            kind = message.type
+            if kind is text or kind is binary:
+                opcode: Opcode = "binary" if kind is binary else "text"
+                frame(link, ts_recv, message.data, opcode=opcode)
+            elif kind is aiohttp.WSMsgType.CLOSE:
+                words = message.extra or f"closed by the peer with code {message.data}"
+                return End(message.data, words)
+            elif kind is aiohttp.WSMsgType.ERROR:
+                return End(None, f"broken WebSocket frame: {message.data}")
+            else:
+                return End(None, "the peer vanished without closing")
+
+    async def _talk(self) -> None:
+        """Send what the session wants sent, no faster than the venue allows."""
+        link = self.link
+        pause = 1.0 / self._session.source.requests_per_second
+        while True:
+            while link.outbox:
+                request = link.outbox.popleft()
+                self._session.sent(link, request, self._clock.now_ns())
+                if not await _send(self._socket, request.payload):
+                    return
+                await asyncio.sleep(pause)
+            await asyncio.sleep(0.02)
+
+    async def _watch(self) -> None:
+        """Ping, and close a socket that is silent or given up."""
+        link, source = self.link, self._session.source
+        loop = asyncio.get_running_loop()
+        heard, heard_at = link.seq, loop.time()
+        next_ping = heard_at + source.ping_seconds
+        while True:
+            await asyncio.sleep(min(0.25, source.ping_seconds))
+            # A clock that never steps: the wall clock would mistake a step for
+            # silence, or silence for none.
+            now = loop.time()
+            if link.seq != heard:
+                heard, heard_at = link.seq, now
+            elif now - heard_at > source.silence_seconds and not link.is_dead:
+                link.is_dead = True
+                link.why_dead = f"no frame for {now - heard_at:.0f} s"
+            if link.is_dead:
+                await self._socket.close(code=aiohttp.WSCloseCode.GOING_AWAY)
+                return
+            if now >= next_ping:
+                next_ping = now + source.ping_seconds
+                if not await self._ping():
+                    return
+
+    async def _ping(self) -> bool:
+        """Send a ping, if the feed has one; return whether the socket took it."""
+        now = self._clock.now_ns()
+        payload = self.link.dialogue.ping(now)
+        if payload is None:
+            return True
+        ping = Request(payload=payload)
+        self._session.sent(self.link, ping, now)
+        return await _send(self._socket, ping.payload)
+
+
+async def _close(socket: aiohttp.ClientWebSocketResponse[bool]) -> None:
+    """Close politely, but not for long."""
+    # What the peer made of it changes nothing: it was told, and we go.
+    with suppress(TimeoutError):
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await socket.close()
+
+
+async def _send(socket: aiohttp.ClientWebSocketResponse[bool], payload: bytes) -> bool:
+    """Send a frame; return whether the socket took it.
+
+    One that does not has ended: its reader hears of that, after what still came.
+    """
+    try:
+        await socket.send_frame(payload, aiohttp.WSMsgType.TEXT)
+    except (aiohttp.ClientError, ConnectionError):
+        return False
+    return True

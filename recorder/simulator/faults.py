@@ -172,6 +172,7 @@ KINDS: dict[str, FaultKind] = {
     "v3_error": FaultKind(
         doc="v3: a request is answered with error CODE, 3 or 5",
         keys=(*TIMING, "code"),
+        codes=(3, 5),
         random=0.05,
     ),
     "v3_stall": FaultKind(
@@ -215,7 +216,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
         market: Only this market.
         feed: Only this feed.
         seconds: What the kind says; None for the kind's own default.
-        code: Error code.
+        code: Error code; None for the first that the kind takes.
     """
 
     name: str
@@ -228,7 +229,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     market: str | None = None
     feed: str | None = None
     seconds: float | None = None
-    code: int = 3
+    code: int | None = None
 
 
 def parse(text: str) -> Fault:
@@ -294,7 +295,8 @@ def _value(name: str, key: str, text: str) -> object:
     if not 0 <= number <= highest:
         raise ConfigError(f"fault {name!r}: {key} cannot be {text!r}")
     if key in {"count", "code"}:
-        if number != int(number) or (key == "code" and number not in {3, 5}):
+        is_code = key == "count" or number in KINDS[name].codes
+        if number != int(number) or not is_code:
             raise ConfigError(f"fault {name!r}: {key} cannot be {text!r}")
         return int(number)
     return number
@@ -317,7 +319,7 @@ def expand(fault: Fault) -> tuple[Fault, ...]:
 
 
 class Strike(NamedTuple):
-    """A fault to perform now, with its ``seconds`` and ``code``."""
+    """A fault to perform now, with its ``seconds`` and ``code``, 0 for none."""
 
     name: str
     seconds: float
@@ -327,12 +329,13 @@ class Strike(NamedTuple):
 class _Order:
     """A fault and how often it has happened."""
 
-    __slots__ = ("count", "fault", "last_ns", "rng", "seconds")
+    __slots__ = ("code", "count", "fault", "last_ns", "rng", "seconds")
 
     def __init__(self, fault: Fault, rng: random.Random) -> None:
         self.fault = fault
-        default = KINDS[fault.name].seconds
-        self.seconds = default if fault.seconds is None else fault.seconds
+        kind = KINDS[fault.name]
+        self.seconds = kind.seconds if fault.seconds is None else fault.seconds
+        self.code = (kind.codes or (0,))[0] if fault.code is None else fault.code
         self.rng = rng
         self.count = 0
         self.last_ns: int | None = None
@@ -444,5 +447,5 @@ class FaultPlan:
             if elapsed_seconds is not None and chance < 1:
                 chance = 1 - (1 - chance) ** elapsed_seconds
             if order.is_due(now_ns, start_ns, chance):
-                return Strike(name, order.seconds, fault.code)
+                return Strike(name, order.seconds, order.code)
         return None

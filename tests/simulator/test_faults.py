@@ -176,8 +176,11 @@ def test_seconds_are_the_kinds_own_unless_given():
     plan = FaultPlan([Fault(name="delay")], seed=1, start_ns=0)
     plan.order(Fault(name="delay", seconds=2.0))
 
-    assert plan.strike("delay", 1) == Strike("delay", KINDS["delay"].seconds, 3)
-    assert plan.strike("delay", 1) == Strike("delay", 2.0, 3)
+    assert plan.strike("delay", 1) == Strike("delay", KINDS["delay"].seconds, 0)
+    assert plan.strike("delay", 1) == Strike("delay", 2.0, 0)
+    plan.order(Fault(name="v3_error"))
+    plan.order(Fault(name="v3_error", code=5))
+    assert [plan.strike("v3_error", 1).code for _ in range(2)] == [3, 5]
     assert plan.longest("delay") == 2.0
     assert plan.longest("stall") == 0.0
     assert plan.has("delay")

@@ -68,6 +68,12 @@ TRACES: Final[dict[str, Trace]] = {
     "v3_stall": Trace("connection", ENDINGS),
     "v3_abort": Trace("connection", ENDINGS),
     "silent_ack": Trace("chain", ENDINGS | {"not_started"}),
+    "v5_malformed": Trace("frame", _UNDECODABLE),
+    "v5_stall": Trace("connection", ENDINGS),
+    "v5_abort": Trace("connection", ENDINGS),
+    "ann_malformed": Trace("frame", _UNDECODABLE),
+    "ann_stall": Trace("connection", ENDINGS),
+    "ann_abort": Trace("connection", ENDINGS),
 }
 """Fault to expected trace."""
 
@@ -83,6 +89,13 @@ WITHOUT_TRACE: Final[dict[str, str]] = {
     "v3_omit_clean": "the book goes on",
     "v3_error": "the chains are in a gap until a request is accepted",
     "v3_handshake_502": "the chains are in a gap until a connection is open",
+    "v5_duplicate": "nothing is missing; doubled rows are looked for elsewhere",
+    "v5_error": "the chain is in a gap until a request is accepted",
+    "v5_handshake_502": "the chain is in a gap until a connection is open",
+    "v5_upgrade": "there is no gap if the next connection was there in time",
+    "ann_duplicate": "nothing is missing; doubled rows are looked for elsewhere",
+    "ann_error": "the chains are in a gap until a request is accepted",
+    "ann_handshake_502": "the chains are in a gap until a connection is open",
 }
 """Why the other faults leave no gap of their own."""
 

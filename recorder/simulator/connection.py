@@ -9,7 +9,7 @@ import asyncio
 from collections import Counter, deque
 
 import msgspec
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
 
 from recorder.clock import Clock
 from recorder.simulator.faults import FaultPlan, Strike
@@ -24,7 +24,7 @@ class Push(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     Attributes:
         payload: The frame as text in UTF-8.
         stream: ``depth``, ``trades``, ...
-        market: The market.
+        market: The market; empty for a stream without markets.
         first_update_id: First id of a v4 depth frame.
         last_update_id: Last id of a v4 depth frame.
         trade_ids: Trades in it.
@@ -80,7 +80,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
             name=name,
             feed=feed,
             conn=conn,
-            market=market if push is None else push.market,
+            market=market if push is None else push.market or None,
             stream=None if push is None else push.stream,
             parameter="" if push is None else push.parameter,
             first_update_id=None if push is None else push.first_update_id,
@@ -97,11 +97,13 @@ class Connection:
 
     Attributes:
         number: From 1, in order of acceptance, by feed.
-        feed: ``v4``, ``v3`` or ``futures``.
+        feed: ``v4``, ``v3``, ``futures``, ``v5`` or ``ann``.
         is_open: False as soon as it is to end.
         is_stalled: True if nothing is sent any more.
         active_ns: When something last went either way.
         close_at_ns: When it is to be closed properly; None for never.
+        close_code: Code of a proper close.
+        close_reason: Words that go with it.
         abort_at_ns: When it is to be dropped; None for never.
     """
 
@@ -120,6 +122,8 @@ class Connection:
         self.is_stalled = False
         self.active_ns = context.clock.now_ns()
         self.close_at_ns: int | None = None
+        self.close_code = int(WSCloseCode.GOING_AWAY)
+        self.close_reason = ""
         self.abort_at_ns: int | None = None
         self._socket = socket
         self._transport = transport
@@ -168,6 +172,12 @@ class Connection:
     def heard(self) -> None:
         """Note that the client sent something."""
         self.active_ns = self._context.clock.now_ns()
+
+    def close(self, code: int, reason: str) -> None:
+        """End the connection properly, once what is queued has been sent."""
+        self.close_code, self.close_reason = code, reason
+        self.is_open = False
+        self._wake.set()
 
     def abort(self) -> None:
         """Drop the TCP connection: the client sees no close frame."""
@@ -220,7 +230,7 @@ class Connection:
             if not self.is_open:
                 break
         if not self._transport.is_closing():
-            await socket.close(code=1001)
+            await socket.close(code=self.close_code, message=self.close_reason.encode())
 
     def _strike(self, name: str, push: Push) -> Strike | None:
         return self._context.plan.strike(
@@ -254,7 +264,7 @@ class Connection:
                     conn=self.number,
                     n=self._frames,
                     stream="control" if push is None else push.stream,
-                    market=None if push is None else push.market,
+                    market=None if push is None else push.market or None,
                     first_update_id=None if push is None else push.first_update_id,
                     last_update_id=None if push is None else push.last_update_id,
                     trade_ids=() if push is None else push.trade_ids,

@@ -36,6 +36,7 @@ from recorder.simulator.fault_kinds import (
     FaultKind,
 )
 from recorder.simulator.numbers import SECOND_NS
+from recorder.simulator.status_faults import STATUS_KINDS
 
 
 STREAMS = (
@@ -193,6 +194,7 @@ KINDS: dict[str, FaultKind] = {
         random=0.1,
     ),
     **CRYPTOLISTING_KINDS,
+    **STATUS_KINDS,
 }
 """Every fault by name."""
 

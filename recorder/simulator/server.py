@@ -18,6 +18,7 @@ import msgspec
 from aiohttp import WSMsgType, web
 
 from recorder.clock import Clock, SystemClock
+from recorder.simulator.announcements import Announcements
 from recorder.simulator.connection import Connection, Context
 from recorder.simulator.cryptolisting.server import PATH as LISTINGS_PATH, Listings
 from recorder.simulator.engine import Engine
@@ -26,6 +27,7 @@ from recorder.simulator.feed_v4 import FeedV4
 from recorder.simulator.futures_side import FuturesSide
 from recorder.simulator.markets import market_spec
 from recorder.simulator.numbers import SECOND_NS
+from recorder.simulator.okx import OkxStatus
 from recorder.simulator.rest import RestApi
 from recorder.simulator.serving import LocalServer, serve_forever
 from recorder.simulator.settings import Settings
@@ -40,10 +42,12 @@ PATHS = {
     "v4": ("/ws/v4/", "/ws/v4"),
     "v3": ("/v3/", "/v3"),
     "futures": ("/v4/ws/{settle}", "/v4/ws/{settle}/"),
+    "v5": ("/ws/v5/public",),
+    "ann": ("/ws/v4/ann", "/ws/v4/ann/"),
 }
 _FLUSH_NS = SECOND_NS
 
-Feed = SpotV4 | SpotV3 | FeedV4
+Feed = SpotV4 | SpotV3 | FeedV4 | OkxStatus | Announcements
 
 
 class Exchange(LocalServer):
@@ -53,15 +57,20 @@ class Exchange(LocalServer):
         settings: How it behaves.
         truth: What really happened.
         counters: ``faults``, ``overflows``, ``idle_closes``, ``steps``, and
-            connections accepted as ``v4``, ``v3`` and ``futures``.
+            connections accepted as ``v4``, ``v3``, ``futures``, ``v5`` and
+            ``ann``.
         engine: The spot markets; made when the exchange opens.
         futures: The contracts; made when the exchange opens.
         listings: The listing service; made when the exchange opens.
+        okx: The feed of OKX; made when the exchange opens.
+        announcements: That of announcements; made when the exchange opens.
     """
 
     engine: Engine
     futures: FuturesSide
     listings: Listings
+    okx: OkxStatus
+    announcements: Announcements
 
     def __init__(
         self, settings: Settings | None = None, *, clock: Clock | None = None
@@ -93,7 +102,7 @@ class Exchange(LocalServer):
 
     @property
     def ws_urls(self) -> dict[str, str]:
-        """Addresses of its WebSockets, by the name of the feed that reads them.
+        """Addresses of its markets, by the name of the feed that reads them.
 
         What stands in braces is for the reader to fill in.
         """
@@ -106,7 +115,11 @@ class Exchange(LocalServer):
     @property
     def status_urls(self) -> dict[str, str]:
         """Addresses of feeds without markets, by the name of the feed."""
-        return {"cryptolisting": self.ws_url_of(LISTINGS_PATH)}
+        return {
+            "cryptolisting": self.ws_url_of(LISTINGS_PATH),
+            "okx_status": self.ws_url_of(PATHS["v5"][0]),
+            "gate_announcements": self.ws_url_of(PATHS["ann"][0]),
+        }
 
     async def _open(self, stack: AsyncExitStack) -> None:
         """Make the markets and start to serve.
@@ -139,7 +152,10 @@ class Exchange(LocalServer):
         await self._context.subscribed.wait()
 
     def pause(self) -> None:
-        """Stop the markets; what is due is still sent, requests are answered."""
+        """Stop the markets and what the venue says of itself.
+
+        What is due of markets is still sent, requests are answered.
+        """
         self._is_paused = True
 
     def drop_connections(self, feed: str | None = None) -> None:
@@ -177,6 +193,8 @@ class Exchange(LocalServer):
                 self.truth.watch(market)
         self._spot = SpotV4(self.engine, settings, self._context)
         self._v3 = SpotV3(self.engine, settings, self._context)
+        self.okx = OkxStatus(settings.okx, self._context, settings.seed)
+        self.announcements = Announcements(settings, self._context)
         self._snapshots = Snapshots(self.engine, settings, self._context)
         self._snapshots.on_taken = self._spot.snapshot_given
         self.listings = Listings(
@@ -202,6 +220,10 @@ class Exchange(LocalServer):
             app.router.add_get(path, self._serve_v3)
         for path in PATHS["futures"]:
             app.router.add_get(path, self._serve_futures)
+        for path in PATHS["v5"]:
+            app.router.add_get(path, self._serve_v5)
+        for path in PATHS["ann"]:
+            app.router.add_get(path, self._serve_ann)
         return app
 
     async def _run(self) -> None:
@@ -218,10 +240,16 @@ class Exchange(LocalServer):
             self._spot.publish(now_ns, trades)
             self._v3.publish(now_ns, trades)
             self.futures.publish(now_ns, done)
+            if not self._is_paused:
+                self.okx.publish(now_ns)
+                self.announcements.publish(now_ns)
+            self.announcements.repeat(now_ns)
             elapsed = (now_ns - last_ns) / SECOND_NS
             self._spot.strike_time(now_ns, elapsed)
             self._v3.strike_time(now_ns, elapsed)
             self.futures.strike_time(now_ns, elapsed)
+            self.okx.strike_time(now_ns, elapsed)
+            self.announcements.strike_time(now_ns, elapsed)
             self.counters["steps"] += 1
             last_ns = now_ns
             if self._files is not None and now_ns - flushed_ns >= _FLUSH_NS:
@@ -239,6 +267,16 @@ class Exchange(LocalServer):
         if feed is None:
             return web.Response(status=404, text="Not Found")
         return await self._serve(request, "futures", feed, "handshake_502")
+
+    async def _serve_v5(self, request: web.Request) -> web.StreamResponse:
+        if not self.okx.admits(self._clock.now_ns()):
+            return web.Response(status=429, text="Too Many Requests")
+        return await self._serve(request, "v5", self.okx, "v5_handshake_502")
+
+    async def _serve_ann(self, request: web.Request) -> web.StreamResponse:
+        return await self._serve(
+            request, "ann", self.announcements, "ann_handshake_502"
+        )
 
     async def _serve(
         self, request: web.Request, name: str, feed: Feed, fault: str

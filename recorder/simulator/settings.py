@@ -9,6 +9,7 @@ from recorder.simulator.contracts import Contract, contract_spec
 from recorder.simulator.cryptolisting.settings import ListingSettings, settings_of
 from recorder.simulator.faults import Fault
 from recorder.simulator.markets import generated_names, market_spec
+from recorder.simulator.okx import OkxSettings
 
 
 WIRE_ERAS = ("2021", "2026")
@@ -76,6 +77,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         v3_any_limit: v3: depth limits that are not documented are accepted.
         listings: How the listing service behaves; port, faults and folder
             are those of the exchange.
+        okx: How the feed of OKX behaves.
+        ann_seconds: Announcements: how often one is published; 0 is never.
+        ann_cached_seconds: Announcements: how long after an answer the latest
+            one is repeated.
     """
 
     port: int = 0
@@ -121,6 +126,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     v3_any_limit: bool = False
     # Announcements are rare out there; often enough here to watch.
     listings: ListingSettings = settings_of("C", announcements_per_minute=3.0)
+    okx: OkxSettings = OkxSettings()
+    ann_seconds: float = 20.0  # seldom on the venue; often enough to watch
+    ann_cached_seconds: float = 1.0  # as measured
 
     def __post_init__(self) -> None:
         """Refuse what cannot work.

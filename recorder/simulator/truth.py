@@ -26,7 +26,13 @@ Fact = str | int | bool | tuple[TextLevel, ...] | None
 Facts = dict[str, Fact]
 """What one row of a pushed frame says, by the name of the stored column."""
 
-FEEDS = {"gate_spot": "v4", "gate_v3": "v3", "gate_futures": "futures"}
+FEEDS = {
+    "gate_spot": "v4",
+    "gate_v3": "v3",
+    "gate_futures": "futures",
+    "okx_status": "v5",
+    "gate_announcements": "ann",
+}
 """Under which name the record keeps what a source was sent."""
 
 _BOOK_EVERY = 1_000
@@ -87,7 +93,7 @@ class FaultDone(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         ts_ns: When.
         name: Name of the fault.
-        feed: ``v4``, ``v3``, ``futures`` or ``rest``.
+        feed: ``v4``, ``v3``, ``futures``, ``v5``, ``ann`` or ``rest``.
         conn: Number of the connection, from 1, by feed; None where there is
             none.
         market: The market of the frame or request, if it has one.
@@ -115,7 +121,7 @@ class FrameSent(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         ts_ns: When.
-        feed: ``v4``, ``v3`` or ``futures``.
+        feed: ``v4``, ``v3``, ``futures``, ``v5`` or ``ann``.
         conn: Number of the connection.
         n: Number of the frame on the connection, from 0; answers count.
         stream: ``depth``, ``trades``, ..., ``control``.
@@ -142,6 +148,25 @@ class FrameSent(msgspec.Struct, frozen=True, kw_only=True):
     facts: tuple[Facts, ...] = ()
 
 
+class Notice(msgspec.Struct, frozen=True, kw_only=True):
+    """What a venue said of itself: once, whoever was there to hear it.
+
+    Attributes:
+        ts_ns: When.
+        feed: ``v5`` or ``ann``.
+        stream: ``status``, or ``status:summary_fee``.
+        option: The option under which a client hears it, ``en``; empty for
+            all alike.
+        facts: What it says.
+    """
+
+    ts_ns: int
+    feed: str
+    stream: str
+    option: str = ""
+    facts: Facts
+
+
 class ChangeRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A book change as written: market, id, time, side, ticks, lots."""
 
@@ -153,7 +178,8 @@ class ChangeRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
     amount: int
 
 
-TruthRow = MarketStart | Trade | ChangeRow | V3Depth | FaultDone | FrameSent
+PlainRow = MarketStart | Trade | V3Depth | FaultDone | FrameSent | Notice
+TruthRow = PlainRow | ChangeRow
 
 
 class TruthSink(Protocol):
@@ -299,6 +325,7 @@ class Truth:
         v3_depths: Every v3 depth frame that could be decoded, in order.
         faults: Every fault performed, in order.
         frames: Every pushed frame, if asked for, in order.
+        notices: Everything that was said of the venue itself, in order.
     """
 
     def __init__(
@@ -324,6 +351,7 @@ class Truth:
         self.v3_depths: list[V3Depth] = []
         self.faults: list[FaultDone] = []
         self.frames: list[FrameSent] = []
+        self.notices: list[Notice] = []
 
     @property
     def is_wanted(self) -> bool:
@@ -371,7 +399,7 @@ class Truth:
         market.observers.append(changed)
         market.trade_observers.append(traded)
 
-    def add(self, row: MarketStart | Trade | V3Depth | FaultDone | FrameSent) -> None:
+    def add(self, row: PlainRow) -> None:
         """Record a row of any kind but a book change."""
         if self._sink is not None:
             self._sink.write(row)
@@ -388,6 +416,8 @@ class Truth:
                 self.faults.append(row)
             case FrameSent():
                 self.frames.append(row)
+            case Notice():
+                self.notices.append(row)
 
     def trades_of(self, market: str) -> list[Trade]:
         """Return every trade of a market, by its key, in order."""
@@ -406,7 +436,9 @@ class Truth:
         return self.markets[market].bbo_at(update_id)
 
     def faults_of(
-        self, name: str, side: Literal["v4", "v3", "futures", "rest"] | None = None
+        self,
+        name: str,
+        side: Literal["v4", "v3", "futures", "v5", "ann", "rest"] | None = None,
     ) -> list[FaultDone]:
         """Return the faults performed under a name, of one feed or all."""
         return [

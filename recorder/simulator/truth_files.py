@@ -1,7 +1,7 @@
 """The truth as JSON lines in a folder, so that another process can be judged.
 
 One file for each kind of row: ``markets``, ``trades``, ``changes``,
-``v3_depths``, ``faults``, ``frames``, each ``.jsonl``. Lines are appended
+``v3_depths``, ``faults``, ``frames``, ``notices``, each ``.jsonl``. Lines are appended
 while the exchange runs; a last line cut off by a kill is ignored.
 """
 
@@ -21,6 +21,8 @@ from recorder.simulator.truth import (
     FaultDone,
     FrameSent,
     MarketStart,
+    Notice,
+    PlainRow,
     Truth,
     TruthRow,
     V3Depth,
@@ -34,6 +36,7 @@ _FILES: dict[type, str] = {
     V3Depth: "v3_depths.jsonl",
     FaultDone: "faults.jsonl",
     FrameSent: "frames.jsonl",
+    Notice: "notices.jsonl",
 }
 
 T = TypeVar("T")
@@ -95,11 +98,12 @@ def load_truth(folder: Path) -> Truth:
         best = bests[change.market]
         best.apply(change)
         truth.markets[change.market].append(change, best.of(BID), best.of(ASK))
-    rows: Iterator[Trade | V3Depth | FaultDone | FrameSent] = chain(
+    rows: Iterator[PlainRow] = chain(
         _rows(folder, Trade),
         _rows(folder, V3Depth),
         _rows(folder, FaultDone),
         _rows(folder, FrameSent),
+        _rows(folder, Notice),
     )
     for row in rows:
         truth.add(row)

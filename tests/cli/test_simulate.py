@@ -43,10 +43,9 @@ def test_the_exchange_says_how_to_record_it_and_stops_when_told(start, number):
     out, err = process.communicate(timeout=10)
 
     port = re.search(r"ws://127\.0\.0\.1:(\d+)/ws/v4/\n", printed)[1]
-    assert f"  ws://127.0.0.1:{port}/v3/\n" in printed
-    assert f"  ws://127.0.0.1:{port}/\n" in printed
-    assert f"  ws://127.0.0.1:{port}/v4/ws/usdt\n" in printed
-    assert f"  ws://127.0.0.1:{port}/v4/ws/btc\n" in printed
+    paths = ("/v3/", "/", "/v4/ws/usdt", "/v4/ws/btc", "/ws/v5/public", "/ws/v4/ann")
+    for path in paths:
+        assert f"  ws://127.0.0.1:{port}{path}\n" in printed
     assert re.search(
         rf"\n  recorder capture gate_spot -m AAA_USDT -m BBB_USDT -s trades -s depth "
         rf".*--ws-url ws://127\.0\.0\.1:{port}/ws/v4/ "

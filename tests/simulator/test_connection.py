@@ -94,7 +94,7 @@ class Socket:
     async def send_frame(self, payload: bytes, kind: WSMsgType) -> None:
         self.sent.append(payload)
 
-    async def close(self, *, code: int) -> None:
+    async def close(self, *, code: int, message: bytes) -> None:
         self.code = code
 
 

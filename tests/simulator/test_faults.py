@@ -65,6 +65,7 @@ def strikes(
         ),
         ("delay:seconds=0.5", Fault(name="delay", seconds=0.5)),
         ("v3_error:code=5", Fault(name="v3_error", code=5)),
+        ("v5_error:code=60018", Fault(name="v5_error", code=60018)),
         (
             "silent_ack:stream=trades,at=3",
             Fault(name="silent_ack", stream="trades", at=3.0),
@@ -93,6 +94,8 @@ def test_a_text_orders_a_fault(text: str, fault: Fault):
         ("drop:at=-1", "at cannot be '-1'"),
         ("drop:count=1.5", "count cannot be '1.5'"),
         ("v3_error:code=4", "code cannot be '4'"),
+        ("v5_error:code=3", "code cannot be '3'"),
+        ("v5_error:code=60000", "code cannot be '60000'"),
         ("random:count=1", "takes probability, at, not 'count'"),
         ("drop:at", "at cannot be ''"),
         ("drop:,", "not ''"),

@@ -23,6 +23,11 @@ async def test_addresses_name_the_port_it_serves(connect, get):
         }
         url = exchange.ws_urls["gate_futures"]
         assert exchange.ws_url_futures("btc") == url.format(settle="btc")
+        assert exchange.status_urls == {
+            "cryptolisting": f"ws://127.0.0.1:{exchange.port}/",
+            "okx_status": f"ws://127.0.0.1:{exchange.port}/ws/v5/public",
+            "gate_announcements": f"ws://127.0.0.1:{exchange.port}/ws/v4/ann",
+        }
         assert exchange.port > 0
 
 
@@ -129,6 +134,8 @@ async def test_the_truth_is_written_while_it_runs(tmp_path: Path, connect):
     assert 0 < len(early.trades) < len(late.trades)
     assert late.trades == truth.trades
     assert late.faults == truth.faults
+    assert late.notices == truth.notices
+    assert late.notices
     own = truth.markets["BTC_USDT"]
     assert late.markets["BTC_USDT"].last_id == own.last_id
     assert late.book_at("BTC_USDT", own.last_id) == own.book_at(own.last_id)

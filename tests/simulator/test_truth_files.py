@@ -5,7 +5,7 @@ import pytest
 from recorder.errors import ConfigError
 from recorder.simulator.engine import Engine
 from recorder.simulator.markets import market_spec
-from recorder.simulator.truth import FaultDone, FrameSent, Truth, V3Depth
+from recorder.simulator.truth import FaultDone, FrameSent, Notice, Truth, V3Depth
 from recorder.simulator.truth_files import TruthFiles, load_truth
 
 
@@ -47,6 +47,9 @@ def written(folder: Path) -> Truth:
         )
     )
     truth.add(
+        Notice(ts_ns=8, feed="ann", stream="status:summary_all", option="en", facts={})
+    )
+    truth.add(
         V3Depth(
             conn=1,
             n=0,
@@ -72,6 +75,7 @@ def test_what_was_written_is_read_back_the_same(tmp_path: Path):
     assert loaded.trades == truth.trades
     assert loaded.faults == truth.faults
     assert loaded.frames == truth.frames
+    assert loaded.notices == truth.notices
     assert loaded.v3_depths == truth.v3_depths
     for name, market in truth.markets.items():
         other = loaded.markets[name]

@@ -80,6 +80,7 @@ def _kind(name: str, doc: str) -> FaultKind:
         keys=TIMING,
         per_second=name in _WITH_TIME,
         random=_RANDOM.get(name, 0.0),
+        is_in_truth=False,
     )
 
 

@@ -73,6 +73,9 @@ class Leaving(msgspec.Struct, frozen=True, kw_only=True):
 
 Reply: TypeAlias = Subscribed | Refused | Send | Heartbeat | Unrecognized | Leaving
 
+Said: TypeAlias = list[WireEvent | Reply]
+"""What a frame says, in its order."""
+
 
 class Dialogue(Protocol):
     """The conversation over one connection."""

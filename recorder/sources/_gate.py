@@ -1,30 +1,26 @@
-"""What every feed of Gate needs: numbers, times, markets, asking again.
+"""What every feed of Gate needs: numbers, times, markets.
 
 Knows nothing of channels or envelopes; those are in `_gate_v4` and in the
 feeds themselves.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Annotated, Any, Final, Generic, TypeAlias, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Final, TypeAlias
 
 import msgspec
 
 from recorder.errors import WireError
-from recorder.model import Chain, Market, WireEvent
+from recorder.model import Chain, Market
 from recorder.source import (
     HttpRequest,
     MarketList,
-    Reply,
     Unrecognized,
     Witness,
     table_of,
 )
+from recorder.sources._json import EMPTY, NULL, decoded
+from recorder.sources._times import MILLISECOND_NS
 
-
-T = TypeVar("T")
-
-Said: TypeAlias = list[WireEvent | Reply]
-"""What a frame says."""
 
 REST_URL: Final = "https://api.gateio.ws/api/v4"
 
@@ -57,25 +53,11 @@ TICKER_TELLS_OF_TRADES: Final = Witness(
 )
 """A ticker moves with a trade, which makes or changes a kline."""
 
-SECOND_NS: Final = 10**9
-MILLISECOND_NS: Final = 10**6
-
-# Every time must fit 64 bits of nanoseconds, every id 64 bits.
 Id: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-Milliseconds: TypeAlias = Annotated[
-    int, msgspec.Meta(ge=0, le=(2**63 - 1) // MILLISECOND_NS)
-]
-Seconds: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=(2**63 - 1) // SECOND_NS)]
 Moment: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=(2**63 - 1) // 1_000)]
 """Milliseconds that may be microseconds; `moment_ns` tells which."""
 
 _MOST_MILLISECONDS: Final = (2**63 - 1) // MILLISECOND_NS
-
-NULL: Final = msgspec.Raw(b"null")
-EMPTY: Final = msgspec.Raw(b"[]")
-
-DECODE_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""All that msgspec raises on bytes from a stranger."""
 
 
 class Fault(msgspec.Struct, gc=False):
@@ -93,33 +75,6 @@ class Status(msgspec.Struct, gc=False):
     """The result of an answer to a subscription."""
 
     status: str | None = None
-
-
-def decoded(decoder: msgspec.json.Decoder[T], payload: bytes | msgspec.Raw) -> T:
-    """Return what a decoder makes of some JSON.
-
-    Raises:
-        WireError: If it does not fit the decoder's type.
-    """
-    try:
-        return decoder.decode(payload)
-    except DECODE_ERRORS as error:
-        raise WireError(f"does not fit: {error}") from error
-
-
-def check_utf8(payload: bytes) -> None:
-    """Refuse bytes that are not UTF-8, which JSON must be.
-
-    msgspec checks only the strings that it hands out, not those that it
-    skips or leaves raw.
-
-    Raises:
-        WireError: If they are not.
-    """
-    try:
-        payload.decode()
-    except UnicodeDecodeError as error:
-        raise WireError(f"not UTF-8: {error.reason} at byte {error.start}") from error
 
 
 def moment_ns(moment: int) -> int | None:
@@ -210,60 +165,6 @@ SPOT_MARKETS: Final = MarketList(
 """The list of spot markets; both generations of the protocol use its names."""
 
 
-Known: TypeAlias = "Mapping[str, Known] | tuple[Known, ...] | list[Known] | None"
-"""What is known of some JSON: keys of an object, places of an array, the one
-shape of all items of an array, or None where anything may stand."""
-
-_ANY: Final = msgspec.json.Decoder()
-
-
-def keys(text: str) -> dict[str, Known]:
-    """Return known keys whose values may be anything, from their names."""
-    return dict.fromkeys(text.split())
-
-
-def unknown_paths(payload: bytes, known: Mapping[str, Known]) -> tuple[str, ...]:
-    """Return keys of a frame that are not known, as dotted paths, sorted.
-
-    Places of an array of fixed length are numbers in a path; items of a list
-    of equals have none.
-
-    Raises:
-        WireError: If the frame is not valid JSON.
-    """
-    return tuple(sorted(set(_unknown(decoded(_ANY, payload), known, ""))))
-
-
-def channel_of(payload: bytes, key: str) -> object:
-    """Return what an object holds under a key; None if it has no such key.
-
-    Raises:
-        WireError: If the frame is not valid JSON.
-    """
-    frame = decoded(_ANY, payload)
-    return frame.get(key) if isinstance(frame, dict) else None
-
-
-def _unknown(value: Any, known: Known, path: str) -> Iterator[str]:
-    if isinstance(value, dict) and isinstance(known, Mapping):
-        for key, item in value.items():
-            if key in known:
-                yield from _unknown(item, known[key], f"{path}{key}.")
-            else:
-                yield f"{path}{key}"
-    elif isinstance(value, list) and isinstance(known, tuple):
-        for place, item in enumerate(value):
-            if place < len(known):
-                yield from _unknown(item, known[place], f"{path}{place}.")
-            else:
-                yield f"{path}{place}"
-    elif isinstance(value, list):
-        for item in value:
-            yield from _unknown(
-                item, known[0] if isinstance(known, list) else known, path
-            )
-
-
 def markets_by_table(
     chains: Iterable[Chain], tables: Iterable[str]
 ) -> dict[str, dict[str, str]]:
@@ -298,47 +199,3 @@ def depth_stream_of(chains: Iterable[Chain]) -> str:
 def unasked(table: str, name: str) -> Unrecognized:
     """Return what is said of a push about something that was not asked for."""
     return Unrecognized(error=f"{table} of {name!r} were not asked for")
-
-
-TRIES: Final = 5
-"""How often one thing is asked before the venue's trouble counts as a no."""
-
-
-def wait_ns(tries: int) -> int:
-    """Return how long to wait after so many tries, nanoseconds.
-
-    The first failure is answered at once, then 1, 2 and 4 seconds pass: an
-    overloaded server is not helped by five requests in a row.
-    """
-    return 0 if tries == 1 else SECOND_NS << (tries - 2)
-
-
-class Later(Generic[T]):
-    """Things to do again, each not before its time.
-
-    A dialogue has no timer: it looks here whenever a frame comes in, and an
-    open socket brings one at least with every ping.
-
-    Attributes:
-        due_ns: When the next is due, our clock, nanoseconds.
-    """
-
-    __slots__ = ("_held", "due_ns")
-
-    _NEVER: Final = 2**63
-
-    def __init__(self) -> None:
-        self._held: list[tuple[int, T]] = []
-        self.due_ns = self._NEVER
-
-    def put(self, item: T, at_ns: int) -> None:
-        """Hold an item until a time."""
-        self._held.append((at_ns, item))
-        self.due_ns = min(self.due_ns, at_ns)
-
-    def take(self, now_ns: int) -> list[T]:
-        """Return the items whose time has come, in the order they were put."""
-        due = [item for at_ns, item in self._held if at_ns <= now_ns]
-        self._held = [entry for entry in self._held if entry[0] > now_ns]
-        self.due_ns = min((at_ns for at_ns, _ in self._held), default=self._NEVER)
-        return due

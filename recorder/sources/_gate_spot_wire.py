@@ -6,18 +6,9 @@ import msgspec
 
 from recorder.errors import WireError
 from recorder.model import Chain, DepthUpdate, RawLevels
-from recorder.sources._gate import (
-    DECODE_ERRORS,
-    Id,
-    Known,
-    Moment,
-    check_utf8,
-    decoded,
-    keys,
-    levels_of,
-    moment_ns,
-)
+from recorder.sources._gate import Id, Moment, levels_of, moment_ns
 from recorder.sources._gate_v4 import Push
+from recorder.sources._json import DECODE_ERRORS, Known, check_utf8, decoded, keys
 
 
 ABSENT: Final = msgspec.Raw(b"[]")

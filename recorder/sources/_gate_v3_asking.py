@@ -25,15 +25,10 @@ from recorder.source import (
     Unrecognized,
     table_of,
 )
-from recorder.sources._gate import (
-    INTERVAL_SECONDS,
-    TRIES,
-    Later,
-    Status,
-    decoded,
-    wait_ns,
-)
+from recorder.sources._gate import INTERVAL_SECONDS, Status
 from recorder.sources._gate_v3_wire import Frame
+from recorder.sources._json import decoded
+from recorder.sources._later import TRIES, Later, wait_ns
 
 
 _API: Final = {

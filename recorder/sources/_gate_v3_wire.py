@@ -4,7 +4,9 @@ from typing import Final, Literal
 
 import msgspec
 
-from recorder.sources._gate import EMPTY, NULL, Fault, Id, Known, Seconds, keys
+from recorder.sources._gate import Fault, Id
+from recorder.sources._json import EMPTY, NULL, Known, keys
+from recorder.sources._times import Seconds
 
 
 class Frame(msgspec.Struct, gc=False):

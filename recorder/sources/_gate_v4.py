@@ -13,20 +13,19 @@ from typing import Any, ClassVar, Final, Generic, Literal, TypeVar
 import msgspec
 
 from recorder.model import Chain, StatusEvent
-from recorder.source import Heartbeat, Request, Unrecognized
-from recorder.sources._gate import (
+from recorder.source import Heartbeat, Request, Said, Unrecognized
+from recorder.sources._gate_v4_asking import Envelope, Requests, Stamped, items_of
+from recorder.sources._json import (
     DECODE_ERRORS,
     NULL,
-    SECOND_NS,
     Known,
-    Said,
-    channel_of,
     check_utf8,
     decoded,
     keys,
     unknown_paths,
+    value_of,
 )
-from recorder.sources._gate_v4_asking import Envelope, Requests, Stamped, items_of
+from recorder.sources._times import SECOND_NS
 
 
 R = TypeVar("R")
@@ -170,8 +169,8 @@ class Conversation(ABC):
             WireError: If the frame is not valid JSON.
         """
         result: Known = None
-        channel = channel_of(payload, "channel")
-        if channel_of(payload, "event") in _ANSWERS:
+        channel = value_of(payload, "channel")
+        if value_of(payload, "event") in _ANSWERS:
             result = _KNOWN_STATUS
         elif channel == f"{self.prefix}.system":
             result = _KNOWN_SYSTEM

@@ -17,19 +17,10 @@ import msgspec
 
 from recorder.model import Chain
 from recorder.source import Refused, Reply, Request, Send, Subscribed, Unrecognized
-from recorder.sources._gate import (
-    MILLISECOND_NS,
-    NULL,
-    SECOND_NS,
-    TRIES,
-    Fault,
-    Later,
-    Milliseconds,
-    Seconds,
-    Status,
-    decoded,
-    wait_ns,
-)
+from recorder.sources._gate import Fault, Status
+from recorder.sources._json import NULL, decoded
+from recorder.sources._later import TRIES, Later, wait_ns
+from recorder.sources._times import MILLISECOND_NS, SECOND_NS, Milliseconds, Seconds
 
 
 _SERVER_ERROR: Final = 3

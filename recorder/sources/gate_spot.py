@@ -43,6 +43,7 @@ from recorder.source import (
     NO_SECRETS,
     BookRule,
     HttpRequest,
+    Said,
     Secrets,
     SnapshotRule,
     Source,
@@ -53,15 +54,10 @@ from recorder.source import (
 )
 from recorder.sources import _gate_spot_wire as wire
 from recorder.sources._gate import (
-    DECODE_ERRORS,
     INTERVAL_SECONDS,
-    MILLISECOND_NS,
     REST_URL,
-    SECOND_NS,
     SPOT_MARKETS,
     TICKER_TELLS_OF_TRADES,
-    Known,
-    Said,
     depth_stream_of,
     markets_by_table,
     moment_ns,
@@ -70,6 +66,8 @@ from recorder.sources._gate import (
 )
 from recorder.sources._gate_v4 import Conversation, Route
 from recorder.sources._gate_v4_asking import Stamped
+from recorder.sources._json import DECODE_ERRORS, Known
+from recorder.sources._times import MILLISECOND_NS, SECOND_NS
 
 
 _DEPTH_LEVELS: Final = {"100ms": 100, "20ms": 20}

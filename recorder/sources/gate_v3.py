@@ -45,6 +45,7 @@ from recorder.source import (
     BookRule,
     Heartbeat,
     Request,
+    Said,
     Secrets,
     Source,
     StreamKind,
@@ -55,24 +56,25 @@ from recorder.source import (
 )
 from recorder.sources import _gate_v3_wire as wire
 from recorder.sources._gate import (
-    DECODE_ERRORS,
     INTERVAL_SECONDS,
-    NULL,
     REST_URL,
-    SECOND_NS,
     SPOT_MARKETS,
     TICKER_TELLS_OF_TRADES,
-    Said,
-    channel_of,
-    check_utf8,
-    decoded,
     depth_stream_of,
     markets_by_table,
     side_of,
     unasked,
-    unknown_paths,
 )
 from recorder.sources._gate_v3_asking import Requests, depth_parts
+from recorder.sources._json import (
+    DECODE_ERRORS,
+    NULL,
+    check_utf8,
+    decoded,
+    unknown_paths,
+    value_of,
+)
+from recorder.sources._times import SECOND_NS
 
 
 _LIMITS: Final = (1, 5, 10, 20, 30)
@@ -198,7 +200,7 @@ class Dialogue:
         Raises:
             WireError: If the frame is not valid JSON.
         """
-        return unknown_paths(payload, wire.known_of(channel_of(payload, "method")))
+        return unknown_paths(payload, wire.known_of(value_of(payload, "method")))
 
     def _on_any(self, payload: bytes, now_ns: int) -> Said:
         frame = decoded(wire.FRAME, payload)

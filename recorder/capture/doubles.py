@@ -1,7 +1,8 @@
 """Which rows were stored before: one event is one row, over reconnects too.
 
 Depth updates are told apart by their ids, in `recorder.continuity`. Here:
-trades by id, klines by opening time and content, status events by content.
+trades by id, klines by opening time and content, status events by content, or
+by what their feed says makes two of them the same.
 Nothing but what was stored is ever taken for a double; what is so old that it
 is not remembered any more is stored again rather than lost.
 """
@@ -82,7 +83,8 @@ class Doubles:
 
     def is_new_status(self, event: StatusEvent) -> bool:
         """Return whether this status event was not stored yet; remember it."""
-        return self._status.add(event.payload)
+        identity = event.identity
+        return self._status.add(event.payload if identity is None else (identity,))
 
     def _recent(self, market: str) -> _Recent:
         recent = self._trades.get(market)

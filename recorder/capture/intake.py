@@ -62,7 +62,7 @@ PlainEvent: TypeAlias = (
 """Events that are stored as they come."""
 
 KEYS_EVERY: Final = 1_000
-"""One frame in so many of each kind is searched for keys not known."""
+"""One row in so many of each kind has its frame searched for keys not known."""
 
 
 Handler: TypeAlias = Callable[[Link, int, int, int, object, bytes], str | None]
@@ -232,6 +232,7 @@ class Intake:
         self, link: Link, ts: int, seq: int, idx: int, item: object, payload: bytes
     ) -> str | None:
         event: StatusEvent = item  # type: ignore[assignment]
+        self._search(link, payload)  # a few a day, and each may be of another kind
         if self._doubles.is_new_status(event):
             self._rows.put(ts, link.conn, seq, idx, event, payload)
         return None
@@ -314,8 +315,11 @@ class Intake:
         """Search one frame in many of a kind for keys that are new."""
         count = self._seen.get(kind, 0)
         self._seen[kind] = count + 1
-        if count % KEYS_EVERY:
-            return
+        if count % KEYS_EVERY == 0:
+            self._search(link, payload)
+
+    def _search(self, link: Link, payload: bytes) -> None:
+        """Tell of keys in a frame that its feed does not know, each once."""
         # A frame of which a part is not valid was good enough for its feed.
         with suppress(WireError):
             for key in link.dialogue.unknown_keys(payload):

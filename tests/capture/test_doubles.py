@@ -208,3 +208,16 @@ def test_a_status_event_is_known_by_its_content():
     assert doubles.is_new_status(StatusEvent(kind="upgrade", payload="a"))
     assert not doubles.is_new_status(StatusEvent(kind="upgrade", payload="a"))
     assert doubles.is_new_status(StatusEvent(kind="upgrade", payload="b"))
+
+
+def test_what_its_feed_says_makes_a_status_event_the_same_comes_before_content():
+    doubles = Doubles()
+
+    def is_new(payload: str, identity: str | None) -> bool:
+        event = StatusEvent(kind="news", payload=payload, identity=identity)
+        return doubles.is_new_status(event)
+
+    assert is_new("sent at noon", "ABC is listed")
+    assert not is_new("sent once more at one", "ABC is listed")
+    assert is_new("sent once more at one", "DEF is listed")
+    assert is_new("ABC is listed", None)  # a content is no identity

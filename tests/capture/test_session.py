@@ -269,6 +269,18 @@ def test_new_keys_are_told_once_and_looked_for_in_one_frame_of_many(
     assert [(signal.source, signal.key) for signal in keys] == [("fake", "new.key")]
 
 
+def test_every_status_frame_is_searched_for_new_keys(desk_of, caplog):
+    desk = desk_of(TICKERS)
+    link = desk.open()
+    caplog.set_level(logging.INFO, logger="recorder")
+
+    desk.say(link, ["status", "plain"])
+    desk.say(link, ["status", "novel"])
+
+    keys = [record.signal for record in caplog.records if "new key" in record.msg]
+    assert [signal.key for signal in keys] == ["new.key"]
+
+
 def test_a_frame_whose_keys_cannot_be_told_is_stored_all_the_same(desk_of):
     desk = desk_of(TICKERS)
     link = desk.open()

@@ -28,6 +28,16 @@ TIME_FIELDS: Final = {
 }
 """Names of the times that rows of each table have."""
 
+FIELDS: Final = {
+    table: tuple(
+        field.name
+        for field in msgspec.structs.fields(kind)
+        if field.name in TABLES[table].schema.names
+    )
+    for kind, table in TABLE_OF.items()
+}
+"""Names of what is stored of the events of each table."""
+
 
 @click.command(cls=Command)
 @store_option
@@ -121,7 +131,7 @@ def line_of(row: Row) -> str:
         "seq": row.seq,
         "idx": row.idx,
     }
-    content.update(msgspec.structs.asdict(event))
+    content.update({name: getattr(event, name) for name in FIELDS[table]})
     for name in TIME_FIELDS[table]:
         value = content[name]
         if isinstance(value, int):

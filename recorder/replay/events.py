@@ -21,6 +21,7 @@ from recorder.model import (
     Ticker,
     Trade,
 )
+from recorder.store.tables import TABLES
 
 
 EVENTS: Final[dict[str, Any]] = {
@@ -51,7 +52,8 @@ def events(table: str, rows: pa.Table) -> Iterator[Row]:
         rows: All of its columns, and ``source``.
     """
     made = EVENTS[table]
-    fields = made.__struct_fields__
+    stored = set(TABLES[table].schema.names)
+    fields = [name for name in made.__struct_fields__ if name in stored]
     for start in range(0, rows.num_rows, BATCH_ROWS):
         batch = rows.slice(start, BATCH_ROWS)
         columns = [_values(batch[name]) for name in fields]

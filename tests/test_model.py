@@ -109,3 +109,8 @@ def test_what_a_venue_does_not_send_is_none() -> None:
 
 def test_a_chain_is_a_market_and_a_stream() -> None:
     assert Chain("BTC_USDT", "trades") == ("BTC_USDT", "trades")
+
+
+def test_a_chain_is_named_in_words() -> None:
+    assert Chain("BTC_USDT", "trades").words == "trades of BTC_USDT"
+    assert Chain("", "status:fees").words == "status:fees"

@@ -254,11 +254,9 @@ class Intake:
             if chain in self._books:
                 self._books.accepted(chain, ts, reply.ts_event)
         if reply.chains:
-            emit(
-                ChainsSubscribed(
-                    stream=reply.chains[0].stream, markets=len(reply.chains)
-                )
-            )
+            first, count = reply.chains[0], len(reply.chains)
+            markets = count if first.market else None
+            emit(ChainsSubscribed(stream=first.stream, markets=markets))
         return None
 
     def _on_refused(
@@ -274,7 +272,9 @@ class Intake:
             self._rows.note(self._ledger.refused(chain, ts, reply.reason))
             emit(
                 SubscriptionRefused(
-                    market=chain.market, stream=chain.stream, reason=reply.reason
+                    market=chain.market or None,
+                    stream=chain.stream,
+                    reason=reply.reason,
                 )
             )
         if all(chain in self.refused for chain in link.chains):

@@ -383,7 +383,7 @@ class Capture:
             )
         return (
             f"the venue did not answer {len(silent)} of {len(chains)} subscriptions, "
-            f"such as {silent[0].stream} of {silent[0].market}; nothing of them was "
+            f"such as {silent[0].words}; nothing of them was "
             "recorded"
         )
 

@@ -194,8 +194,8 @@ def _report(result: CaptureResult) -> int:
     """Say what went wrong, if anything; return the exit code."""
     for chain, reason in result.refused.items():
         logs.complain(
-            f"the venue refused {chain.stream} of {chain.market}: {reason}; "
-            "`recorder markets` lists what it has"
+            f"the venue refused {chain.words}: {reason}"
+            + ("; `recorder markets` lists what it has" if chain.market else "")
         )
     if result.refused and len(result.refused) == result.chains:
         return EXIT_USAGE

@@ -219,12 +219,14 @@ def capture_command(
         markets: What to record; a placeholder stands for none.
     """
     words = ["recorder", "capture", feed.name]
-    for market in markets or ("MARKET",):
-        words += ["-m", market]
+    if any(kind.has_markets for kind in feed.streams):
+        for market in markets or ("MARKET",):
+            words += ["-m", market]
     for kind in feed.streams:
         words += ["-s", _typed(kind)]
-    words += ["--ws-url", ws_url, "--rest-url", rest_url, "--store", "data"]
-    return shlex.join(words)
+    words += ["--ws-url", ws_url]
+    words += ["--rest-url", rest_url] if feed.rest_url else []
+    return shlex.join([*words, "--store", "data"])
 
 
 def _typed(kind: StreamKind) -> str:

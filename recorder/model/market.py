@@ -35,6 +35,11 @@ class Chain(NamedTuple):
     market: str
     stream: str
 
+    @property
+    def words(self) -> str:
+        """The chain in a sentence: ``trades of BTC_USDT``, or its stream alone."""
+        return f"{self.stream} of {self.market}" if self.market else self.stream
+
 
 class Trade(msgspec.Struct, Generic[N], frozen=True, gc=False, kw_only=True):
     """One execution.

@@ -6,7 +6,7 @@ from recorder.store.revisions import newest_revisions, plain_rows
 
 
 def gaps_at(
-    listing: Listing, source: str, market: str, stream: str, at_ns: int
+    listing: Listing, source: str, market: str | None, stream: str, at_ns: int
 ) -> tuple[Gap, ...]:
     """Return the gaps that cover an instant of a chain, oldest first.
 
@@ -15,7 +15,7 @@ def gaps_at(
     Args:
         listing: The store's files.
         source: Name of the feed.
-        market: The venue's spelling.
+        market: The venue's spelling; None for a stream without markets.
         stream: Canonical stream name.
         at_ns: The instant, by our clock, nanoseconds.
     """

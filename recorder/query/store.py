@@ -245,13 +245,13 @@ class Store:
         )
 
     def gaps_at(
-        self, source: str, market: str, stream: str, at: Time
+        self, source: str, market: str | None, stream: str, at: Time
     ) -> tuple[Gap, ...]:
         """Return the gaps that an instant lies in, oldest first.
 
         Args:
             source: Name of the feed.
-            market: The venue's spelling.
+            market: The venue's spelling; None for a stream without markets.
             stream: Canonical stream name.
             at: The instant, by our clock.
 

@@ -10,7 +10,7 @@ from typing import Final
 import pyarrow as pa
 
 from recorder.errors import ConfigError
-from recorder.model import Chain
+from recorder.model import NO_MARKET, Chain
 from recorder.store.listing import Listing
 
 
@@ -56,7 +56,7 @@ def require_markets(
     """
     known = {
         chain.market for source in sources for chain in _ledger_chains(listing, source)
-    }
+    } - {NO_MARKET}
     for market in sorted(set(markets) - known):
         if not any(_has_rows(listing, source, market) for source in sources):
             known.update(*(_markets(listing, source) for source in sources))
@@ -139,7 +139,10 @@ def find_book(listing: Listing, source: str, market: str, stream: str | None) ->
 
 
 def _ledger_chains(listing: Listing, source: str) -> set[Chain]:
-    """Return the chains that coverage and gaps name."""
+    """Return the chains that coverage and gaps name.
+
+    A gap of all markets of a stream looks like one of a stream without markets.
+    """
     columns = ["market", "stream"]
     tables = [
         listing.read("coverage", source=source, columns=columns),
@@ -153,9 +156,9 @@ def _ledger_chains(listing: Listing, source: str) -> set[Chain]:
         pairs = table.select(columns).group_by(columns).aggregate([])
         markets, streams = pairs["market"].to_pylist(), pairs["stream"].to_pylist()
         chains.update(
-            Chain(market, stream)
+            Chain(market or NO_MARKET, stream)
             for market, stream in zip(markets, streams, strict=True)
-            if market is not None and stream is not None
+            if stream is not None
         )
     return chains
 

@@ -51,7 +51,12 @@ SLICE_NS_MAX: Final = 3600 * SECOND_NS
 
 SLICE_GROWTH: Final = 4
 
-PARAMETERS: Final = {"depth": "stream", "klines": "interval"}
+PARAMETERS: Final = {
+    "depth": "stream",
+    "klines": "interval",
+    "contract_stats": "interval",
+    "status": "state",
+}
 """The column by which the streams of a table are told apart."""
 
 
@@ -83,9 +88,9 @@ class Wanted(NamedTuple):
         if table in self.streams:
             return None
         mine = [s for s in self.streams if s.partition(":")[0] == table]
-        if PARAMETERS.get(table) == "interval":
-            mine = [stream.partition(":")[2] for stream in mine]
-        return mine
+        if PARAMETERS.get(table) == "stream":
+            return mine
+        return [stream.partition(":")[2] for stream in mine]
 
 
 def replay(

@@ -385,10 +385,12 @@ class Ledger:
         for (market, stream), account in self._accounts.items():
             link = (links or {}).get(Chain(market, stream))
             intervals += [
-                OpenInterval(market, stream, *held, link) for held in account.held
+                OpenInterval(market or None, stream, *held, link)
+                for held in account.held
             ]
             if (since := account.since) is not None:
-                intervals.append(OpenInterval(market, stream, since, link=link))
+                interval = OpenInterval(market or None, stream, since, link=link)
+                intervals.append(interval)
         gaps = tuple(
             gap
             for account in self._accounts.values()
@@ -401,7 +403,7 @@ class Ledger:
         """Return the rows of intervals that are written now."""
         rows: list[LedgerRow] = [
             Coverage(
-                market=chain.market,
+                market=chain.market or None,
                 stream=chain.stream,
                 job=self._job,
                 started_at=span.started_at,
@@ -428,7 +430,7 @@ class Ledger:
         self._gaps_total += 1
         return Gap(
             gap_id=f"{self._run}.{self._gaps_total}",
-            market=None if chain is None else chain.market,
+            market=(chain and chain.market) or None,
             stream=None if chain is None else chain.stream,
             job=self._job,
             scope="rows" if scope == "rows" else "book",

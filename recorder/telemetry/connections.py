@@ -55,16 +55,16 @@ class ChainsSubscribed(Signal, frozen=True):
     message: ClassVar[str] = "subscribed"
     counter: ClassVar[str] = "subscriptions_total"
     stream: str
-    markets: int
+    markets: int | None
 
 
 class SubscriptionRefused(Signal, frozen=True):
-    """The venue refused a market of a stream."""
+    """The venue refused a market of a stream, or a stream without markets."""
 
     message: ClassVar[str] = "the venue refused a subscription"
     level: ClassVar[int] = logging.ERROR
     counter: ClassVar[str] = "subscriptions_refused_total"
-    market: str
+    market: str | None
     stream: str
     reason: str
 

@@ -19,7 +19,7 @@ from recorder.capture.silence import (
     SECOND_NS,
 )
 from recorder.capture.trade_ids import PROOF_TRADES
-from recorder.model import Chain, Gap
+from recorder.model import NO_MARKET, Chain, Gap
 from recorder.source import HttpRequest, Witness
 from recorder.store.batch import RowFault
 from recorder.store.layout import DAY_NS
@@ -34,6 +34,7 @@ MINUTES = Chain("BTC_USDT", "klines:1m")
 FIVES = Chain("BTC_USDT", "klines:5m")
 TICKERS = Chain("BTC_USDT", "tickers")
 BBO = Chain("BTC_USDT", "bbo")
+STATUS = Chain(NO_MARKET, "status")
 
 T0 = 19_000 * DAY_NS + 1_000_000_000_000
 ASK = HttpRequest(path="/book", query=(("m", "BTC_USDT"),))
@@ -448,6 +449,21 @@ def test_a_refused_chain_is_a_gap_and_the_others_go_on(desk_of):
     )
     assert (gap.started_at, gap.ended_at) == (at, None)
     assert not link.is_dead
+
+
+def test_a_refused_stream_without_markets_is_told_of_without_one(desk_of, caplog):
+    caplog.set_level(logging.INFO, logger="recorder")
+    desk = desk_of(TRADES, STATUS)
+    link = desk.open(is_answered=False)
+
+    desk.say(link, ["no", [STATUS], "not for you"], ["ok", [TRADES]])
+
+    told = [record.signal.facts() for record in caplog.records]
+    assert {"stream": "status", "reason": "not for you"} in told
+    assert {"stream": "trades", "markets": 1} in told
+    assert ("rows", "subscription_rejected", None) in {
+        (gap.scope, gap.reason, gap.market) for gap in desk.gaps()
+    }
 
 
 def test_when_all_is_refused_the_connection_is_given_up(desk_of):

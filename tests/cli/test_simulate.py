@@ -7,6 +7,10 @@ from urllib.request import urlopen
 import msgspec
 import pytest
 
+from recorder.cli.simulate import capture_command
+from recorder.source import StreamKind
+from recorder.sources import load
+
 
 @pytest.fixture
 def start():
@@ -70,6 +74,15 @@ def test_contracts_can_be_named_and_are_served_by_what_they_are_settled_in(start
     assert [row["name"] for row in rows] == ["AAA_USD", "BBB_USD"]
     assert "/v4/ws/btc\n" in printed
     assert "/v4/ws/usdt" not in printed
+
+
+def test_a_feed_without_markets_and_rest_calls_is_recorded_without_them():
+    stream = StreamKind(name="status", doc="Status.", has_markets=False)
+    feed = msgspec.structs.replace(load("gate_spot"), streams=(stream,), rest_url="")
+
+    assert capture_command(feed, "ws://x/", "http://y", ("A",)) == (
+        "recorder capture gate_spot -s status --ws-url ws://x/ --store data"
+    )
 
 
 def test_the_truth_holds_the_frames_that_were_pushed(start, run, tmp_path):

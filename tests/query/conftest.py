@@ -75,10 +75,10 @@ class StoreMaker:
     def gap(self, number, gap_id, **facts):
         return self.noon + number, Gap(
             gap_id=gap_id,
-            market="BTC_USDT",
-            stream="depth:100ms",
             job="job",
             **{
+                "market": "BTC_USDT",
+                "stream": "depth:100ms",
                 "scope": "rows",
                 "reason": "connect_lost",
                 "started_at": self.noon,

@@ -53,6 +53,16 @@ def test_gaps_of_other_chains_do_not_count(store, maker, market, stream):
     assert store.gaps_at("gate_spot", market, stream, maker.noon + 12) == ()
 
 
+def test_a_stream_without_markets_has_gaps_too(maker):
+    maker.segment([maker.gap(10, "its own", market=None, stream="status")])
+    store = open_store(maker.root)
+
+    (gap,) = store.gaps_at("gate_spot", None, "status", maker.noon + 12)
+
+    assert gap.gap_id == "its own"
+    assert store.gaps_at("gate_spot", None, "trades", maker.noon + 12) == ()
+
+
 def test_a_gap_that_ended_stays_so_though_the_clock_stepped_back(maker):
     maker.segment([maker.gap(30, "stopped")])
     maker.segment([maker.gap(4, "stopped", ended_at=maker.noon + 40)])

@@ -213,6 +213,22 @@ def test_streams_are_chosen_by_table_or_with_their_parameter(recorded):
     assert streams_of(recorded, streams=["klines:1m"]) == ["1m"]
 
 
+def test_a_stream_without_markets_is_chosen_by_its_parameter(recorded):
+    for at, state in enumerate(["fees", "listings", None], start=1):
+        recorded.row(at, msgspec.structs.replace(STATUS, state=state))
+    recorded.coverage(0, 9, market=None, stream="status:fees")
+    recorded.coverage(0, 9, market=None, stream="status:listings")
+    recorded.gap(4, market=None, stream="status:fees")
+    listing = recorded.listing()
+
+    (event, gap) = replay(listing, streams=["status:fees"])
+    assert event.event.state == "fees"
+    assert gap.event.stream == "status:fees"
+    assert len(list(replay(listing, streams=["status"]))) == 4
+    with pytest.raises(ConfigError, match=r"no market 'X'.* there is none"):
+        replay(listing, markets=["X"])
+
+
 def test_a_gap_is_there_once_as_its_newest_revision(recorded, at):
     recorded.gap(5, None, written_at=5, gap_id="g", detail="first")
     recorded.gap(5, 9, written_at=9, gap_id="g", detail="second", seq=1)

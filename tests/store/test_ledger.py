@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, strategies as st
 
-from recorder.model import Chain, Coverage, Gap
+from recorder.model import NO_MARKET, Chain, Coverage, Gap
 from recorder.store.account import HELD_MAX
 from recorder.store.layout import DAY_NS
 from recorder.store.ledger import Ledger
@@ -58,6 +58,29 @@ def test_a_gap_closes_the_interval_and_coverage_reopens_after_it():
         for start, end, closed_by in [(10, 25, "gap"), (40, 60, "stop")]
     ]
     assert (stopped.reason, stopped.started_at) == ("process_stopped", 60)
+
+
+def test_a_chain_without_market_is_told_of_without_one_and_goes_on_with_its_gap():
+    none = Chain(NO_MARKET, "status")
+    book = Ledger("job", "run", [none])
+    book.start(5)
+    book.covered(none, 10)
+    book.missed(none, "undecodable", 11, 12)
+    state = book.state()
+    book.lost(none, "connect_lost", 25)
+    in_gap = book.state()
+    rows = book.stop(60)
+
+    assert {(row.market, row.stream) for row in rows} == {(None, "status")}
+    assert {(i.market, i.stream) for i in state.intervals} == {(None, "status")}
+    assert [(gap.market, gap.stream) for gap in in_gap.gaps] == [(None, "status")]
+    later = Ledger("job", "later", [none], [r for r in rows if is_open(r)])
+    assert later.start(70) == []
+    assert spans(later.covered(none, 80)) == [(60, 80)]
+
+
+def is_open(row):
+    return isinstance(row, Gap) and row.ended_at is None
 
 
 def test_a_chain_in_a_gap_does_not_get_a_second_one():

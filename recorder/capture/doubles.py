@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
+import msgspec
+
 from recorder.model import Kline, StatusEvent, Trade
 
 
@@ -36,6 +38,9 @@ class _Recent:
         self._order: deque[object] = deque(maxlen=limit)
         self._keys: set[object] = set()
 
+    def __contains__(self, key: object) -> bool:
+        return key in self._keys
+
     def add(self, key: object) -> bool:
         """Remember a key; return whether it is new."""
         if key in self._keys:
@@ -54,12 +59,22 @@ class Doubles:
         self._trades: dict[str, _Recent] = {}
         self._klines: dict[tuple[str, str], dict[int, tuple[str, Kline[str]]]] = {}
         self._status = _Recent(REMEMBERED_STATUS)
+        self._earlier_status = _Recent(REMEMBERED_STATUS)
 
     def seed_trades(self, market: str, trade_ids: Iterable[int]) -> None:
         """Remember ids that an earlier run of the job stored."""
         recent = self._recent(market)
         for trade_id in trade_ids:
             recent.add(trade_id)
+
+    def seed_status(self, told: Iterable[tuple[str, str | None, str]]) -> None:
+        """Remember status events that an earlier run stored, oldest first.
+
+        Args:
+            told: Kind, state and payload of each.
+        """
+        for kind, state, payload in told:
+            self._earlier_status.add(_told(kind, state, payload))
 
     def is_new_trade(self, trade: Trade[str]) -> bool:
         """Return whether this trade was not stored yet; remember it."""
@@ -82,9 +97,13 @@ class Doubles:
         return _content(before[1]) != _content(kline)
 
     def is_new_status(self, event: StatusEvent) -> bool:
-        """Return whether this status event was not stored yet; remember it."""
-        identity = event.identity
-        return self._status.add(event.payload if identity is None else (identity,))
+        """Return whether this status event was not stored yet; remember it.
+
+        What earlier runs stored is known by its content alone.
+        """
+        content = _told(event.kind, event.state, event.payload)
+        key = content if event.identity is None else event.identity
+        return self._status.add(key) and content not in self._earlier_status
 
     def _recent(self, market: str) -> _Recent:
         recent = self._trades.get(market)
@@ -104,3 +123,15 @@ def _content(kline: Kline[str]) -> tuple[object, ...]:
         kline.turnover,
         kline.is_closed,
     )
+
+
+_OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def _told(kind: str, state: str | None, payload: str) -> tuple[object, ...]:
+    """What makes two status events the same, however their keys are ordered."""
+    try:
+        fields = _OBJECT.decode(payload)
+    except (msgspec.DecodeError, RecursionError):
+        return kind, state, payload
+    return kind, state, *sorted((name, bytes(raw)) for name, raw in fields.items())

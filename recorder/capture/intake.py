@@ -235,6 +235,8 @@ class Intake:
         self._search(link, payload)  # a few a day, and each may be of another kind
         if self._doubles.is_new_status(event):
             self._rows.put(ts, link.conn, seq, idx, event, payload)
+        else:
+            emit(RowDoubled(market=event.market, stream="status"))
         return None
 
     def _on_subscribed(

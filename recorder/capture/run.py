@@ -25,7 +25,7 @@ from recorder.capture.plan import CapturePlan, CaptureResult, Progress
 from recorder.capture.reactions import RefusedError
 from recorder.capture.rest import Budget, RestClient
 from recorder.capture.rows import BYTES_WAITING_MAX, ROWS_WAITING_MAX
-from recorder.capture.seeds import seed_trades
+from recorder.capture.seeds import seed_status, seed_trades
 from recorder.capture.session import Session
 from recorder.clock import Clock, SystemClock, wall_ns
 from recorder.config import CaptureConfig
@@ -124,6 +124,7 @@ class Capture:
         doubles = Doubles()
         if plan.source.history_trades:
             seed_trades(doubles, listing, source, plan.chains)
+        seed_status(doubles, listing, source, plan.chains)
         warm_up()
         if any(plan.source.book_rule(chain.stream) for chain in plan.chains):
             warm_up_watch()

@@ -1,20 +1,25 @@
 """What a new run knows of the run before it."""
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Final
 
 import pyarrow as pa
 
-from recorder.capture.doubles import REMEMBERED_TRADES, Doubles
+from recorder.capture.doubles import (
+    REMEMBERED_STATUS,
+    REMEMBERED_TRADES,
+    Doubles,
+)
 from recorder.model import Chain
 from recorder.source import table_of
-from recorder.store.listing import Listing
+from recorder.store.listing import Listing, Segment
 from recorder.store.reading import read_segment
 from recorder.store.tables import TABLES
 
 
 SEED_SEGMENTS_MAX: Final = 64
-"""Segments searched for the last trades of the previous run."""
+"""Segments of a table searched for the last rows of the previous run."""
 
 
 def seed_trades(
@@ -32,12 +37,7 @@ def seed_trades(
     if not missing:
         return
     ids: dict[str, set[int]] = {market: set() for market in missing}
-    newest_first = sorted(
-        listing.segments("trades", source=source),
-        key=lambda segment: segment.first_ts_recv,
-        reverse=True,
-    )
-    for segment in newest_first[:SEED_SEGMENTS_MAX]:
+    for segment in _newest_first(listing, "trades", source):
         if not missing:
             break
         table = read_segment(
@@ -51,6 +51,43 @@ def seed_trades(
         missing = {m for m in missing if len(ids[m]) < REMEMBERED_TRADES}
     for market, known in ids.items():
         doubles.seed_trades(market, sorted(known)[-REMEMBERED_TRADES:])
+
+
+def seed_status(
+    doubles: Doubles, listing: Listing, source: str, chains: Sequence[Chain]
+) -> None:
+    """Let the filter know the last status events that an earlier run stored.
+
+    Args:
+        doubles: The filter.
+        listing: The store as it stands.
+        source: Name of the feed.
+        chains: What is to be recorded; only whether status is among it matters.
+    """
+    if not any(table_of(chain.stream) == "status" for chain in chains):
+        return
+    told: list[tuple[int, str, str | None, str]] = []
+    for segment in _newest_first(listing, "status", source):
+        if len(told) >= REMEMBERED_STATUS:
+            break
+        names = ["ts_recv", "kind", "state", "payload"]
+        table = TABLES["status"]
+        rows = read_segment(segment.path, table, names, None, (None, None))
+        times = rows["ts_recv"].cast(pa.int64()).to_pylist()
+        texts = (rows[name].to_pylist() for name in names[1:])
+        told += zip(times, *texts, strict=True)
+    told.sort(key=itemgetter(0))
+    doubles.seed_status((kind, state, payload) for _, kind, state, payload in told)
+
+
+def _newest_first(listing: Listing, table: str, source: str) -> list[Segment]:
+    """Return the newest segments of a table, as many as are searched at most."""
+    found = sorted(
+        listing.segments(table, source=source),
+        key=lambda segment: segment.first_ts_recv,
+        reverse=True,
+    )
+    return found[:SEED_SEGMENTS_MAX]
 
 
 def _collect_ids(table: pa.Table, ids: dict[str, set[int]]) -> None:

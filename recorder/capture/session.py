@@ -22,7 +22,7 @@ from recorder.capture.shedding import Shedding
 from recorder.capture.silence import Silence
 from recorder.clock import Clock
 from recorder.errors import WireError
-from recorder.model import Chain, ConnectionLife
+from recorder.model import NO_MARKET, Chain, ConnectionLife
 from recorder.source import NO_SECRETS, Request, Secrets, Source
 from recorder.store.batch import RowFault
 from recorder.store.layout import DAY_NS
@@ -364,7 +364,8 @@ class Session:
 def _can_be_probed(source: Source, chain: Chain) -> bool:
     """Whether a chain may be asked for once more when nothing ever came.
 
-    A book whose image comes on the socket is asked for again when that fails.
+    Not a book whose image comes on the socket, for it is asked for again when
+    that fails; nor what a venue says of itself, for it but repeats its last word.
     """
     rule = source.book_rule(chain.stream)
-    return rule is None or rule.snapshot == "rest"
+    return chain.market != NO_MARKET and (rule is None or rule.snapshot == "rest")

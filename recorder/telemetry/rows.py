@@ -33,7 +33,7 @@ class RowDoubled(Signal, frozen=True):
     message: ClassVar[str] = "double"
     level: ClassVar[int] = logging.DEBUG
     counter: ClassVar[str] = "doubles_total"
-    market: str
+    market: str | None
     stream: str
 
 

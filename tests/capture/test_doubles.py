@@ -210,6 +210,35 @@ def test_a_status_event_is_known_by_its_content():
     assert doubles.is_new_status(StatusEvent(kind="upgrade", payload="b"))
 
 
+def test_a_status_event_is_the_same_however_its_keys_are_ordered():
+    doubles = Doubles()
+
+    def is_new(payload: str, **facts: str) -> bool:
+        return doubles.is_new_status(StatusEvent(payload=payload, **facts))
+
+    assert is_new('{"a":"1","b":{"c":1}}', kind="maintenance", state="ongoing")
+    assert not is_new('{ "b": {"c":1}, "a": "1" }', kind="maintenance", state="ongoing")
+    assert is_new('{"a":"1","b":{"c":1}}', kind="maintenance", state="completed")
+    assert is_new('{"a":"1","b":{"c":1}}', kind="upgrade", state="ongoing")
+    assert is_new('{"a":"1","b":{"c":2}}', kind="maintenance", state="ongoing")
+    assert is_new('{"a":1,"b":{"c":1}}', kind="maintenance", state="ongoing")
+    assert is_new("[" * 100_000, kind="maintenance")
+
+
+def test_what_an_earlier_run_stored_is_known_by_its_content():
+    doubles = Doubles()
+    doubles.seed_status([("news", None, '{"a":1,"b":2}'), ("news", "old", "{}")])
+
+    def is_new(payload: str, **facts: str) -> bool:
+        return doubles.is_new_status(StatusEvent(kind="news", payload=payload, **facts))
+
+    assert not is_new('{"b":2,"a":1}')
+    assert not is_new('{"a":1,"b":2}', identity="told once more")
+    assert is_new("{}")
+    assert not is_new("{}", state="old")
+    assert is_new('{"a":1,"b":3}')
+
+
 def test_what_its_feed_says_makes_a_status_event_the_same_comes_before_content():
     doubles = Doubles()
 

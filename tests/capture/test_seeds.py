@@ -1,12 +1,16 @@
-"""A new run knows the last trades of the run before it."""
+"""A new run knows the last trades and status events of the run before it."""
 
 import pyarrow as pa
 import pytest
 
 from recorder.capture import seeds as module
-from recorder.capture.doubles import REMEMBERED_TRADES, Doubles
-from recorder.capture.seeds import seed_trades
-from recorder.model import Chain, Trade
+from recorder.capture.doubles import (
+    REMEMBERED_STATUS,
+    REMEMBERED_TRADES,
+    Doubles,
+)
+from recorder.capture.seeds import seed_status, seed_trades
+from recorder.model import NO_MARKET, Chain, StatusEvent, Trade
 from recorder.store.batch import build
 from recorder.store.layout import Partition, Stem
 from recorder.store.listing import open_listing
@@ -16,6 +20,7 @@ from recorder.store.tables import TABLES
 
 BTC = Chain("BTC_USDT", "trades")
 ETH = Chain("ETH_USDT", "trades")
+STATUS = Chain(NO_MARKET, "status:fees")
 DAY = 19_000 * 86_400 * 10**9
 
 
@@ -39,23 +44,27 @@ class Past:
 
     def stored(self, market, ids, source="fake") -> None:
         """Write a segment, newer than those before."""
+        self._write("trades", source, [trade(market, trade_id) for trade_id in ids])
+
+    def told(self, *events, source="fake") -> None:
+        """Write a segment of status events, newer than those before."""
+        self._write("status", source, events)
+
+    def _write(self, table, source, events) -> None:
         self.segments += 1
         at = DAY + self.segments * 10**9
-        rows = [
-            (at + n, "run.0", n, 0, trade(market, trade_id), None)
-            for n, trade_id in enumerate(ids)
-        ]
-        batch = build(TABLES["trades"], rows).batch
+        rows = [(at + n, "run.0", n, 0, event, None) for n, event in enumerate(events)]
         write_segment(
             self.root,
-            Partition("trades", source, "2022-01-08"),
+            Partition(table, source, "2022-01-08"),
             Stem(at, "run", self.segments),
-            pa.Table.from_batches([batch]),
+            pa.Table.from_batches([build(TABLES[table], rows).batch]),
         )
 
     def seed(self, *chains) -> Doubles:
         doubles = Doubles()
         seed_trades(doubles, open_listing(self.root), "fake", chains)
+        seed_status(doubles, open_listing(self.root), "fake", chains)
         return doubles
 
 
@@ -123,3 +132,38 @@ def test_the_search_ends_with_what_is_wanted_or_after_so_many_segments(
 
 def test_an_empty_store_has_nothing_to_say(past):
     assert new_ids(past.seed(BTC), "BTC_USDT", [1]) == [1]
+
+
+def news(number, state="fees"):
+    return StatusEvent(kind="news", state=state, payload=f'{{"number":{number}}}')
+
+
+def test_status_events_that_were_stored_before_are_known(past):
+    past.told(news(1), news(2, state=None))
+    past.told(news(3))
+    past.told(news(4), source="other")
+
+    doubles = past.seed(STATUS)
+
+    new = [event for event in map(news, range(1, 6)) if doubles.is_new_status(event)]
+    assert new == [news(2), news(4), news(5)]
+    assert not doubles.is_new_status(news(2, state=None))
+
+
+def test_who_records_no_status_need_not_know_any(past):
+    past.told(news(1))
+
+    assert past.seed(BTC).is_new_status(news(1))
+
+
+def test_only_the_last_status_events_are_remembered(past):
+    past.told(news(0))
+    past.told(*(news(number) for number in range(1, REMEMBERED_STATUS + 1)))
+    past.told(news(5_000))
+
+    doubles = past.seed(STATUS)
+
+    assert doubles.is_new_status(news(0))
+    assert doubles.is_new_status(news(1))
+    assert not doubles.is_new_status(news(2))
+    assert not doubles.is_new_status(news(5_000))

@@ -161,7 +161,8 @@ def test_each_kind_of_event_becomes_a_row_with_its_place(desk_of):
     assert desk.session.frames_total == 3
 
 
-def test_what_came_before_is_not_stored_again(desk_of):
+def test_what_came_before_is_not_stored_again(desk_of, caplog):
+    caplog.set_level(logging.DEBUG, logger="recorder")
     desk = desk_of(TRADES, MINUTES)
     first = desk.open()
     desk.say(first, ["trade", "BTC_USDT", 5], ["kline", "BTC_USDT", "1m", "2"])
@@ -173,6 +174,8 @@ def test_what_came_before_is_not_stored_again(desk_of):
 
     assert [event.trade_id for event in desk.events("trades")] == [5, 7]
     assert len(desk.rows("klines")) == len(desk.rows("status")) == 1
+    doubles = [r.signal.stream for r in caplog.records if r.msg == "double"]
+    assert doubles == ["trades", "klines:1m", "status"]
 
 
 @pytest.mark.parametrize(
@@ -759,12 +762,13 @@ def test_a_silence_is_told_when_the_recording_ends(watched):
 
 
 def test_a_stream_without_rows_is_asked_for_once_more_and_no_harm_done(watched):
-    desk = watched(TRADES, OTHERS, BOOK)
+    desk = watched(TRADES, OTHERS, BOOK, STATUS)
     link = desk.open()
     desk.say(link, ["trade", "ETH_USDT", 1])
     desk.wait(FIRST_PROBE_NS)
 
-    # Books are asked for again too, where their image comes by HTTP.
+    # Books are asked for again too, where their image comes by HTTP. What a
+    # venue says of itself is not: it would but say its last word again.
     assert desk.send(link) == [
         b'{"once more":["BTC_USDT","trades"]}',
         b'{"once more":["BTC_USDT","depth:10"]}',

@@ -93,7 +93,9 @@ class Connection:
             else:
                 end = life.end
                 self.last_failure = life.why_ended
-                verdict = source.verdict(Ending(code=end.code, reason=end.reason))
+                verdict = life.link.verdict or source.verdict(
+                    Ending(code=end.code, reason=end.reason)
+                )
                 attempt = 0 if life.was_steady else attempt + 1
                 if verdict is not None:
                     self.last_failure = self._session.secrets.hide(verdict.why)

@@ -35,6 +35,7 @@ from recorder.model import (
 from recorder.source import (
     Heartbeat,
     Leaving,
+    Quit,
     Refused,
     Send,
     Subscribed,
@@ -134,6 +135,7 @@ class Intake:
             Send: self._on_send,
             Heartbeat: self._on_heartbeat,
             Leaving: self._on_leaving,
+            Quit: self._on_quit,
             Unrecognized: self._on_unrecognized,
         }
 
@@ -305,6 +307,16 @@ class Intake:
     ) -> str | None:
         reply: Leaving = item  # type: ignore[assignment]
         link.leaving = reply.reason
+        return None
+
+    def _on_quit(
+        self, link: Link, ts: int, seq: int, idx: int, item: object, payload: bytes
+    ) -> str | None:
+        reply: Quit = item  # type: ignore[assignment]
+        link.is_dead = True
+        link.why_dead = reply.verdict.why
+        link.verdict = reply.verdict
+        link.outbox.clear()
         return None
 
     def _on_unrecognized(

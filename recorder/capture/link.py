@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final, Literal
 
 from recorder.model import Chain
-from recorder.source import Dialogue, Request
+from recorder.source import Dialogue, Request, Verdict
 
 
 Opcode = Literal["text", "binary", "http"]
@@ -27,6 +27,7 @@ class Link:
         sent: How many frames that were sent have been kept.
         is_dead: True once the session wants the connection closed.
         leaving: Why the venue will close it soon; None if it did not say so.
+        verdict: What the feed wants done after its end; None for no opinion.
     """
 
     __slots__ = (
@@ -45,6 +46,7 @@ class Link:
         "seq",
         "unanswered",
         "url",
+        "verdict",
         "why_dead",
     )
 
@@ -66,6 +68,7 @@ class Link:
         self.probed: set[Chain] = set()
         self.is_dead = False
         self.leaving: str | None = None
+        self.verdict: Verdict | None = None
         self.why_dead: str | None = None
 
     def answer(self, requests: Sequence[Request]) -> None:

@@ -6,6 +6,7 @@ from typing import Protocol, TypeAlias
 import msgspec
 
 from recorder.model import Chain, WireEvent
+from recorder.source.reactions import Verdict
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +72,22 @@ class Leaving(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-Reply: TypeAlias = Subscribed | Refused | Send | Heartbeat | Unrecognized | Leaving
+class Quit(msgspec.Struct, frozen=True, kw_only=True):
+    """This connection is of no use any more: it is closed.
+
+    For what a venue says in words over an open connection: that it is asked
+    too often, or cannot serve anybody now.
+
+    Attributes:
+        verdict: What is done next.
+    """
+
+    verdict: Verdict
+
+
+Reply: TypeAlias = (
+    Subscribed | Refused | Send | Heartbeat | Unrecognized | Leaving | Quit
+)
 
 Said: TypeAlias = list[WireEvent | Reply]
 """What a frame says, in its order."""

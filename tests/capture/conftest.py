@@ -28,6 +28,7 @@ from recorder.source import (
     Heartbeat,
     HttpRequest,
     Option,
+    Quit,
     Refused,
     Request,
     Send,
@@ -36,6 +37,7 @@ from recorder.source import (
     StreamKind,
     Subscribed,
     Unrecognized,
+    Verdict,
 )
 
 
@@ -207,6 +209,9 @@ _ITEMS = {
     ),
     "beat": lambda ts_event=None: Heartbeat(ts_event=ts_event),
     "what": lambda error: Unrecognized(error=error),
+    "quit": lambda action, why, wait=None: Quit(
+        verdict=Verdict(action=action, why=why, wait_seconds=wait)
+    ),
 }
 
 

@@ -422,6 +422,37 @@ async def test_when_all_is_refused_nobody_connects_again(line_to, venue):
     assert line.lives() == [(None, "the venue refused all that was asked for", 1)]
 
 
+def quits(*facts):
+    """An act that has the feed give the connection up."""
+
+    async def act(socket, request):
+        await socket.send_bytes(msgspec.json.encode([["quit", *facts]]))
+        await hear(socket, lambda _: None)
+
+    return act
+
+
+async def test_a_feed_may_give_a_connection_up_and_say_when_to_come_back(
+    line_to, venue, caplog
+):
+    caplog.set_level(logging.INFO, logger="recorder")
+    too_often = quits("retry", "asked too often", 0.125)
+    line = line_to(await venue(too_often, stay))
+    await line.until(lambda: line.session.accepted)
+
+    again = [r.signal for r in caplog.records if r.msg == "will connect again"]
+    assert [(s.why, s.retry_in_seconds) for s in again] == [("asked too often", 0.125)]
+    assert line.lives() == [(None, "asked too often", 1)]
+
+
+async def test_a_feed_may_give_a_connection_up_for_good(line_to, venue):
+    line = line_to(await venue(quits("stop", "renew the key")))
+
+    with pytest.raises(RefusedError, match="renew the key"):
+        async with asyncio.timeout(5):
+            await line.task
+
+
 async def test_requests_go_out_no_faster_than_the_venue_allows(line_to, venue, fake):
     times = []
 

@@ -12,10 +12,15 @@ import random
 import msgspec
 
 from recorder.simulator.connection import Connection, Context, Push
+from recorder.simulator.envelope_v4 import (
+    EnvelopeV4,
+    Refusal,
+    Request,
+    decode_request,
+)
 from recorder.simulator.numbers import MS_NS, SECOND_NS
 from recorder.simulator.settings import Settings
 from recorder.simulator.truth import Facts, Notice
-from recorder.simulator.wire_v4 import Refusal, Request, V4Wire, decode_request
 
 
 FEED = "ann"
@@ -72,7 +77,7 @@ class Announcements:
         self._settings = settings
         self._context = context
         self._rng = random.Random(f"{settings.seed}:{FEED}")
-        self._wire = V4Wire(settings, self._rng)
+        self._wire = EnvelopeV4(settings, self._rng)
         self._sessions: dict[Connection, _Session] = {}
         self._latest: dict[str, tuple[str, Article]] = {}
         self._cached: list[tuple[int, Connection, str, str]] = []

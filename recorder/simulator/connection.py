@@ -132,7 +132,8 @@ class Connection:
         self._queue: deque[bytes] = deque()
         self._wake = asyncio.Event()
         self._frames = 0
-        self._prefix = "v3_" if feed == "v3" else ""
+        # Spot and futures share the faults of v4.
+        self._prefix = "" if feed in ("v4", "futures") else f"{feed}_"
 
     def reply(self, payload: bytes) -> None:
         """Send an answer; faults of pushed frames do not hit it."""

@@ -5,13 +5,13 @@ from recorder.errors import ConfigError
 from recorder.simulator.faults import (
     KINDS,
     RANDOM,
-    SILENT_ACK_RANDOM,
     Fault,
     FaultPlan,
     Strike,
     expand,
     parse,
 )
+from recorder.simulator.market_faults import SILENT_ACK_RANDOM
 
 
 SECOND_NS = 10**9

@@ -5,7 +5,7 @@ from recorder.capture.complaints import KEPT_EVERY, Complaints
 from recorder.capture.rows import Rows
 from recorder.errors import WireError
 from recorder.model import Chain
-from recorder.source import HttpRequest, Source
+from recorder.source import HttpRequest, Secrets, Source
 from recorder.telemetry import (
     SnapshotFailed,
     SnapshotFailedAgain,
@@ -22,16 +22,25 @@ class HttpSnapshots:
         run: Id of the run; the rows' connection is named after it.
         books: Told of each snapshot, and of those that cannot be had.
         rows: Takes bodies to keep.
+        secrets: Are blotted out of what the venue answers.
         is_archiving: Whether every body is kept.
     """
 
     def __init__(
-        self, source: Source, run: str, books: Books, rows: Rows, *, is_archiving: bool
+        self,
+        source: Source,
+        run: str,
+        books: Books,
+        rows: Rows,
+        secrets: Secrets,
+        *,
+        is_archiving: bool,
     ) -> None:
         self._source = source
         self._conn = f"{run}.rest"
         self._books = books
         self._rows = rows
+        self._secrets = secrets
         self._is_archiving = is_archiving
         self._seq = 0
         self._complaints = Complaints()
@@ -50,6 +59,7 @@ class HttpSnapshots:
             raise ValueError(f"{self._source.name} has no snapshots by HTTP")
         conn, seq = self._conn, self._seq
         self._seq += 1
+        body = self._secrets.hide_bytes(body)
         asked = request.path + "?" + "&".join(f"{k}={v}" for k, v in request.query)
         try:
             event = rule.decode(chain, body)
@@ -78,7 +88,7 @@ class HttpSnapshots:
             if self._complaints.again(chain, why)
             else SnapshotFailed
         )
-        emit(kind(market=chain.market, why=why))
+        emit(kind(market=chain.market, why=self._secrets.hide(why)))
 
     def tick(self, now: int) -> None:
         """Tell now and then of books of which no snapshot can be had."""

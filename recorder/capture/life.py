@@ -105,7 +105,7 @@ class Life:
     @property
     def why_ended(self) -> str:
         """Why it ended, in words."""
-        return self.link.why_dead or self.end.reason
+        return self._session.secrets.hide(self.link.why_dead or self.end.reason)
 
     async def run(self) -> None:
         """Serve the connection to its end."""

@@ -86,6 +86,9 @@ class CapturePlan(msgspec.Struct, frozen=True, kw_only=True):
     rest_url: str
 
 
+KEY_MIN: Final = 8
+"""Characters that a key has at least."""
+
 _SCHEMES: Final = {
     "--ws-url": ("ws://", "wss://"),
     "--rest-url": ("http://", "https://"),
@@ -144,14 +147,25 @@ def plan_capture(
 
 
 def read_secrets(source: Source, environ: Mapping[str, str]) -> Secrets:
-    """Return the keys of a feed that the environment holds."""
-    return Secrets(
-        {
-            secret.name: value
-            for secret in source.secrets
-            if (value := environ.get(secret.env, "").strip())
-        }
-    )
+    """Return the keys of a feed that the environment holds.
+
+    Raises:
+        ConfigError: If a variable holds what cannot be a key. One of a few
+            characters would be blotted out of every frame.
+    """
+    values: dict[str, str] = {}
+    for secret in source.secrets:
+        value = environ.get(secret.env, "").strip()
+        if not value:
+            continue
+        is_plain = value.isascii() and value.isprintable() and " " not in value
+        if len(value) < KEY_MIN or not is_plain:
+            raise ConfigError(
+                f"the environment variable {secret.env} holds no key: one has "
+                f"{KEY_MIN} characters at least, without a blank; copy it again"
+            )
+        values[secret.name] = value
+    return Secrets(values)
 
 
 def with_query(url: str, pairs: Sequence[tuple[str, str]]) -> str:

@@ -89,7 +89,7 @@ class Session:
             self._rows.note,
         )
         self.snapshots = HttpSnapshots(
-            source, run, self.books, self._rows, is_archiving=is_archiving
+            source, run, self.books, self._rows, secrets, is_archiving=is_archiving
         )
         self._silence = Silence(
             source.witnesses, chains, [c for c in chains if _can_be_probed(source, c)]
@@ -182,6 +182,8 @@ class Session:
             self._shedding.dropped_total += 1
             return
         before, link.last_at = link.last_at, ts_recv
+        # Before anything is made of it: a venue may say back what it was told.
+        payload = self.secrets.hide_bytes(payload)
         try:
             unknown = self._intake.take(link, ts_recv, seq, payload)
         except (WireError, ValueError) as exc:  # ids that no update can have

@@ -138,12 +138,20 @@ def test_what_cannot_be_planned_says_what_to_do(monkeypatch, streams, markets, w
 
 
 def test_a_key_is_read_and_never_shown(monkeypatch):
-    made = planned(monkeypatch, ("orders",), ("BTC_USDT",), {"A_KEY": " s3cret "})
+    made = planned(monkeypatch, ("orders",), ("BTC_USDT",), {"A_KEY": " s3cret-key "})
 
-    assert made.secrets["key"] == "s3cret"
-    assert "s3cret" not in repr(made)
-    assert made.secrets.hide("no s3cret here") == "no *** here"
-    assert made.secrets.hide_bytes(b"s3crets3cret") == b"******"
+    assert made.secrets["key"] == "s3cret-key"
+    assert "s3cret-key" not in repr(made)
+
+
+@pytest.mark.parametrize(
+    "value", ["s3cret", "two words", "a\nnewline", "schl\u00fcssel"]
+)
+def test_what_cannot_be_a_key_is_refused_and_not_shown(monkeypatch, value):
+    with pytest.raises(ConfigError, match="A_KEY holds no key") as caught:
+        planned(monkeypatch, ("orders",), ("BTC_USDT",), {"A_KEY": value})
+
+    assert value not in str(caught.value)
 
 
 def test_addresses_are_made_of_options(monkeypatch):

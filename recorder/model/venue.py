@@ -4,7 +4,7 @@ from typing import Generic, Literal
 
 import msgspec
 
-from recorder.model.market import N, Origin, Side
+from recorder.model.market import N, Side
 
 
 class StatusEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,60 +41,66 @@ class StatusEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Order(msgspec.Struct, Generic[N], frozen=True, kw_only=True):
-    """One event of an order of our own account.
+    """One event of an order of our own account, or one open order as asked for.
 
     Attributes:
         market: The venue's spelling.
         ts_event: Venue's clock of its last change, nanoseconds.
-        order_id: The venue's id of the order.
-        event: ``put``, ``update``, ``finish``, or ``query`` if asked for.
-        side: Of the order.
+        order_id: The venue's id of the order; None if there is none.
+        event: ``put``, ``update``, ``finish``: pushed. ``query``: open when
+            the venue was asked. ``none``: no order was open when it was.
+        side: Of the order; None if there is none.
+        position: Which of the open orders it is, from 0, if asked for.
+        open_orders: How many orders are open in the market, if asked for.
         created_at: Venue's clock, nanoseconds.
+        finished_at: Venue's clock, nanoseconds.
         user_id: The venue's id of the account.
-        order_type: ``limit`` or ``market``.
+        order_type: ``limit`` or ``market``; another as the venue's number.
         price: Price asked for, quote currency.
         amount: Amount asked for, venue's unit.
-        left: Amount still open.
+        open_amount: Amount still open.
         filled_amount: Amount filled.
         filled_total: Value filled, quote currency.
         fee: Fee charged so far, as sent.
         text: The client's own note on the order.
-        origin: ``live``, or ``backfill`` if asked for.
     """
 
     market: str
     ts_event: int | None
-    order_id: int
-    event: Literal["put", "update", "finish", "query"]
-    side: Side
+    order_id: int | None
+    event: Literal["put", "update", "finish", "query", "none"]
+    side: Side | None
+    position: int | None = None
+    open_orders: int | None = None
     created_at: int | None = None
+    finished_at: int | None = None
     user_id: int | None = None
     order_type: str | None = None
     price: N | None = None
     amount: N | None = None
-    left: N | None = None
+    open_amount: N | None = None
     filled_amount: N | None = None
     filled_total: N | None = None
     fee: N | None = None
     text: str | None = None
-    origin: Origin = "live"
 
 
 class Balance(msgspec.Struct, Generic[N], frozen=True, kw_only=True):
     """The balance of one currency of our own account.
 
     Attributes:
-        asset: The currency.
+        asset: The currency; None if the account has none.
+        event: ``update``: pushed. ``query``: as the venue said when it was
+            asked. ``none``: asked, it listed no currency.
         available: What can be used.
         frozen: What open orders hold.
-        origin: ``live``, or ``backfill`` if asked for.
         market: Always None.
         ts_event: Always None; the venue sends no time with it.
     """
 
-    asset: str
+    asset: str | None
+    event: Literal["update", "query", "none"]
     available: N | None = None
     frozen: N | None = None
-    origin: Origin = "live"
     market: str | None = None
     ts_event: int | None = None

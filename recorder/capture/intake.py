@@ -87,6 +87,7 @@ class Intake:
     Attributes:
         accepted: Chains that the venue ever accepted.
         refused: Chains that the venue refused, with its words.
+        are_keys_refused: Whether it did not accept the keys of our account.
     """
 
     def __init__(
@@ -102,6 +103,7 @@ class Intake:
     ) -> None:
         self.accepted: set[Chain] = set()
         self.refused: dict[Chain, str] = {}
+        self.are_keys_refused = False
         self._source = source
         self._chains = frozenset(chains)
         self._rows = rows
@@ -267,6 +269,7 @@ class Intake:
         self, link: Link, ts: int, seq: int, idx: int, item: object, payload: bytes
     ) -> str | None:
         reply: Refused = item  # type: ignore[assignment]
+        self.are_keys_refused |= reply.is_about_keys
         for chain in reply.chains:
             link.unanswered.pop(chain, None)
             if self._restarts.probe_refused(link, chain, ts, reply.reason):
@@ -300,6 +303,8 @@ class Intake:
         reply: Heartbeat = item  # type: ignore[assignment]
         if reply.ts_event is not None:
             link.offset_ms = (reply.ts_event - ts) / 1e6
+        elif reply.is_clock_lost:
+            link.offset_ms = None
         return None
 
     def _on_leaving(

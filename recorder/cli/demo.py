@@ -193,9 +193,11 @@ def _program() -> str:
 
 
 def _streams(source: Source) -> tuple[str, ...]:
-    """Return every kind of stream of a feed, with few parameters of each."""
+    """Return every kind of stream that needs no key, with few parameters of each."""
     streams = []
     for kind in source.streams:
+        if kind.needs:
+            continue
         parameters = kind.parameters
         if len(parameters) > STREAM_PARAMETERS_MAX:
             parameters = (kind.default or "1m",)

@@ -19,7 +19,7 @@ from recorder.simulator import faults
 from recorder.simulator.play import Player, PlaySettings, play_forever
 from recorder.simulator.server import Exchange, run_forever
 from recorder.simulator.settings import Settings
-from recorder.source import Source, StreamKind
+from recorder.source import Source, StreamKind, resolve_options
 
 
 CONTRACTS = ("BTC_USDT", "ETH_USDT", "BTC_USD")
@@ -198,7 +198,8 @@ def _print_commands(
     for ws_url in ws_urls:
         for feed in feeds:
             # The simulator serves each protocol at the path that the venue has.
-            if _path(feed.ws_url) == _path(ws_url):
+            usual = feed.ws_url.format_map(resolve_options(feed, {}))
+            if _path(usual) == _path(ws_url):
                 click.echo(f"  {capture_command(feed, ws_url, rest_url, markets)}")
     click.echo("Stop with Ctrl-C.")
 
@@ -210,7 +211,7 @@ def _path(url: str) -> str:
 def capture_command(
     feed: Source, ws_url: str, rest_url: str, markets: tuple[str, ...]
 ) -> str:
-    """Return the command that records all streams of a feed from here.
+    """Return the command that records all streams of a feed that need no key.
 
     Args:
         feed: Which one.
@@ -223,7 +224,8 @@ def capture_command(
         for market in markets or ("MARKET",):
             words += ["-m", market]
     for kind in feed.streams:
-        words += ["-s", _typed(kind)]
+        if not kind.needs:
+            words += ["-s", _typed(kind)]
     words += ["--ws-url", ws_url]
     words += ["--rest-url", rest_url] if feed.rest_url else []
     return shlex.join([*words, "--store", "data"])

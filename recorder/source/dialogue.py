@@ -36,10 +36,17 @@ class Subscribed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True):
-    """The venue refused these chains, for good; ``reason`` in its words."""
+    """The venue refused these chains, for good.
+
+    Attributes:
+        chains: The chains.
+        reason: Why, in its words.
+        is_about_keys: Whether it did not accept the keys of our account.
+    """
 
     chains: tuple[Chain, ...]
     reason: str
+    is_about_keys: bool = False
 
 
 class Send(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,9 +56,15 @@ class Send(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
-    """A sign of life without data; ``ts_event`` is the venue's clock."""
+    """A sign of life without data.
+
+    Attributes:
+        ts_event: Venue's clock now, nanoseconds, where it can be told.
+        is_clock_lost: Whether what was said of it before holds no more.
+    """
 
     ts_event: int | None = None
+    is_clock_lost: bool = False
 
 
 class Unrecognized(msgspec.Struct, frozen=True, kw_only=True):

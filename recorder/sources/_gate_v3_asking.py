@@ -6,6 +6,10 @@ for a part of it would end what is running, so after a refusal each market is
 tried with the matching query, which disturbs nothing, and then those that
 were answered are subscribed.
 
+Of all balances the documents say that null asks for them, and that the list
+of currencies is an array; their own example of a query has an empty one. So
+the empty list is asked for first, and null if that is refused.
+
 Trouble of the server itself (codes 2, 3, 5) is no refusal: the same is asked
 again, with growing pauses, a few times.
 """
@@ -25,10 +29,19 @@ from recorder.source import (
     Unrecognized,
     table_of,
 )
-from recorder.sources._gate import INTERVAL_SECONDS, Status
-from recorder.sources._gate_v3_wire import Frame
-from recorder.sources._json import decoded
-from recorder.sources._later import TRIES, Later, wait_ns
+from recorder.sources._gate import (
+    INTERVAL_SECONDS,
+    Status,
+)
+from recorder.sources._gate_v3_wire import Frame, Numbers
+from recorder.sources._json import (
+    decoded,
+)
+from recorder.sources._later import (
+    TRIES,
+    Later,
+    wait_ns,
+)
 
 
 _API: Final = {
@@ -36,9 +49,13 @@ _API: Final = {
     "tickers": "ticker",
     "klines": "kline",
     "depth": "depth",
+    "orders": "order",
+    "balances": "balance",
 }
 _METHOD_NOT_FOUND: Final = 4
-_TROUBLE: Final = (2, 3, 5)  # internal error, unavailable, timeout
+TROUBLE: Final = (2, 3, 5)
+"""Codes of the server's own trouble: internal error, unavailable, timeout."""
+
 _TICKER_SECONDS: Final = 86_400
 _STATUS: Final = msgspec.json.Decoder(Status)
 
@@ -66,24 +83,21 @@ class Requests:
 
     Args:
         chains: What the connection is to carry.
+        numbers: Numbers all requests of the connection.
 
     Attributes:
         later: What is to be asked again.
     """
 
-    __slots__ = ("_last_id", "_lists", "_open", "later")
+    __slots__ = ("_lists", "_numbers", "_open", "later")
 
-    def __init__(self, chains: Sequence[Chain]) -> None:
+    def __init__(self, chains: Sequence[Chain], numbers: Numbers) -> None:
         self._lists: dict[str, list[Chain]] = {}
         for chain in dict.fromkeys(chains):
             self._lists.setdefault(table_of(chain.stream), []).append(chain)
-        self._last_id = 0
+        self._numbers = numbers
         self._open: dict[int, _Asked] = {}
         self.later: Later[_Asked] = Later()
-
-    def ping(self) -> bytes:
-        """Return a frame that makes the venue answer."""
-        return self._frame("server.ping", [])
 
     def subscribe_all(self, tables: Collection[str] | None = None) -> list[Request]:
         """Return one request for each list, but for what was refused.
@@ -103,12 +117,12 @@ class Requests:
         Raises:
             WireError: If its result does not fit.
         """
-        words = frame.error.words() if frame.error else "no error"
+        words = words_of(frame)
         asked = None if frame.id is None else self._open.pop(frame.id, None)
         if asked is None:
             return [Unrecognized(error=f"answers nothing that was asked: {words}")]
         code = frame.error.code if frame.error else None
-        if code in _TROUBLE and asked.tries < TRIES:
+        if code in TROUBLE and asked.tries < TRIES:
             again = msgspec.structs.replace(asked, tries=asked.tries + 1)
             self.later.put(again, now_ns + wait_ns(asked.tries))
             return []
@@ -131,14 +145,14 @@ class Requests:
         return [Send(requests=tuple(requests))] if requests else []
 
     def _refused(self, asked: _Asked, code: int | None, words: str) -> list[Reply]:
-        # Trying each market would tell nothing more: it is but one, they were
-        # tried before, or the answer is not about markets.
-        if (
-            len(asked.chains) == 1
-            or asked.is_tried
-            or code in _TROUBLE
-            or code == _METHOD_NOT_FOUND
-        ):
+        # Another form would tell nothing more: the answer is not about what
+        # was asked for, or that was tried before.
+        if asked.is_tried or code in TROUBLE or code == _METHOD_NOT_FOUND:
+            return [self._refuse(asked, words)]
+        if table_of(asked.chains[0].stream) == "balances":
+            again = msgspec.structs.replace(asked, is_tried=True)
+            return [Send(requests=(self._subscribe(again),))]
+        if len(asked.chains) == 1:
             return [self._refuse(asked, words)]
         trial = _Trial(asked.chains)
         queries = (
@@ -170,8 +184,10 @@ class Requests:
 
     def _subscribe(self, asked: _Asked) -> Request:
         table = table_of(asked.chains[0].stream)
-        params: list[object]
-        if table == "klines":
+        params: list[object] | None
+        if table == "balances":
+            params = None if asked.is_tried else []
+        elif table == "klines":
             params = [asked.chains[0].market, _kline_seconds(asked.chains[0])]
         elif table == "depth":
             params = [[chain.market, *depth_parts(chain)] for chain in asked.chains]
@@ -187,19 +203,23 @@ class Requests:
             params = [chain.market, *depth_parts(chain)]
         elif table == "trades":
             params = [chain.market, 1, 0]
+        elif table == "orders":
+            params = [chain.market, 0, 1]
         else:
             params = [chain.market, _TICKER_SECONDS]
         return self._request(f"{_API[table]}.query", params, asked)
 
-    def _request(self, method: str, params: list[object], asked: _Asked) -> Request:
-        payload = self._frame(method, params)
-        self._open[self._last_id] = asked
+    def _request(
+        self, method: str, params: list[object] | None, asked: _Asked
+    ) -> Request:
+        number, payload = self._numbers.frame(method, params)
+        self._open[number] = asked
         return Request(payload=payload, chains=asked.chains)
 
-    def _frame(self, method: str, params: list[object]) -> bytes:
-        self._last_id += 1
-        frame = {"id": self._last_id, "method": method, "params": params}
-        return msgspec.json.encode(frame)
+
+def words_of(frame: Frame) -> str:
+    """Return what an answer says went wrong."""
+    return frame.error.words() if frame.error else "no error"
 
 
 def depth_parts(chain: Chain) -> tuple[int, str]:

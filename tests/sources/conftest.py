@@ -15,6 +15,9 @@ from recorder.model import Chain
 Plain = Callable[[Sequence[Any]], list[dict[str, Any]]]
 
 
+_TOLD_IF_SET = ("is_about_keys", "is_clock_lost")
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, msgspec.Raw | bytes):
         return bytes(value).decode()
@@ -26,7 +29,7 @@ def _plain(value: Any) -> Any:
         fields = {
             key: _plain(item)
             for key, item in msgspec.structs.asdict(value).items()
-            if item is not None
+            if item is not None and not (key in _TOLD_IF_SET and item is False)
         }
         return {"is": type(value).__name__, **fields}
     return value
@@ -34,7 +37,7 @@ def _plain(value: Any) -> Any:
 
 @pytest.fixture(scope="session")
 def plain() -> Plain:
-    """Make what a frame says comparable: fields that are None are left out."""
+    """Make what a frame says comparable: fields that are None are left out, and flags that are seldom set."""
     return _plain
 
 

@@ -87,7 +87,7 @@ class Intake:
     Attributes:
         accepted: Chains that the venue ever accepted.
         refused: Chains that the venue refused, with its words.
-        are_keys_refused: Whether it did not accept the keys of our account.
+        keys_refused: Those among them for which it did not accept our keys.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Intake:
     ) -> None:
         self.accepted: set[Chain] = set()
         self.refused: dict[Chain, str] = {}
-        self.are_keys_refused = False
+        self.keys_refused: set[Chain] = set()
         self._source = source
         self._chains = frozenset(chains)
         self._rows = rows
@@ -269,7 +269,8 @@ class Intake:
         self, link: Link, ts: int, seq: int, idx: int, item: object, payload: bytes
     ) -> str | None:
         reply: Refused = item  # type: ignore[assignment]
-        self.are_keys_refused |= reply.is_about_keys
+        if reply.is_about_keys:
+            self.keys_refused.update(reply.chains)
         for chain in reply.chains:
             link.unanswered.pop(chain, None)
             if self._restarts.probe_refused(link, chain, ts, reply.reason):

@@ -58,6 +58,7 @@ class CaptureResult(msgspec.Struct, frozen=True, kw_only=True):
         job: Name of the job.
         progress: What it did.
         refused: Chains the venue refused, with its words.
+        keys_refused: Those among them for which it did not accept our keys.
         chains: How many chains were asked for.
         was_connected: Whether the venue was ever reached.
         failure: Why it stopped before it was told to; None if it did not.
@@ -67,6 +68,7 @@ class CaptureResult(msgspec.Struct, frozen=True, kw_only=True):
     job: str
     progress: Progress
     refused: dict[Chain, str]
+    keys_refused: frozenset[Chain] = frozenset()
     chains: int
     was_connected: bool
     failure: str | None

@@ -365,6 +365,7 @@ class Capture:
             job=self._plan.job,
             progress=self.progress(stats),
             refused=dict(self._session.refused),
+            keys_refused=frozenset(self._session.keys_refused),
             chains=len(self._plan.chains),
             was_connected=was_connected,
             failure=failure,

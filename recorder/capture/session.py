@@ -107,6 +107,7 @@ class Session:
         )
         self.accepted = self._intake.accepted
         self.refused = self._intake.refused
+        self.keys_refused = self._intake.keys_refused
         self._rows.note(ledger.start(clock.now_ns()))
 
     @property

@@ -20,6 +20,7 @@ from recorder.cli.options import example_source, parse_options, store_option, to
 from recorder.clock import wall_ns
 from recorder.config import CaptureConfig
 from recorder.errors import ConfigError
+from recorder.model import Chain
 from recorder.source import Source
 from recorder.sources import load, names
 from recorder.times import parse_seconds, show_time
@@ -191,15 +192,28 @@ async def record(
 
 
 def _report(result: CaptureResult) -> int:
-    """Say what went wrong, if anything; return the exit code."""
+    """Say what went wrong, if anything; return the exit code.
+
+    Keys that are not accepted are a wrong configuration, whatever else went
+    well.
+    """
     for chain, reason in result.refused.items():
-        logs.complain(
-            f"the venue refused {chain.words}: {reason}"
-            + ("; `recorder markets` lists what it has" if chain.market else "")
-        )
+        if chain not in result.keys_refused:
+            logs.complain(
+                f"the venue refused {chain.words}: {reason}"
+                + ("; `recorder markets` lists what it has" if chain.market else "")
+            )
+    by_reason: dict[str, list[str]] = {}
+    for chain in sorted(result.keys_refused):
+        by_reason.setdefault(result.refused[chain], []).append(chain.words)
+    for reason, named in by_reason.items():
+        more = f" and {len(named) - 3} more" if len(named) > 3 else ""
+        logs.complain(f"{', '.join(named[:3])}{more} were not recorded: {reason}")
     if result.refused and len(result.refused) == result.chains:
         return EXIT_USAGE
     if result.failure is not None:
         logs.complain(result.failure)
         return EXIT_FAILED
+    if result.keys_refused:
+        return EXIT_USAGE
     return EXIT_FAILED if result.refused else 0

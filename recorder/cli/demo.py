@@ -28,7 +28,7 @@ from recorder.simulator.server import Exchange
 from recorder.simulator.settings import Settings
 from recorder.simulator.truth import FaultDone
 from recorder.source import Source
-from recorder.sources import load
+from recorder.sources import load, names
 from recorder.store.listing import open_listing
 
 
@@ -146,6 +146,7 @@ async def _record(
                 )
             )
             for source, ws_url in exchange.ws_urls.items()
+            if source in names()
         ]
         captures = [Capture(plan) for plan in plans]
         stopping = asyncio.ensure_future(_stop(captures, exchange, seconds))

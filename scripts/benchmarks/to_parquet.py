@@ -24,7 +24,7 @@ import pyarrow as pa
 
 from benchmarks import sender
 from benchmarks.frames import Load
-from recorder.capture.connection import FRAME_MAX_BYTES
+from recorder.capture.life import FRAME_MAX_BYTES
 from recorder.capture.plan import CapturePlan, Progress, plan_capture
 from recorder.capture.run import Capture
 from recorder.config import CaptureConfig

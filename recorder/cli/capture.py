@@ -20,7 +20,6 @@ from recorder.cli.options import example_source, parse_options, store_option, to
 from recorder.clock import wall_ns
 from recorder.config import CaptureConfig
 from recorder.errors import ConfigError
-from recorder.model import Chain
 from recorder.source import Source
 from recorder.sources import load, names
 from recorder.times import parse_seconds, show_time

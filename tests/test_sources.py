@@ -202,7 +202,7 @@ def test_depth_streams_alone_have_books(source: Source) -> None:
             continue
         assert rule is not None
         assert rule.depth_limit > 0
-        assert rule.snapshot in ("rest", "in_band")
+        assert rule.snapshot in ("rest", "in_band", "each")
         if rule.snapshot == "rest":
             assert rule.has_ids
             assert source.snapshot is not None
@@ -299,7 +299,8 @@ def test_snapshot_requests_name_their_market(source: Source) -> None:
     if source.snapshot is None:
         pytest.skip("no snapshots by HTTP")
     for chain in some_chains(source):
-        if table_of(chain.stream) == "depth":
+        rule = source.book_rule(chain.stream)
+        if rule is not None and rule.snapshot == "rest":
             request = source.snapshot.request(chain, resolve_options(source, {}))
 
             assert request.path.startswith("/")

@@ -54,7 +54,9 @@ class BookRule(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         has_ids: Whether updates carry first and last ids.
-        snapshot: ``rest``: ask by HTTP. ``in_band``: it comes on the socket.
+        snapshot: ``rest``: it is had by HTTP. ``in_band``: it comes on the
+            socket, first of all; until then the stream is not believed.
+            ``each``: every push is one, and a lost one leaves no trace.
         depth_limit: Levels a side that the stream maintains.
     """
 

@@ -6,7 +6,13 @@ import msgspec
 
 from recorder.errors import WireError
 from recorder.model import Chain, DepthUpdate, RawLevels
-from recorder.sources._gate import Id, Moment, levels_of, moment_ns
+from recorder.sources import _gate_obu
+from recorder.sources._gate import (
+    Id,
+    Moment,
+    levels_of,
+    moment_ns,
+)
 from recorder.sources._gate_v4 import Push
 from recorder.sources._json import DECODE_ERRORS, Known, check_utf8, decoded, keys
 
@@ -80,6 +86,18 @@ class DepthPush(msgspec.Struct, gc=False):
     event: Literal["update"]
     result: Depth
     error: None = None
+
+
+class Top(
+    msgspec.Struct, gc=False, rename={"market": "s", "update_id": "lastUpdateId"}
+):
+    """The best levels of a book, all of them."""
+
+    market: str
+    update_id: Id
+    bids: msgspec.Raw
+    asks: msgspec.Raw
+    t: Moment = 0
 
 
 class Kline(
@@ -156,6 +174,8 @@ class _Snapshot(msgspec.Struct, gc=False):
 DEPTH_PUSH: Final = msgspec.json.Decoder(DepthPush)
 PUSHED_DEPTH: Final = msgspec.json.Decoder(Push[Depth])
 DEPTH: Final = msgspec.json.Decoder(Depth)
+PUSHED_TOP: Final = msgspec.json.Decoder(Push[Top])
+TOP: Final = msgspec.json.Decoder(Top)
 PUSHED_TRADE: Final = msgspec.json.Decoder(Push[Trade])
 TRADE: Final = msgspec.json.Decoder(Trade)
 PUSHED_KLINE: Final = msgspec.json.Decoder(Push[Kline])
@@ -183,6 +203,8 @@ KNOWN: Final[dict[str, Known]] = {
     "spot.book_ticker": keys("t u s b B a A"),
     "spot.candlesticks": keys("t v c h l o n a w"),
     "spot.order_book_update": keys("t full l e E s U u b a"),
+    "spot.order_book": keys("t lastUpdateId s l bids asks"),
+    "spot.obu": _gate_obu.KNOWN,
 }
 """Keys of a result that a document or a recording shows, used or not."""
 

@@ -12,23 +12,35 @@ bbo            spot.book_ticker        a list of markets
 klines:1m      spot.candlesticks       one market
 depth:100ms    spot.order_book_update  one market; 100 levels a side
 depth:20ms     spot.order_book_update  one market; 20 levels a side
+depth:obu.400  spot.obu                a list of markets; 400 levels a side
+depth:obu.50   spot.obu                a list of markets; 50 levels a side
+depth:top.20   spot.order_book         one market; 5 to 100 levels a side
 =============  ======================  ====================================
 
 Subscriptions add up, and no limit on their number is documented, so one
-connection carries everything, with one exception: a depth push does not say
-at which speed it was subscribed, so each speed has a connection of its own.
+connection carries everything, with one exception: pushes of the channels
+``order_book_update`` and ``order_book`` do not say at which speed, or with
+how many levels, they were subscribed. So a connection has one stream of each.
 
 Books
 -----
 
-A push folds the changes ``U`` to ``u`` into absolute amounts. The base is a
-REST snapshot with as many levels as the stream maintains: deeper ones are
-cached by the venue for half a minute and never updated by the stream. A push
-with ``full`` replaces the book. The whole window may also come without
-saying so, with one id as ``U`` and ``u``: in 2021 as the first push of most
-markets. It holds no removals, so it must not be taken for that one change;
-a push whose one id cannot explain its levels replaces the book as well
-(`_gate_spot_wire.is_whole_window`).
+Where they come from, `_gate_spot_books` says. A push of
+``order_book_update`` folds the changes ``U`` to ``u`` into absolute amounts.
+The base is a REST snapshot with as many levels as the stream maintains:
+deeper ones are cached by the venue for half a minute and never updated by the
+stream. A push with ``full`` replaces the book. The whole window may also come
+without saying so, with one id as ``U`` and ``u``: in 2021 as the first push
+of most markets. It holds no removals, so it must not be taken for that one
+change; a push whose one id cannot explain its levels replaces the book as
+well (`_gate_spot_wire.is_whole_window`).
+
+``obu`` brings its snapshot on the socket (`_gate_obu`). ``order_book`` sends
+the whole top whenever it changed: each push is the book, and a lost one
+leaves no trace but that the next came late.
+
+One counter for each market numbers its book's changes, so the ids of all
+channels are of the same series.
 
 Source: protocol facts, section 2 (Gate documents as of 2026-05-27, and
 recordings of 2021, 2022 and 2026).
@@ -38,11 +50,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from recorder.errors import WireError
-from recorder.model import Bbo, Chain, DepthUpdate, Kline, RawLevels, Ticker, Trade
+from recorder.model import Bbo, Chain, DepthUpdate, Kline, Ticker, Trade
 from recorder.source import (
     NO_SECRETS,
-    BookRule,
-    HttpRequest,
     Said,
     Secrets,
     SnapshotRule,
@@ -50,15 +60,17 @@ from recorder.source import (
     StreamKind,
     Witness,
     decimal_ns,
-    table_of,
 )
-from recorder.sources import _gate_spot_wire as wire
+from recorder.sources import (
+    _gate_obu,
+    _gate_spot_books as books,
+    _gate_spot_wire as wire,
+)
 from recorder.sources._gate import (
     INTERVAL_SECONDS,
     REST_URL,
     SPOT_MARKETS,
     TICKER_TELLS_OF_TRADES,
-    depth_stream_of,
     markets_by_table,
     moment_ns,
     side_of,
@@ -70,7 +82,6 @@ from recorder.sources._json import DECODE_ERRORS, Known
 from recorder.sources._times import MILLISECOND_NS, SECOND_NS
 
 
-_DEPTH_LEVELS: Final = {"100ms": 100, "20ms": 20}
 _LIST_MARKETS: Final = 100
 """Markets in one list: a refused list is halved until the culprit is found,
 so a list costs some 14 requests for each bad market."""
@@ -80,7 +91,6 @@ _CHANNELS: Final = {
     "tickers": "spot.tickers",
     "bbo": "spot.book_ticker",
     "klines": "spot.candlesticks",
-    "depth": "spot.order_book_update",
 }
 _LISTED: Final = ("trades", "tickers", "bbo")
 
@@ -94,12 +104,13 @@ class Dialogue(Conversation):
     """The conversation over one connection.
 
     Args:
-        chains: What it is to carry, depth of one speed only.
+        chains: What it is to carry, as `_gate_spot_books.plan` groups them.
         _options: None are known.
         _secrets: None are known.
 
     Raises:
-        ValueError: If the chains hold depth of two speeds.
+        ValueError: If the chains hold depth streams that only their
+            connections would tell apart.
     """
 
     prefix: ClassVar[str] = "spot"
@@ -112,11 +123,11 @@ class Dialogue(Conversation):
         _options: Mapping[str, str],
         _secrets: Secrets = NO_SECRETS,
     ) -> None:
-        self._markets = markets_by_table(chains, _CHANNELS)
-        self._depth_markets = self._markets["depth"]
-        self._depth_stream = depth_stream_of(chains)
-        rule = book_rule(self._depth_stream)
-        self._depth_limit = rule.depth_limit if rule else None
+        self._markets = markets_by_table(chains, (*_CHANNELS, "depth"))
+        updates = books.Books.of(chains, books.UPDATES)
+        self._depth_stream, self._depth_limit, self._depth_markets = updates
+        self._tops = books.Books.of(chains, books.TOPS)
+        self._obu = _gate_obu.ObuStreams(chains)
         # A push of a kline names interval and market in one text.
         self._klines: dict[str, tuple[str, str]] = {}
         for market, stream in chains:
@@ -132,31 +143,42 @@ class Dialogue(Conversation):
             Route(_CHANNELS["tickers"], wire.PUSHED_TICKER, wire.TICKER, self._ticker),
             Route(_CHANNELS["bbo"], wire.PUSHED_BBO, wire.BBO, self._bbo),
             Route(_CHANNELS["klines"], wire.PUSHED_KLINE, wire.KLINE, self._kline),
-            Route(_CHANNELS["depth"], wire.PUSHED_DEPTH, wire.DEPTH, self._depth),
+            Route(books.UPDATE_CHANNEL, wire.PUSHED_DEPTH, wire.DEPTH, self._depth),
+            Route(books.TOP_CHANNEL, wire.PUSHED_TOP, wire.TOP, self._top),
+            Route(
+                books.OBU_CHANNEL,
+                _gate_obu.PUSHED_OBU,
+                _gate_obu.OBU,
+                self._obu.make,
+            ),
         )
 
     def address(self, chains: Sequence[Chain]) -> tuple[str, list[str]]:
         """Return channel and payload that ask for chains of one request."""
         table, _, parameter = chains[0].stream.partition(":")
+        if table == "depth":
+            return books.address(chains)
         if table in _LISTED:
             payload = [chain.market for chain in chains]
-        elif table == "klines":
-            payload = [parameter, chains[0].market]
         else:
-            payload = [chains[0].market, parameter]
+            payload = [parameter, chains[0].market]
         return _CHANNELS[table], payload
 
     def batches(self, chains: Sequence[Chain]) -> list[tuple[Chain, ...]]:
         """Return the chains, grouped as one request each can carry them."""
-        batches: list[tuple[Chain, ...]] = []
-        for table in _LISTED:
-            listed = [chain for chain in chains if chain.stream == table]
-            batches += (
-                tuple(listed[at : at + _LIST_MARKETS])
-                for at in range(0, len(listed), _LIST_MARKETS)
-            )
-        batches += ((chain,) for chain in chains if chain.stream not in _LISTED)
-        return batches
+        lists = [
+            ([chain for chain in chains if chain.stream == table], _LIST_MARKETS)
+            for table in _LISTED
+        ]
+        obu = [chain for chain in chains if _gate_obu.is_obu(chain.stream)]
+        lists.append((obu, _gate_obu.LIST_STREAMS))
+        batches = [
+            tuple(listed[at : at + most])
+            for listed, most in lists
+            for at in range(0, len(listed), most)
+        ]
+        in_lists = {chain for listed, _ in lists for chain in listed}
+        return batches + [(chain,) for chain in chains if chain not in in_lists]
 
     def receive(self, payload: bytes, now_ns: int) -> Said:
         """Return what a frame says, in the order of the frame.
@@ -209,6 +231,24 @@ class Dialogue(Conversation):
                 bids=bids,
                 asks=asks,
                 depth_limit=self._depth_limit,
+            )
+        ]
+
+    def _top(self, row: wire.Top, _stamp: Stamped) -> Said:
+        market = self._tops.markets.get(row.market)
+        if market is None:
+            return [unasked("depth", row.market)]
+        return [
+            DepthUpdate(
+                market=market,
+                stream=self._tops.stream,
+                ts_event=moment_ns(row.t),
+                is_snapshot=True,
+                first_update_id=None,
+                last_update_id=row.update_id or None,
+                bids=side_of(row.bids),
+                asks=side_of(row.asks),
+                depth_limit=self._tops.depth_limit,
             )
         ]
 
@@ -290,55 +330,6 @@ class Dialogue(Conversation):
         ]
 
 
-def plan(chains: Sequence[Chain]) -> list[tuple[Chain, ...]]:
-    """Return which chains share a connection: all but a second depth speed."""
-    first: list[Chain] = []
-    by_speed: dict[str, list[Chain]] = {}
-    for chain in dict.fromkeys(chains):
-        if table_of(chain.stream) != "depth":
-            first.append(chain)
-        else:
-            by_speed.setdefault(chain.stream, []).append(chain)
-    groups = list(by_speed.values()) or [[]]
-    groups[0] = first + groups[0]
-    return [tuple(group) for group in groups if group]
-
-
-def book_rule(stream: str) -> BookRule | None:
-    """Return the rule of a canonical stream; None if it has no book."""
-    table, _, parameter = stream.partition(":")
-    if table != "depth":
-        return None
-    return BookRule(has_ids=True, snapshot="rest", depth_limit=_DEPTH_LEVELS[parameter])
-
-
-def snapshot_request(chain: Chain, _options: Mapping[str, str]) -> HttpRequest:
-    """Return how to ask for a book snapshot as deep as its stream.
-
-    Without ``with_id`` the answer has no id, without ``limit`` 10 levels.
-    """
-    levels = _DEPTH_LEVELS[chain.stream.partition(":")[2]]
-    return HttpRequest(
-        path="/spot/order_book",
-        query=(
-            ("currency_pair", chain.market),
-            ("limit", str(levels)),
-            ("interval", "0"),
-            ("with_id", "true"),
-        ),
-    )
-
-
-def snapshot_decode(chain: Chain, body: bytes) -> DepthUpdate[RawLevels]:
-    """Return a REST book as a snapshot of a chain.
-
-    Raises:
-        WireError: If the body does not fit, also if it carries no id.
-    """
-    limit = _DEPTH_LEVELS[chain.stream.partition(":")[2]]
-    return wire.snapshot_of(chain, body, limit)
-
-
 WITNESSES: Final = (
     TICKER_TELLS_OF_TRADES,
     Witness(by="tickers", of=("bbo", "depth"), changed=("bid", "ask"), signs=3),
@@ -372,8 +363,9 @@ SOURCE: Final = Source(
         StreamKind(name="trades", doc="Every trade."),
         StreamKind(
             name="depth",
-            doc="Order book updates: 100ms has 100 levels a side, 20ms has 20.",
-            parameters=tuple(_DEPTH_LEVELS),
+            doc="Order book: changes (100ms has 100 levels a side, 20ms has 20); "
+            "changes with their snapshot (obu.400, obu.50); the whole top (top.20).",
+            parameters=books.PARAMETERS,
             default="100ms",
         ),
         StreamKind(
@@ -388,9 +380,9 @@ SOURCE: Final = Source(
     rest_per_second=15.0,  # 200 in 10 s are allowed for each address
     reset_header="X-Gate-RateLimit-Reset-Timestamp",
     witnesses=WITNESSES,
-    plan=plan,
+    plan=books.plan,
     dialogue=Dialogue,
-    book_rule=book_rule,
-    snapshot=SnapshotRule(request=snapshot_request, decode=snapshot_decode),
+    book_rule=books.book_rule,
+    snapshot=SnapshotRule(request=books.snapshot_request, decode=books.snapshot_decode),
     market_list=SPOT_MARKETS,
 )

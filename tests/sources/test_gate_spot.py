@@ -22,7 +22,10 @@ from recorder.sources.gate_spot import SOURCE, Dialogue
 
 NOW_NS = 1_790_000_000_900_000_000
 SECOND_NS = 10**9
-STREAMS = ("trades", "tickers", "bbo", "klines:1m", "klines:4h", "depth:100ms")
+STREAMS = (
+    *("trades", "tickers", "bbo", "depth:obu.400", "depth:obu.50"),
+    *("klines:1m", "klines:4h", "depth:100ms", "depth:top.20"),
+)
 CHAINS = [Chain(m, s) for s in STREAMS for m in ("BTC_USDT", "ETH_USDT")]
 
 Plain = Callable[[Sequence[Any]], Any]
@@ -192,6 +195,8 @@ TRADE = (
 )
 KLINE = '{"t":"60","v":"1","c":"1","h":"1","l":"1","o":"1","n":"1m_BTC_USDT"}'
 BBO = '{"t":1,"u":1,"s":"BTC_USDT","b":"1","B":"1","a":"1","A":"1"}'
+OBU = '{"t":1,"s":"ob.BTC_USDT.400","U":7,"u":9,"b":[],"a":[]}'
+TOP = '{"t":1,"lastUpdateId":9,"s":"BTC_USDT","bids":[],"asks":[]}'
 TICKER = '{"currency_pair":"BTC_USDT","last":"1"}'
 
 
@@ -223,6 +228,19 @@ def push(channel: str, result: str) -> bytes:
         ("spot.order_book_update", DEPTH, '"a":[]', '"a":[' + "[" * 5000),
         ("spot.order_book_update", DEPTH, DEPTH, "7"),
         ("spot.order_book_update", DEPTH, DEPTH, '[[["x"]]]'),
+        ("spot.obu", OBU, '"U":7', '"U":10'),
+        ("spot.obu", OBU, '"U":7', '"U":10,"full":true'),
+        ("spot.obu", OBU, '"U":7,', ""),
+        ("spot.obu", OBU, '"U":7', '"full":false'),
+        ("spot.obu", OBU, '"u":9', '"u":-9'),
+        ("spot.obu", OBU, '"u":9,', ""),
+        ("spot.obu", OBU, '"s":"ob.BTC_USDT.400",', ""),
+        ("spot.obu", OBU, '"t":1,', ""),
+        ("spot.order_book", TOP, '"lastUpdateId":9,', ""),
+        ("spot.order_book", TOP, '"lastUpdateId":9', '"lastUpdateId":"9"'),
+        ("spot.order_book", TOP, '"s":"BTC_USDT",', ""),
+        ("spot.order_book", TOP, '"bids":[],', ""),
+        ("spot.order_book", TOP, '"t":1', '"t":-1'),
         ("spot.trades", TRADE, '"id":1', '"id":9223372036854775808'),
         ("spot.trades", TRADE, '"id":1', '"id":-1'),
         ("spot.trades", TRADE, '"1.5"', "1.5"),
@@ -297,6 +315,8 @@ def test_damaged_frames_raise_nothing_but_wire_errors(
     requests = dialogue.open(NOW_NS)
     whole = [
         push("spot.order_book_update", DEPTH.replace("[]", '[["1","2"],["3","0"]]')),
+        push("spot.obu", OBU.replace("[]", '[["1","2"],["3","0"]]')),
+        push("spot.order_book", TOP.replace("[]", '[["1","2"],["3","1"]]')),
         push("spot.trades", TRADE),
         push("spot.candlesticks", KLINE),
         push("spot.book_ticker", BBO),
@@ -334,12 +354,18 @@ def test_opening_asks_for_every_chain_in_the_forms_of_the_venue() -> None:
         ("spot.trades", both),
         ("spot.tickers", both),
         ("spot.book_ticker", both),
+        (
+            "spot.obu",
+            [f"ob.{market}.{levels}" for levels in (400, 50) for market in both],
+        ),
         ("spot.candlesticks", ["1m", "BTC_USDT"]),
         ("spot.candlesticks", ["1m", "ETH_USDT"]),
         ("spot.candlesticks", ["4h", "BTC_USDT"]),
         ("spot.candlesticks", ["4h", "ETH_USDT"]),
         ("spot.order_book_update", ["BTC_USDT", "100ms"]),
         ("spot.order_book_update", ["ETH_USDT", "100ms"]),
+        ("spot.order_book", ["BTC_USDT", "20", "100ms"]),
+        ("spot.order_book", ["ETH_USDT", "20", "100ms"]),
     ]
     assert sent(requests) == [
         {**frame, "id": number, "channel": channel, "payload": payload}
@@ -380,8 +406,9 @@ def test_resubscribing_ends_the_subscription_first() -> None:
     dialogue = Dialogue(CHAINS, {})
     dialogue.open(NOW_NS)
 
+    chain = Chain("ETH_USDT", "depth:100ms")
     requests = dialogue.resubscribe(
-        [CHAINS[-1], Chain("BTC_USDT", "trades")], NOW_NS + 7 * SECOND_NS
+        [chain, Chain("BTC_USDT", "trades")], NOW_NS + 7 * SECOND_NS
     )
 
     assert [
@@ -396,14 +423,14 @@ def test_resubscribing_ends_the_subscription_first() -> None:
         (),
         (Chain("BTC_USDT", "trades"),),
         (),
-        (CHAINS[-1],),
+        (chain,),
     ]
     assert dialogue.receive(ack(requests[0]), NOW_NS) == []
     assert dialogue.receive(refusal(requests[2], 2, "not subscribed"), NOW_NS) == [
         Unrecognized(error="unsubscribe: not subscribed")
     ]
     assert dialogue.receive(ack(requests[3]), NOW_NS) == [
-        Subscribed(chains=(CHAINS[-1],), ts_event=1_790_000_001_234_000_000)
+        Subscribed(chains=(chain,), ts_event=1_790_000_001_234_000_000)
     ]
 
 
@@ -493,10 +520,10 @@ def test_error_without_an_event_is_told_by_its_id() -> None:
     requests = dialogue.open(NOW_NS)
 
     said = dialogue.receive(
-        refusal(requests[3], 1, "bad body", event="", channel=""), NOW_NS
+        refusal(requests[-1], 1, "bad body", event="", channel=""), NOW_NS
     )
 
-    assert said == [Refused(chains=requests[3].chains, reason="bad body")]
+    assert said == [Refused(chains=requests[-1].chains, reason="bad body")]
 
 
 def test_refused_single_market_is_refused_in_the_words_of_the_venue() -> None:
@@ -597,6 +624,31 @@ def test_a_depth_frame_also_brings_what_is_to_be_asked_again() -> None:
 # Grouping, books, markets ------------------------------------------------
 
 
+def test_streams_whose_pushes_do_not_name_them_have_their_own_connections() -> None:
+    streams = {
+        "trades": 0,
+        "depth:100ms": 0,
+        "depth:20ms": 1,
+        "depth:obu.400": 0,
+        "depth:obu.50": 0,
+        "depth:top.5": 0,
+        "depth:top.20": 1,
+        "depth:top.100": 2,
+    }
+
+    groups = SOURCE.plan([Chain(m, s) for s in streams for m in ("A_B", "C_D")])
+
+    for number, group in enumerate(groups):
+        mine = [stream for stream, place in streams.items() if place == number]
+        assert sorted(group) == sorted(
+            Chain(m, s) for s in mine for m in ("A_B", "C_D")
+        )
+        Dialogue(group, {})
+    assert len(groups) == 3
+    with pytest.raises(ValueError, match="two depth streams"):
+        Dialogue([Chain("A_B", "depth:top.5"), Chain("C_D", "depth:top.20")], {})
+
+
 def test_each_depth_speed_has_its_own_connection() -> None:
     chains = [
         Chain("A_B", "depth:20ms"),
@@ -646,6 +698,59 @@ def test_snapshot_is_as_deep_as_the_stream(parameter: str, levels: int) -> None:
     assert (bytes(book.asks), bytes(book.bids)) == (b'[["2","1"]]', b"[]")
 
 
+@pytest.mark.parametrize(
+    ("parameter", "snapshot", "levels"),
+    [
+        ("obu.400", "in_band", 400),
+        ("obu.50", "in_band", 50),
+        ("top.5", "each", 5),
+        ("top.100", "each", 100),
+    ],
+)
+def test_other_books_come_on_the_socket(
+    parameter: str, snapshot: str, levels: int
+) -> None:
+    assert SOURCE.book_rule(f"depth:{parameter}") == BookRule(
+        has_ids=True, snapshot=snapshot, depth_limit=levels
+    )
+
+
+def test_order_book_streams_are_ended_and_asked_for_one_by_one() -> None:
+    dialogue = Dialogue(CHAINS, {})
+    dialogue.open(NOW_NS)
+    chain = Chain("ETH_USDT", "depth:obu.50")
+
+    requests = dialogue.resubscribe([chain], NOW_NS)
+
+    assert [(f["channel"], f["event"], f["payload"]) for f in sent(requests)] == [
+        ("spot.obu", "unsubscribe", ["ob.ETH_USDT.50"]),
+        ("spot.obu", "subscribe", ["ob.ETH_USDT.50"]),
+    ]
+    assert [request.chains for request in requests] == [(), (chain,)]
+
+
+def test_order_book_streams_are_asked_for_fifty_at_a_time() -> None:
+    chains = [Chain(f"M{n}_USDT", "depth:obu.400") for n in range(120)]
+
+    requests = Dialogue(chains, {}).open(NOW_NS)
+
+    assert [len(frame["payload"]) for frame in sent(requests)] == [50, 50, 20]
+    assert [chain for request in requests for chain in request.chains] == chains
+
+
+def test_a_stream_that_is_subscribed_already_is_refused_alone() -> None:
+    chains = [Chain("A_B", "depth:obu.50"), Chain("C_D", "depth:obu.50")]
+    dialogue = Dialogue(chains, {})
+    (request,) = dialogue.open(NOW_NS)
+    (send,) = dialogue.receive(refusal(request, 2, "Alert sub ob.C_D.50"), NOW_NS)
+    first, second = send.requests
+
+    assert dialogue.receive(ack(first), NOW_NS)[0].chains == (chains[0],)
+    assert dialogue.receive(refusal(second, 2, "Alert sub ob.C_D.50"), NOW_NS) == [
+        Refused(chains=(chains[1],), reason="Alert sub ob.C_D.50")
+    ]
+
+
 def test_snapshot_of_2021_tells_no_time() -> None:
     assert SOURCE.snapshot is not None
 
@@ -689,7 +794,10 @@ def test_streams_are_those_of_the_documents() -> None:
     kinds = {kind.name: kind.parameters for kind in SOURCE.streams}
     assert kinds == {
         "trades": (),
-        "depth": ("100ms", "20ms"),
+        "depth": (
+            *("100ms", "20ms", "obu.400", "obu.50"),
+            *("top.5", "top.10", "top.20", "top.50", "top.100"),
+        ),
         "klines": (
             *("10s", "30s", "1m", "3m", "5m", "15m", "30m", "1h"),
             *("2h", "4h", "6h", "8h", "12h", "1d", "7d", "30d"),
@@ -716,6 +824,9 @@ def test_streams_are_those_of_the_documents() -> None:
             ),
             ("era", "result.fee"),
         ),
+        (push("spot.obu", OBU.replace('"U"', '"full":true,"U"')), ()),
+        (push("spot.obu", OBU.replace('"U"', '"l":"400","U"')), ("result.l",)),
+        (push("spot.order_book", TOP.replace('"s"', '"l":"20","s"')), ()),
         (push("spot.candlesticks", KLINE), ()),
         (push("spot.book_ticker", BBO), ()),
         (push("spot.tickers", TICKER.replace("last", "lust")), ("result.lust",)),

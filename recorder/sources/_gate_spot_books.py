@@ -1,0 +1,139 @@
+"""The order book streams of Gate spot: which there are, and how books are kept.
+
+=============  ======================  ==================================
+parameter      channel                 the book comes from
+=============  ======================  ==================================
+100ms, 20ms    spot.order_book_update  a REST snapshot, and changes
+obu.400        spot.obu                a first push, and changes
+top.20         spot.order_book         each push, which is the whole top
+=============  ======================  ==================================
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+from recorder.model import Chain, DepthUpdate, RawLevels
+from recorder.source import BookRule, HttpRequest, table_of
+from recorder.sources import _gate_obu, _gate_spot_wire as wire
+from recorder.sources._gate import (
+    depth_stream_of,
+)
+
+
+UPDATE_CHANNEL: Final = "spot.order_book_update"
+OBU_CHANNEL: Final = "spot.obu"
+TOP_CHANNEL: Final = "spot.order_book"
+
+UPDATES: Final[Mapping[str, int]] = {"100ms": 100, "20ms": 20}
+"""Levels a side of the streams of changes, by their speed."""
+
+TOPS: Final[Mapping[str, int]] = {f"top.{n}": n for n in (5, 10, 20, 50, 100)}
+"""Levels a side of the whole top. 30 is documented, and refused where it was
+tried."""
+
+PARAMETERS: Final = (*UPDATES, *_gate_obu.LEVELS, *TOPS)
+"""All parameters of ``depth``."""
+
+_TOP_INTERVAL: Final = "100ms"
+
+
+class Books(NamedTuple):
+    """The books that one connection carries of a kind whose pushes name no stream.
+
+    Attributes:
+        stream: The one stream there can be; empty if there is none.
+        depth_limit: Its levels a side.
+        markets: Its markets, each under its own name.
+    """
+
+    stream: str
+    depth_limit: int
+    markets: Mapping[str, str]
+
+    @classmethod
+    def of(cls, chains: Sequence[Chain], levels: Mapping[str, int]) -> "Books":
+        """Return the books of some streams, given with their levels.
+
+        Raises:
+            ValueError: If the chains hold several of them.
+        """
+        mine = [chain for chain in chains if _parameter(chain.stream) in levels]
+        stream = depth_stream_of(mine)
+        markets = {chain.market: chain.market for chain in mine}
+        return cls(stream, levels.get(_parameter(stream), 0), markets)
+
+
+def address(chains: Sequence[Chain]) -> tuple[str, list[str]]:
+    """Return channel and payload that ask for depth chains of one request."""
+    market, stream = chains[0]
+    parameter = _parameter(stream)
+    if parameter in UPDATES:
+        return UPDATE_CHANNEL, [market, parameter]
+    if parameter in TOPS:
+        return TOP_CHANNEL, [market, str(TOPS[parameter]), _TOP_INTERVAL]
+    return OBU_CHANNEL, [_gate_obu.name_of(chain) for chain in chains]
+
+
+def plan(chains: Sequence[Chain]) -> list[tuple[Chain, ...]]:
+    """Return which chains share a connection.
+
+    All, but of the streams whose pushes do not name them each connection has
+    one of a kind.
+    """
+    groups: list[list[Chain]] = [[]]
+    kinds: tuple[dict[str, list[Chain]], ...] = ({}, {})
+    for chain in dict.fromkeys(chains):
+        parameter = _parameter(chain.stream)
+        if table_of(chain.stream) != "depth" or parameter in _gate_obu.LEVELS:
+            groups[0].append(chain)
+        else:
+            kind = kinds[parameter in TOPS]
+            kind.setdefault(parameter, []).append(chain)
+    for kind in kinds:
+        for place, of_one_stream in enumerate(kind.values()):
+            if place == len(groups):
+                groups.append([])
+            groups[place] += of_one_stream
+    return [tuple(group) for group in groups if group]
+
+
+def book_rule(stream: str) -> BookRule | None:
+    """Return the rule of a canonical stream; None if it has no book."""
+    if table_of(stream) != "depth":
+        return None
+    parameter = _parameter(stream)
+    if parameter in UPDATES:
+        levels = UPDATES[parameter]
+        return BookRule(has_ids=True, snapshot="rest", depth_limit=levels)
+    if parameter in TOPS:
+        return BookRule(has_ids=True, snapshot="each", depth_limit=TOPS[parameter])
+    return _gate_obu.rule_of(stream)
+
+
+def snapshot_request(chain: Chain, _options: Mapping[str, str]) -> HttpRequest:
+    """Return how to ask for a book snapshot as deep as its stream.
+
+    Without ``with_id`` the answer has no id, without ``limit`` 10 levels.
+    """
+    return HttpRequest(
+        path="/spot/order_book",
+        query=(
+            ("currency_pair", chain.market),
+            ("limit", str(UPDATES[_parameter(chain.stream)])),
+            ("interval", "0"),
+            ("with_id", "true"),
+        ),
+    )
+
+
+def snapshot_decode(chain: Chain, body: bytes) -> DepthUpdate[RawLevels]:
+    """Return a REST book as a snapshot of a chain.
+
+    Raises:
+        WireError: If the body does not fit, also if it carries no id.
+    """
+    return wire.snapshot_of(chain, body, UPDATES[_parameter(chain.stream)])
+
+
+def _parameter(stream: str) -> str:
+    return stream.partition(":")[2]

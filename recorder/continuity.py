@@ -46,6 +46,12 @@ Rules that the arithmetic holds:
   received since, one that is `PROVEN` by other means. The recorder stores a
   snapshot when it adopts it: to a replay they are all proven.
 * A snapshot among the updates is adopted as it comes, after `lost` with any id.
+  It needs no first id: it stands for all that came before it.
+* Of an update that may have been lost, the next one tells by its first id. A
+  snapshot among the updates tells nothing of those before it. So where one
+  was the last message, and something may have been lost since, the book is
+  `doubted`: as after `lost`, an update that continues its id exactly or any
+  newer snapshot shows it again; but ids go on, and what is older stays old.
 * Messages without ids (``NO_ID``): a snapshot makes the chain live, updates
   apply while it is live, and nothing can be told about what was lost. Where
   updates with ids wait, a snapshot without one is of no use.
@@ -83,6 +89,7 @@ from recorder.transitions import (
     NO_ID,
     PROVEN,
     RESTART,
+    SKIP,
     STATE_NAMES,
     TRANSITIONS,
     UNSYNCED,
@@ -228,6 +235,19 @@ def step_crossed(chain: Fields) -> tuple[Fields, int, int]:
     if newest != NO_ID:
         held_first = max(held_first, newest + 1)
     return (state, NO_ID, received, held_first, 0, NO_ID), action, IN_CROSSED
+
+
+def step_doubted(chain: Fields) -> tuple[Fields, int, int]:
+    """Return a chain after messages of the venue were lost, nobody knows whose.
+
+    Unless its last message was a snapshot among the updates, nothing changes.
+    """
+    state, applied, received, held_first, joining, _ = chain
+    if state != LIVE or joining != 1 or received != applied or applied == NO_ID:
+        return chain, SKIP, IN_LOST
+    state, action = TRANSITIONS[state][IN_LOST]
+    held_first = max(held_first, applied + 1)
+    return (state, applied, received, held_first, joining, NO_ID), action, IN_LOST
 
 
 class Verdict(msgspec.Struct, frozen=True, gc=False):
@@ -376,6 +396,10 @@ class Continuity:
     def crossed(self) -> Verdict:
         """Note that the book was found crossed: only a snapshot mends it."""
         return self._follow(step_crossed(self._fields))
+
+    def doubted(self) -> Verdict:
+        """Note that messages were lost of which only ids could tell whose."""
+        return self._follow(step_doubted(self._fields))
 
     def _follow(
         self, step: tuple[Fields, int, int], *, row_gap: bool = False

@@ -66,6 +66,12 @@ class Caller:
         self.held.clear()
         return self.chain.crossed()
 
+    def doubted(self) -> Verdict:
+        verdict = self.chain.doubted()
+        if verdict.action == c.DROP:
+            self.held.clear()
+        return verdict
+
 
 SIZES = st.lists(st.integers(1, 4), min_size=1, max_size=30)
 FAULTS = st.sampled_from(
@@ -80,6 +86,8 @@ FAULTS = st.sampled_from(
         "fresh",
         "old",
         "full",
+        "full",
+        "doubted",
     ]
 )
 
@@ -99,6 +107,8 @@ def test_a_book_called_known_is_the_true_book_whatever_is_missing(sizes, data):
             caller.lost()
         elif fault == "crossed":
             caller.crossed()
+        elif fault == "doubted":
+            caller.doubted()
         elif fault == "fresh":
             caller.snapshot(data.draw(st.integers(max(0, last - 3), last + 3)))
         elif fault == "old":
@@ -187,6 +197,7 @@ STEPS = st.one_of(
     st.tuples(st.just("bare"), st.none(), st.none()),
     st.tuples(st.just("lost"), st.none(), st.none()),
     st.tuples(st.just("crossed"), st.none(), st.none()),
+    st.tuples(st.just("doubted"), st.none(), st.none()),
 )
 
 
@@ -198,6 +209,8 @@ def take(chain: Continuity, step: tuple[str, int, int]) -> Verdict:
         return chain.snapshot(one, other)
     if name == "bare":
         return chain.update(None, None)
+    if name == "doubted":
+        return chain.doubted()
     return chain.lost() if name == "lost" else chain.crossed()
 
 
@@ -295,6 +308,51 @@ def test_a_snapshot_older_than_a_known_book_is_left_alone():
 
     assert verdict.is_double
     assert chain.applied == 10
+
+
+def doubted(base: int) -> Continuity:
+    """A chain whose last message was a snapshot, and perhaps one that was lost."""
+    chain = Continuity()
+    chain.snapshot(base, c.IN_BAND)
+    assert chain.doubted().action == c.DROP
+    assert not chain.is_live
+    return chain
+
+
+def test_after_a_doubt_what_continues_a_snapshot_exactly_shows_it_again():
+    chain = doubted(10)
+
+    verdict = chain.update(11, 12)
+
+    assert (verdict.action, verdict.applied) == (c.APPLY, 12)
+
+
+def test_after_a_doubt_an_update_that_jumps_is_a_gap():
+    chain = doubted(10)
+
+    verdict = chain.update(12, 12)
+
+    assert verdict.is_row_gap
+    assert verdict.action == c.RESTART
+
+
+def test_after_a_doubt_a_snapshot_shows_the_book_again_unless_it_is_older():
+    chain = doubted(10)
+
+    assert chain.snapshot(9, c.IN_BAND).action == c.REFUSE
+    assert chain.snapshot(10, c.IN_BAND).action == c.ADOPT
+    assert chain.doubted().action == c.DROP
+    assert chain.snapshot(14, c.IN_BAND).action == c.ADOPT
+
+
+def test_a_book_whose_last_message_was_an_update_or_was_asked_for_is_not_doubted():
+    asked, updated, bare = live(10), live(10), Continuity()
+    updated.update(11, 11)
+    bare.snapshot(None, c.IN_BAND)
+
+    for chain in (asked, updated, bare):
+        assert chain.doubted().action == c.SKIP
+        assert chain.is_live
 
 
 def test_after_a_loss_a_snapshot_with_lower_ids_waits_for_an_update():

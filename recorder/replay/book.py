@@ -255,14 +255,20 @@ class OrderBook:
         self._forget()
         return self._continuity.lost()
 
+    def doubted(self) -> Verdict:
+        """Note that messages may be missing, of which ids would tell."""
+        return self._continuity.doubted()
+
     def _apply_gap(self, gap: Gap) -> Verdict | None:
         market, stream = self._chain or (None, None)
         if gap.market not in (None, market) or gap.stream not in (None, stream):
             return None
         chain = self._continuity
         has_ids = max(chain.applied, chain.received) >= 0
-        if has_ids and (gap.scope == "book" or is_told_by_ids(gap)):
+        if has_ids and gap.scope == "book":
             return None
+        if has_ids and is_told_by_ids(gap):
+            return self.doubted()
         return self.lost()
 
     def _is_foreign(self, event: DepthUpdate[Levels], conn: str | None) -> bool:

@@ -30,6 +30,7 @@ _SEQUENCE_CHECK: Final = (
     continuity.step_snapshot,
     continuity.step_lost,
     continuity.step_crossed,
+    continuity.step_doubted,
 )
 for _function in _SEQUENCE_CHECK:
     register_jitable(_function)

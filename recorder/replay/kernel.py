@@ -40,6 +40,7 @@ SNAPSHOT: Final = 1
 IN_BAND: Final = 2
 AUDIT: Final = 4
 LOST: Final = 8  # messages may be missing before this row
+DOUBTED: Final = 16  # so they may, and ids would tell whether they are
 
 # The state of a stretch, kept from one to the next.
 HELD_FROM: Final = 6  # after the six fields of the chain: row of the first held
@@ -48,7 +49,8 @@ WAITING: Final = 8  # row of the snapshot that waits
 UNKNOWN_DELETES: Final = 9
 STALE: Final = 10
 CROSSINGS: Final = 11
-STATE_SIZE: Final = 12
+IMAGES: Final = 12  # snapshots among the updates that were adopted
+STATE_SIZE: Final = 13
 
 DONE: Final = -1
 """No row was found impossible."""
@@ -306,6 +308,8 @@ def _compile_follow(version: int) -> Callable[..., int]:  # noqa: C901 - below
             if flag & LOST or (is_update and held_count >= held_max):
                 chain, _, _ = continuity.step_lost(chain)
                 held_from, held_count = NO_ID, 0
+            if flag & DOUBTED:
+                chain, _, _ = continuity.step_doubted(chain)
             if is_update:
                 if is_impossible(first, last):
                     return row
@@ -344,6 +348,7 @@ def _compile_follow(version: int) -> Callable[..., int]:  # noqa: C901 - below
                     rows, bid, ask, bounds, row, held_from, row
                 )
                 state[UNKNOWN_DELETES] += unknown
+                state[IMAGES] += int(flag & IN_BAND != 0)
                 held_from, held_count = NO_ID, 0
             elif action == JOIN:
                 joined = row if held_from == NO_ID else held_from

@@ -96,9 +96,14 @@ class Ladder:
         return bool(self._state[0] == LIVE)
 
     @property
-    def is_bridged(self) -> bool:
-        """Whether it is known, and updates have proved its snapshot."""
-        return self.is_known and bool(self._state[4] == 0)
+    def is_proved(self) -> bool:
+        """Whether it is known, and messages have proved what it began with.
+
+        An update that bridges a snapshot does, and so does a second snapshot
+        among the updates: of several that came late, none is the newest.
+        """
+        has_images = self._state[kernel.IMAGES] > 1
+        return self.is_known and bool(self._state[4] == 0 or has_images)
 
     @property
     def last_update_id(self) -> int | None:
@@ -135,6 +140,10 @@ class Ladder:
         """Note that messages may be missing from here on."""
         # A row that is not applied: the kernel alone knows the sequence check.
         self.follow(empty_row(kernel.LOST | kernel.AUDIT))
+
+    def doubted(self) -> None:
+        """Note that messages may be missing, of which ids would tell."""
+        self.follow(empty_row(kernel.DOUBTED | kernel.AUDIT))
 
     def follow(self, given: DepthRows) -> Quoted:
         """Take the next rows of the chain.

@@ -44,10 +44,13 @@ class Marks(NamedTuple):
     Attributes:
         lost: Instants at which rows may be missing, sorted, nanoseconds.
         hidden: Intervals in which it must not be shown between messages.
+        doubted: Instants at which rows may be missing, of which ids would
+            tell, sorted, nanoseconds.
     """
 
     lost: Ints
     hidden: tuple[Interval, ...]
+    doubted: Ints
 
     def hides(self, at_ns: int) -> bool:
         """Return whether an instant lies in a hidden interval."""
@@ -82,12 +85,15 @@ class Outages:
         """Return the marks for a stream whose updates carry ids.
 
         Of some gaps the ids decide whether they hit this chain: those hide the
-        instants within them, and no more. What
+        instants within them, and no more, unless the last message was one of
+        which ids tell nothing. Such gaps may have been joined, so a message
+        that lies in one is doubted at its end once more. What
         came while a gap was ending (before an acceptance, say) is held, as
         the capture held it; only after a process ended nothing is.
         """
         hidden: list[Interval] = []
         lost: list[int] = []
+        doubted: list[int] = []
         for gap in self._gaps:
             if gap.scope != "rows":
                 continue
@@ -99,16 +105,19 @@ class Outages:
             )
             left = without(_interval(gap), others)
             hidden += left
-            if not is_told_by_ids(gap):
+            if is_told_by_ids(gap):
+                doubted += [instant for piece in left for instant in piece]
+            else:
                 lost += [start for start, _ in left]
-                if gap.started_at == gap.ended_at:
-                    lost.append(gap.started_at)  # it has no length, but it was one
                 if gap.reason.startswith("process_"):
                     lost += [end for _, end in left]
+            if gap.started_at == gap.ended_at:  # it has no length, but it was one
+                marks = doubted if is_told_by_ids(gap) else lost
+                marks.append(gap.started_at)
         everything = [i for intervals in self._coverage.values() for i in intervals]
         told = {start for start, _ in _told_by_ids(self._gaps)}
         lost += [end for _, end in merged(everything) if end not in told]
-        return _marks(hidden, lost)
+        return _marks(hidden, lost, doubted)
 
     def without_ids(self, conn: str) -> Marks:
         """Return the marks for one connection of a stream without ids.
@@ -195,6 +204,11 @@ def _told_by_ids(gaps: Iterable[Gap]) -> list[Interval]:
     return [_interval(gap) for gap in gaps if is_told_by_ids(gap)]
 
 
-def _marks(hidden: Iterable[Interval], lost: Iterable[int]) -> Marks:
-    instants = sorted({*lost} - {FOREVER})
-    return Marks(np.array(instants, np.int64), tuple(merged(hidden)))
+def _marks(
+    hidden: Iterable[Interval], lost: Iterable[int], doubted: Iterable[int] = ()
+) -> Marks:
+    return Marks(_instants(lost), tuple(merged(hidden)), _instants(doubted))
+
+
+def _instants(given: Iterable[int]) -> Ints:
+    return np.array(sorted({*given} - {FOREVER}), np.int64)

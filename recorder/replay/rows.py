@@ -53,12 +53,15 @@ class DepthRows(NamedTuple):
     asks: SideLevels
 
 
-def depth_rows(table: pa.Table, lost: Truths | None = None) -> DepthRows:
+def depth_rows(
+    table: pa.Table, lost: Truths | None = None, doubted: Truths | None = None
+) -> DepthRows:
     """Return rows of the table ``depth`` as arrays; prices are not copied.
 
     Args:
         table: Rows of one chain in the order of receipt, with `COLUMNS`.
         lost: For each row, whether something may be missing before it.
+        doubted: The same where ids would tell whether it is.
     """
     origin: Any = table["origin"]
     flags = _truths(table["is_snapshot"]) * np.uint8(kernel.SNAPSHOT)
@@ -66,6 +69,8 @@ def depth_rows(table: pa.Table, lost: Truths | None = None) -> DepthRows:
     flags |= _truths(pc.equal(origin, pa.scalar("audit"))) * np.uint8(kernel.AUDIT)
     if lost is not None:
         flags |= lost * np.uint8(kernel.LOST)
+    if doubted is not None:
+        flags |= doubted * np.uint8(kernel.DOUBTED)
     firsts, lasts = _ids(table["first_update_id"]), _ids(table["last_update_id"])
     return DepthRows(
         kernel.Rows(flags, firsts, lasts),

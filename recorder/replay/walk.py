@@ -77,19 +77,21 @@ class Lane:
         self.was_known = False
         self._has_ids = has_ids
         self._told = 0
+        self._doubts_told = 0
         self._last = Quoted.nothing(1)
 
     def follow(self, table: pa.Table, times: Ints) -> Quoted:
         """Take rows; return what this lane shows after each."""
-        told = self._marks_until(times)
+        told, doubts = (_until(marks, times) for marks in self._both)
         lost = np.diff(told, prepend=self._told) > 0
-        quoted = self.ladder.follow(depth_rows(table, lost))
+        doubted = np.diff(doubts, prepend=self._doubts_told) > 0
+        quoted = self.ladder.follow(depth_rows(table, lost, doubted))
         if not self._has_ids:
             hidden = np.flatnonzero(self.hides(times))
             quoted.put(hidden, Quoted.nothing(hidden.size))
         self.updated_ns = int(times[-1])
         self.was_known |= bool(quoted.known.any())
-        self._told = int(told[-1])
+        self._told, self._doubts_told = int(told[-1]), int(doubts[-1])
         self._last = quoted.each(lambda values: values[-1:].copy())
         return quoted
 
@@ -99,15 +101,19 @@ class Lane:
 
     def pass_to(self, at_ns: int) -> None:
         """Let time pass without rows until an instant, that one included."""
-        told = int(self._marks_until(at_ns))
+        told, doubts = (int(_until(marks, at_ns)) for marks in self._both)
         if told > self._told:
-            self._told = told
             self.ladder.lost()
+        if doubts > self._doubts_told:
+            self.ladder.doubted()
+        if not self.ladder.is_known:
             self._last = Quoted.nothing(1)
+        self._told, self._doubts_told = told, doubts
 
     def still(self, since: Ints, times: Ints) -> Truths:
         """Return whether what was shown at one time is shown at a later."""
-        unmarked = self._marks_until(since) == self._marks_until(times)
+        lost = self.marks.lost
+        unmarked = _until(lost, since) == _until(lost, times)
         return np.asarray(unmarked, np.bool_)
 
     def hides(self, times: Ints) -> Truths:
@@ -117,8 +123,9 @@ class Lane:
             hidden |= (times >= start) & (times < end)
         return hidden
 
-    def _marks_until(self, times: Any) -> Any:
-        return np.searchsorted(self.marks.lost, times, side="right")
+    @property
+    def _both(self) -> tuple[Ints, Ints]:
+        return self.marks.lost, self.marks.doubted
 
 
 class Walk:
@@ -142,7 +149,7 @@ class Walk:
         """Whether earlier rows could not change what is shown from here on."""
         lanes = self._lanes.values()
         if _WHOLE in self._lanes:
-            return all(lane.ladder.is_bridged for lane in lanes)
+            return all(lane.ladder.is_proved for lane in lanes)
         return bool(lanes) and all(lane.was_known for lane in lanes)
 
     def stretches(self, start_ns: int, end_ns: int) -> Iterator[Stretch]:
@@ -263,6 +270,11 @@ def last_row_ns(
         end_ns = start_ns
         look_ns *= LOOK_GROWTH
     return None
+
+
+def _until(marks: Ints, times: Any) -> Any:
+    """Return how many marks lie at or before times."""
+    return np.searchsorted(marks, times, side="right")
 
 
 def _has_ids(table: pa.Table) -> bool:

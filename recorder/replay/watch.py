@@ -169,7 +169,10 @@ def _compile_follow(fingerprint: int) -> Callable[..., tuple[int, int, int]]:
                 fields, action, _kind = step_snapshot(fields, lasts[r], origin)
             else:
                 fields, action, _kind = step_update(fields, firsts[r], lasts[r])
-            if action == APPLY:
+            is_image = action == ADOPT and was_live  # then nothing is held
+            if is_image:
+                counts[chain, 0] = counts[chain, 1] = 0
+            if action == APPLY or is_image:
                 lo, hi = bid_offsets[r], bid_offsets[r + 1]
                 counts[chain, 0] = _set_levels(
                     bids[chain],
@@ -191,7 +194,7 @@ def _compile_follow(fingerprint: int) -> Callable[..., tuple[int, int, int]]:
                     found += 1
                     fields, _action, _kind = step_crossed(fields)
             row[0], row[1], row[2], row[3], row[4], row[5] = fields
-            is_routine = action == APPLY and was_live
+            is_routine = was_live and action in (APPLY, ADOPT)
             if not is_routine and action in (APPLY, ADOPT, HOLD, RESTART, WAIT, JOIN):
                 return r, action, found
         return chains.size, NOTHING, found

@@ -79,12 +79,12 @@ def sides(prices):
 
 @st.composite
 def messages(draw):
-    """Valid sequences with faults of every kind, and whether rows are lost."""
+    """Valid sequences with faults of every kind, and what may be lost before."""
     events, lost, applied = [], [], 0
     has_ids = draw(st.booleans())
     for _ in range(draw(st.integers(0, 30))):
         levels = draw(sides(LOW)), draw(sides(HIGH))
-        lost.append(draw(st.integers(0, 9)) == 0)
+        lost.append({0: "lost", 1: "doubted"}.get(draw(st.integers(0, 9)), ""))
         kind = draw(
             st.sampled_from(
                 [
@@ -127,7 +127,7 @@ def test_ladder_and_order_book_agree(sequence, cuts, held_max):
     expected = []
     for event, is_lost in zip(events, lost, strict=True):
         if is_lost:
-            book.lost()
+            getattr(book, is_lost)()
         book.apply(event)
         expected.append(shown(book))
 
@@ -136,8 +136,11 @@ def test_ladder_and_order_book_agree(sequence, cuts, held_max):
     bounds = sorted({0, len(events), *(cut for cut in cuts if cut <= len(events))})
     for start, end in zip(bounds, [*bounds[1:], len(events)], strict=True):
         part = whole.slice(start, end - start)
-        flags = np.array(lost[start:end], np.bool_)
-        found += rows_of(ladder.follow(depth_rows(part, flags)))
+        marks = [
+            np.array([mark == name for mark in lost[start:end]], np.bool_)
+            for name in ("lost", "doubted")
+        ]
+        found += rows_of(ladder.follow(depth_rows(part, *marks)))
 
     assert found == expected
     assert ladder.is_known == book.is_known
@@ -179,7 +182,7 @@ def test_lost_between_stretches_hides_the_book_until_it_is_proved():
     ladder = Ladder()
     image = depth(None, 1, [(1.0, 1.0)], is_snapshot=True, origin="rest")
     ladder.follow(depth_rows(table([image])))
-    assert (ladder.is_known, ladder.is_bridged) == (True, False)
+    assert (ladder.is_known, ladder.is_proved) == (True, False)
 
     ladder.lost()
 
@@ -188,8 +191,36 @@ def test_lost_between_stretches_hides_the_book_until_it_is_proved():
 
     ladder.follow(depth_rows(table([depth(2, 2, [(1.0, 3.0)])])))
 
-    assert (ladder.is_bridged, ladder.last_update_id) == (True, 2)
+    assert (ladder.is_proved, ladder.last_update_id) == (True, 2)
     assert ladder.top(1) == (((1.0, 3.0),), ())
+
+
+def test_a_doubt_between_stretches_hides_a_book_that_ids_tell_nothing_of():
+    def image(base):
+        return depth(None, base, [(1.0, float(base))], is_snapshot=True)
+
+    ladder = Ladder()
+    ladder.follow(depth_rows(table([image(1)])))
+
+    ladder.doubted()
+
+    assert not ladder.is_known
+    ladder.follow(depth_rows(table([image(4)])))
+    assert ladder.top(1) == (((1.0, 4.0),), ())
+    ladder.follow(depth_rows(table([depth(5, 5)])))
+    ladder.doubted()
+    assert ladder.is_known
+
+
+def test_the_second_of_two_images_is_proved():
+    ladder = Ladder()
+    images = [depth(None, base, [(1.0, 1.0)], is_snapshot=True) for base in (3, 5)]
+
+    ladder.follow(depth_rows(table(images[:1])))
+    assert not ladder.is_proved
+    ladder.follow(depth_rows(table(images[1:])))
+
+    assert ladder.is_proved
 
 
 @pytest.mark.parametrize(

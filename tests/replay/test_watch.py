@@ -167,6 +167,23 @@ def test_a_snapshot_that_is_crossed_itself_is_found():
     assert watch.see(batch(event(None, 7, [(3, 1)], [(3, 1)]))) == [crossing(1, 7)]
 
 
+def test_images_that_follow_each_other_are_watched_one_by_one():
+    watch = BookWatch()
+
+    found = watch.see(
+        batch(
+            event(None, 1, [(1, 1), (2, 1)], [(3, 1)]),
+            event(None, 4, [(1, 1)], [(2, 1)]),
+            event(None, 5, [(1, 1), (2, 1)], [(2, 1)]),
+            event(None, 3, [(9, 1)], [(2, 1)]),
+            event(None, 6, [(1, 1)], [(2, 1)]),
+            event(7, 7, [(2, 1)]),
+        )
+    )
+
+    assert found == [crossing(3, 5), crossing(6, 7)]
+
+
 def test_a_held_update_that_crosses_is_found_at_the_snapshot():
     watch = BookWatch()
     held = event(5, 6, [(4, 1)])

@@ -8,19 +8,20 @@ A snapshot had by HTTP may be a cached one. Updates prove it, as
 `recorder.continuity` says; until then it waits (`DepthChain.pending`). With
 nothing received the venue's clock can prove that it is younger than the
 subscription. It is stored once it is proven, with the time at which it was
-received.
+received. Snapshots that come on the socket are the matter of
+`recorder.capture.images`.
 """
 
 from collections.abc import Callable, Iterable
 from typing import Final
 
-import msgspec
-
 from recorder.capture.depth_chain import FIRST_RETRY_NS, DepthChain, Message, Put
+from recorder.capture.images import Images
+from recorder.capture.jumps import Jumps
 from recorder.capture.new_counts import NewCounts
 from recorder.capture.snapshot_queue import SnapshotQueue
 from recorder.continuity import Verdict, is_row_gap
-from recorder.model import Chain, DepthUpdate, Gap, LedgerRow, RawLevels
+from recorder.model import Chain, DepthUpdate, LedgerRow, RawLevels
 from recorder.source import BookRule
 from recorder.store.ledger import Ledger
 from recorder.telemetry import BookKnown, RowDoubled, emit
@@ -44,9 +45,6 @@ FIRST_ASK_NS: Final = 100_000_000
 QUIET_ASK_NS: Final = 1_500_000_000
 """After an acceptance without any update, before a snapshot is asked for."""
 
-IN_BAND_NS: Final = 10_000_000_000
-"""How long a first snapshot on the socket may take."""
-
 
 class Books:
     """All depth chains of a run.
@@ -56,6 +54,10 @@ class Books:
         ledger: Told of every break.
         put: Takes rows to store.
         note: Takes ledger rows to store.
+
+    Attributes:
+        believed: As of `Images`.
+        failed: As of `Images`.
     """
 
     def __init__(
@@ -73,8 +75,11 @@ class Books:
         self._put = put
         self._note = note
         self._queue = SnapshotQueue()
-        self._restart: list[Chain] = []
         self._lost: list[tuple[Chain, int]] = []
+        self._jumps = Jumps(ledger, note)
+        self._images = Images(self._books.values(), ledger, note)
+        self.believed = self._images.believed
+        self.failed = self._images.failed
         self._counts = NewCounts(ledger, note, put, self._take, self._start_over)
 
     def __contains__(self, chain: Chain) -> bool:
@@ -97,13 +102,20 @@ class Books:
             for book in self._books.values()
         }
 
-    def accepted(self, chain: Chain, at: int, ts_event: int | None) -> None:
-        """Note that the venue accepted the chain: its updates will come."""
+    def accepted(self, chain: Chain, at: int, ts_event: int | None) -> bool:
+        """Note that the venue accepted the chain: its updates will come.
+
+        Returns:
+            Whether it counts as recorded now; if not, it will be among
+            `believed` once its snapshot came.
+        """
         book = self._books[chain]
+        is_believed = self._images.accepted(book, at)
         if book.continuity.is_live:
-            return
+            return is_believed
         book.accepted_event = ts_event
-        if book.continuity.received == NO_ID:
+        is_asked_afresh = book.renewed_until > 0  # and was recorded before
+        if book.continuity.received == NO_ID and not is_asked_afresh:
             book.last_at = at
         self._note(
             self._ledger.book_lost(
@@ -112,14 +124,16 @@ class Books:
         )
         if book.rule.snapshot == "rest":
             self._queue.ask(book, at + QUIET_ASK_NS)
-        else:
-            book.asked_until = at + IN_BAND_NS
+        return is_believed
 
     def lost(self, chain: Chain) -> int | None:
         """Note that the connection went away; return the last id received."""
         book = self._books[chain]
         self._counts.decide(book)  # more of them will not come
         received = book.continuity.received
+        if received != NO_ID and not self._ledger.is_covered(chain):
+            at = book.last_at + 1
+            self._note(self._ledger.lost_again(chain, "connect_lost", at))
         self._break_off(book)
         return None if received == NO_ID else received
 
@@ -160,7 +174,7 @@ class Books:
                 self._counts.pass_over(book)
             book.begin(first)
             if verdict.was_live and first is not None and is_row_gap(proven, first):
-                self._note_jump(book, ts_recv, proven, first)
+                self._jumps.missed(book, ts_recv, proven, first)
             self._judge(book, verdict, ts_recv, before, first)
         elif book.suspects:
             self._counts.pass_over(book)
@@ -180,7 +194,7 @@ class Books:
     ) -> None:
         """Tell the ledger what an update that is not routine means."""
         if verdict.is_row_gap and first is not None:
-            self._note_jump(book, ts_recv, before, first)
+            self._jumps.missed(book, ts_recv, before, first)
         if verdict.was_live and not verdict.is_live:
             self._note(
                 self._ledger.book_lost(
@@ -197,49 +211,21 @@ class Books:
                 return
             book.tell_useless(pending.event.last_update_id)
         if verdict.is_live and not verdict.was_live:
-            self._note(self._ledger.healed(book.chain, "sequence"))
+            if before == NO_ID:  # else the connection was not lost
+                self._note(self._ledger.healed(book.chain, "sequence"))
+            self._images.known(book, ts_recv)
             self._known(book, ts_recv)  # the levels are those of before
         elif not verdict.is_live and book.rule.snapshot == "rest":
             self._queue.ask(book, ts_recv + FIRST_ASK_NS)
-
-    def _note_jump(
-        self, book: DepthChain, ts_recv: int, before: int, first: int
-    ) -> None:
-        """Tell the ledger that updates between two ids are missing."""
-        rows = self._ledger.missed(
-            book.chain,
-            "sequence_gap",
-            book.last_at + 1,
-            ts_recv,
-            after_update_id=before,
-            before_update_id=first,
-        )
-        self._note(rows)
-        for gap in rows:
-            if isinstance(gap, Gap):
-                book.miss(gap, before + 1, first - 1)
-
-    def _fills_gap(self, book: DepthChain, first: int | None, last: int | None) -> bool:
-        """Return whether an update comes late, out of a gap: it is no double.
-
-        The book does not need it any more, the data does.
-        """
-        if first is None or last is None:
-            return False
-        gap = book.fill(first, last)
-        if gap is None:
-            return False
-        if gap not in book.missing:
-            healed = msgspec.structs.replace(gap, healed_by="late")
-            self._note([healed])
-        return True
+        elif verdict.was_live and not verdict.is_live:
+            self._images.ask(book, ts_recv)
 
     def _take(self, message: Message) -> None:
         self.event(*message)
 
     def _stale(self, book: DepthChain, message: Message) -> None:
         """Take a message that lies wholly below what was received."""
-        if self._fills_gap(book, *message.ids):
+        if self._jumps.filled(book, *message.ids) or book.was_passed(*message.ids):
             book.note(message)
             if not book.suspects:  # else a gap may have begun before it
                 book.last_at = message.ts_recv
@@ -251,32 +237,58 @@ class Books:
         """Take a snapshot that came on the socket."""
         event, ts_recv = message.event, message.ts_recv
         base, first = event.last_update_id, event.first_update_id
-        received = book.continuity.received
-        is_repeated = base == book.last_in_band or (first, base) in book.recent
-        if base is not None and received != NO_ID and is_repeated:
-            emit(RowDoubled(market=book.chain.market, stream=book.chain.stream))
-            return
         continuity = book.continuity
-        if base is not None and base < received:
-            is_useful = not continuity.is_live and base + 1 >= continuity.held_first
-            if book.suspects or not is_useful:
-                self._stale(book, message)
+        received = continuity.received
+        if base is not None and received != NO_ID:
+            if self._is_repeated(book, first, base):
+                emit(RowDoubled(market=book.chain.market, stream=book.chain.stream))
                 return
-        if first is not None and is_row_gap(received, first):
-            self._note_jump(book, ts_recv, received, first)
-        book.last_in_band = base
-        verdict = book.continuity.snapshot(base, IN_BAND)
-        if first is not None and base is not None:
-            self._fills_gap(book, first, base)
+            if base < received:
+                is_useful = not continuity.is_live and base + 1 >= continuity.held_first
+                if book.suspects or not is_useful:
+                    self._stale(book, message)
+                    return
+            elif book.suspects:
+                self._counts.pass_over(book)
+            self._note_passed(book, ts_recv, received, first, base)
+        verdict = continuity.snapshot(base, IN_BAND)
+        if base is not None:
+            book.begin(base + 1 if first is None else first)
+            self._jumps.filled(book, first, base)
             book.recent.append((first, base))
         book.last_at = ts_recv
         self._put(*message)
         if verdict.action == ADOPT:
             book.pending = None
-            book.asked_until = 0
-            book.known_since = ts_recv
+            self._images.came(book, ts_recv)
         if verdict.is_live and not verdict.was_live:
             self._known(book, ts_recv)
+
+    def _is_repeated(self, book: DepthChain, first: int | None, base: int) -> bool:
+        """Return whether a snapshot on the socket was stored before.
+
+        One that comes again because it was asked for afresh is of use to a
+        book that is not known.
+        """
+        is_of_use = first is None and base == book.continuity.received
+        is_of_use = is_of_use and not book.continuity.is_live
+        return (first, base) in book.recent and not is_of_use
+
+    def _note_passed(
+        self, book: DepthChain, at: int, received: int, first: int | None, base: int
+    ) -> None:
+        """Note the changes between what was received and a snapshot.
+
+        They are missing if the snapshot says so by its first id, or if it was
+        asked for after a break: meanwhile nobody listened.
+        """
+        if first is not None:
+            if is_row_gap(received, first):
+                self._jumps.missed(book, at, received, first)
+        elif self._images.is_renewed(book, at) and base > received:
+            self._jumps.missed(book, at, received, base + 1)
+        elif base > received and book.rule.snapshot != "each":
+            book.pass_over(received + 1, base)
 
     def snapshot(
         self,
@@ -336,7 +348,7 @@ class Books:
             self._start_over(book, ts_recv)
             return
         # It was mended or lost meanwhile; until then it was not known.
-        until = book.known_since if is_past else book.last_at + 1
+        until = book.mended_at(ts_recv) if is_past else book.last_at + 1
         self._note(
             self._ledger.book_was_lost(chain, "crossed", ts_recv, until, detail=detail)
         )
@@ -356,12 +368,17 @@ class Books:
     def unsure(self, chain: Chain, at: int, reason: str) -> None:
         """Note that messages were lost; only ids could tell whether of this."""
         book = self._books[chain]
-        if book.rule.has_ids or not book.continuity.is_live:
-            return
-        book.continuity.lost()
-        self._lost.append((chain, book.last_at))
-        self._note(self._ledger.book_lost(chain, "resync", at, detail=reason))
-        self._start_over(book, at)
+        self._images.missed(book)
+        continuity = book.continuity
+        was_live = continuity.is_live
+        if book.rule.has_ids:
+            continuity.doubted()
+        elif was_live:
+            continuity.lost()
+        if was_live and not continuity.is_live:
+            self._lost.append((chain, book.last_at))
+            self._note(self._ledger.book_lost(chain, "resync", at, detail=reason))
+            self._start_over(book, at)
 
     def take_lost(self) -> list[tuple[Chain, int]]:
         """Return chains of which messages may be missing, and when the last row came.
@@ -385,13 +402,7 @@ class Books:
 
     def take_restarts(self, now: int) -> list[Chain]:
         """Return chains whose snapshot on the socket must be asked for afresh."""
-        for book in self._books.values():
-            if book.rule.snapshot == "in_band" and 0 < book.asked_until <= now:
-                book.asked_until = now + IN_BAND_NS
-                self._restart.append(book.chain)
-        restart, self._restart = self._restart, []
-        # Some snapshots came meanwhile, or their connection went away.
-        return [chain for chain in restart if self._books[chain].asked_until > 0]
+        return self._images.take_restarts(now)
 
     def _break_off(self, book: DepthChain) -> None:
         """Forget what was known: messages may be missing from here on."""
@@ -402,12 +413,11 @@ class Books:
         if book.rule.snapshot == "rest":
             self._queue.ask(book, at + FIRST_ASK_NS)
         else:
-            book.asked_until = at + IN_BAND_NS
-            self._restart.append(book.chain)
+            self._images.ask(book, at)
 
     def _adopt(self, book: DepthChain, proven: Message, at: int | None) -> None:
         """Store a snapshot; the book is known from ``at``, else from it on."""
-        book.known_since = proven.ts_recv
+        book.adopt(proven.ts_recv)
         self._put(*proven)
         self._known(book, proven.ts_recv if at is None else at)
 

@@ -1,7 +1,7 @@
 """What is known of one depth chain while it is being recorded."""
 
 from collections import deque
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from recorder.continuity import Continuity
 from recorder.model import Chain, DepthUpdate, Gap, RawLevels
@@ -21,6 +21,12 @@ YOUNGER_NS: Final = 500_000_000
 
 GAPS_REMEMBERED: Final = 16
 """Gaps of a chain that an update may still come late to fill."""
+
+ADOPTIONS_REMEMBERED: Final = 64
+"""When snapshots were adopted: to know which one mended a book that is found
+to have been crossed."""
+
+_Ranges: TypeAlias = list[tuple[int, int]]
 
 
 class Put(Protocol):
@@ -62,29 +68,40 @@ class DepthChain:
         through: Last id received before the connection went away.
         began: First id received since.
         missing: Ranges of book changes that are missing, by gap.
-        recent: Ids of the last updates stored, to know them again when a new
+        passed: Ranges of book changes that snapshots on the socket passed
+            over, the last ones. Nothing of them need be missing, but an
+            update may still come late.
+        recent: Ids of the last messages stored, to know them again when a new
             connection begins with what the old one ended with.
-        last_in_band: Id of the last snapshot that came on the socket.
-        known_since: When the snapshot was received that the levels stem from.
+        adopted: When the last snapshots were received that levels stem from.
+        accepted_at: When the venue accepted the chain, while its snapshot on
+            the socket is awaited; 0 if it may have been missed since.
+        failures: Acceptances in a row after which no snapshot came.
+        restart_at: When the chain is to be asked for afresh; 0 for not at all.
+        renewed_until: Until when a snapshot counts as one asked for afresh.
         pending: The snapshot that waits for updates to prove it.
         suspects: Stale updates that continue each other, the last ones: either
             doubles, or the first of a new numbering.
     """
 
     __slots__ = (
+        "accepted_at",
         "accepted_event",
+        "adopted",
         "asked_until",
         "began",
         "chain",
         "continuity",
         "epoch",
+        "failures",
         "is_asked",
-        "known_since",
         "last_at",
-        "last_in_band",
         "missing",
+        "passed",
         "pending",
         "recent",
+        "renewed_until",
+        "restart_at",
         "retry_ns",
         "rule",
         "suspects",
@@ -96,11 +113,15 @@ class DepthChain:
         self.rule = rule
         self.continuity = Continuity()
         self.epoch = 0
-        self.missing: dict[Gap, list[tuple[int, int]]] = {}
-        self.recent: deque[tuple[int, int]] = deque(maxlen=UPDATES_REMEMBERED)
+        self.missing: dict[Gap, _Ranges] = {}
+        self.passed: _Ranges = []
+        self.recent: deque[tuple[int | None, int]] = deque(maxlen=UPDATES_REMEMBERED)
         self.last_at = 0
-        self.known_since = 0
-        self.last_in_band: int | None = None
+        self.adopted: deque[int] = deque(maxlen=ADOPTIONS_REMEMBERED)
+        self.accepted_at: int | None = None
+        self.failures = 0
+        self.restart_at = 0
+        self.renewed_until = 0
         self.accepted_event: int | None = None
         self.pending: Message | None = None
         self.is_asked = False
@@ -108,6 +129,19 @@ class DepthChain:
         self.retry_ns = FIRST_RETRY_NS
         self.suspects: list[Message] = []
         self.through = self.began = NO_ID
+
+    @property
+    def known_since(self) -> int:
+        """When the snapshot was received that the levels stem from, or 0."""
+        return self.adopted[-1] if self.adopted else 0
+
+    def adopt(self, at: int) -> None:
+        """Note that the levels stem from a snapshot received then."""
+        self.adopted.append(at)
+
+    def mended_at(self, crossed_at: int) -> int:
+        """Return when the first snapshot after a crossing was received."""
+        return next((at for at in self.adopted if at > crossed_at), self.known_since)
 
     def break_off(self) -> None:
         """Forget what was known and asked: what comes next begins anew."""
@@ -117,7 +151,8 @@ class DepthChain:
         self.epoch += 1
         self.pending = None
         self.is_asked = False
-        self.asked_until = 0
+        self.asked_until = self.restart_at = self.renewed_until = 0
+        self.accepted_at = None
 
     def is_new(self, update: Message) -> bool:
         """Return whether a stale update can never have been stored.
@@ -144,10 +179,11 @@ class DepthChain:
             self.began = first
 
     def note(self, update: Message) -> None:
-        """Note that an update before those of its connection is stored."""
+        """Note that a message before those of its connection is stored."""
         first, last = update.ids
-        if first is not None and last is not None:
+        if last is not None:
             self.recent.append((first, last))
+        if first is not None:
             self.began = min(self.began, first)
 
     def count_anew(self) -> None:
@@ -155,6 +191,7 @@ class DepthChain:
         self.break_off()
         self.through = NO_ID
         self.recent.clear()
+        self.passed.clear()
         # What the venue's clock said of the old numbering proves nothing now.
         self.accepted_event = None
 
@@ -191,11 +228,29 @@ class DepthChain:
             they were not missing.
         """
         for gap, ranges in self.missing.items():
-            for number, (low, high) in enumerate(ranges):
-                if low <= first <= last <= high:
-                    rest = [(low, first - 1), (last + 1, high)]
-                    ranges[number : number + 1] = [r for r in rest if r[0] <= r[1]]
-                    if not ranges:
-                        del self.missing[gap]
-                    return gap
+            if _take_out(ranges, first, last):
+                if not ranges:
+                    del self.missing[gap]
+                return gap
         return None
+
+    def pass_over(self, first: int, last: int) -> None:
+        """Note that a snapshot passed over book changes, which may come late."""
+        self.passed.append((first, last))
+        del self.passed[:-GAPS_REMEMBERED]
+
+    def was_passed(self, first: int | None, last: int | None) -> bool:
+        """Note that book changes came; return whether a snapshot had passed them."""
+        if first is None or last is None:
+            return False
+        return _take_out(self.passed, first, last)
+
+
+def _take_out(ranges: _Ranges, first: int, last: int) -> bool:
+    """Take a range out of the one that holds all of it; return whether there was."""
+    for number, (low, high) in enumerate(ranges):
+        if low <= first <= last <= high:
+            rest = [(low, first - 1), (last + 1, high)]
+            ranges[number : number + 1] = [r for r in rest if r[0] <= r[1]]
+            return True
+    return False

@@ -180,6 +180,10 @@ class Intake:
         if not self._books.event(ts, link.conn, seq, idx, event, payload):
             return _unasked(event.market)
         self._heard[event.market, event.stream] = ts
+        if self._books.believed:
+            for chain, at in self._books.believed:
+                self._believe(chain, at)
+            self._books.believed.clear()
         return None
 
     def _on_trade(
@@ -250,20 +254,26 @@ class Intake:
         self.accepted.update(reply.chains)
         for chain in reply.chains:
             link.unanswered.pop(chain, None)
-            is_covered = self._ledger.is_covered(chain)
-            self._silence.accepted(chain, ts, is_covered=is_covered)
             if chain in link.probed:
                 link.probed.discard(chain)
-                if is_covered:
+                if self._ledger.is_covered(chain):
+                    self._silence.accepted(chain, ts, is_covered=True)
                     continue
-            self._rows.note(self._ledger.covered(chain, ts))
-            if chain in self._books:
-                self._books.accepted(chain, ts, reply.ts_event)
+            if chain not in self._books or self._books.accepted(
+                chain, ts, reply.ts_event
+            ):
+                self._believe(chain, ts)
         if reply.chains:
             first, count = reply.chains[0], len(reply.chains)
             markets = count if first.market else None
             emit(ChainsSubscribed(stream=first.stream, markets=markets))
         return None
+
+    def _believe(self, chain: Chain, at: int) -> None:
+        """Count a chain as recorded from a time on."""
+        is_covered = self._ledger.is_covered(chain)
+        self._silence.accepted(chain, at, is_covered=is_covered)
+        self._rows.note(self._ledger.covered(chain, at))
 
     def _on_refused(
         self, link: Link, ts: int, seq: int, idx: int, item: object, payload: bytes

@@ -6,7 +6,8 @@ are *suspects*: they are kept, as `DepthChain.suspects`, until it is clear
 what they are.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Final
 
 from recorder.capture.depth_chain import DepthChain, Message, Put
@@ -17,6 +18,9 @@ from recorder.telemetry import RowDoubled, emit
 
 SUSPECTS_MAX: Final = 20
 """So many stale messages with ids that increase: the venue counts anew."""
+
+UNCLEAR_MAX: Final = 3 * SUSPECTS_MAX
+"""So many stale messages whatever their ids."""
 
 
 class NewCounts:
@@ -52,21 +56,22 @@ class NewCounts:
         if last is None or (first, last) in book.recent:
             return
         suspects = book.suspects
-        if suspects and (last if first is None else first) <= (
-            suspects[-1].event.last_update_id or 0
-        ):
+        if suspects and not _goes_on(suspects[-1], message):
             if any(message.event == suspect.event for suspect in suspects):
                 return
-            self.decide(book)
-            self._take(message)
-            return
+            if not _has_snapshot(suspects):
+                self.decide(book)
+                self._take(message)
+                return
         suspects.append(message)
-        if len(suspects) >= SUSPECTS_MAX:
+        if _run(suspects) >= SUSPECTS_MAX or len(suspects) >= UNCLEAR_MAX:
             self._count_anew(book)
 
     def decide(self, book: DepthChain) -> None:
         """Decide about suspects of which no more will come."""
-        if book.suspects and book.are_first():
+        if _has_snapshot(book.suspects):
+            self._leave_out(book)
+        elif book.suspects and book.are_first():
             self.pass_over(book)
         elif book.suspects:
             self._count_anew(book)
@@ -86,6 +91,29 @@ class NewCounts:
         """
         told, self._told = self._told, []
         return told
+
+    def _leave_out(self, book: DepthChain) -> None:
+        """Tell of suspects of which it stays unclear what they are.
+
+        An old snapshot must not be shown as the book, nor may the book be
+        shown if it is a new one. So none of them is stored, and a gap of a
+        new numbering says so.
+        """
+        suspects, book.suspects = book.suspects, []
+        since = suspects[0].ts_recv
+        self._note(
+            self._ledger.missed(
+                book.chain,
+                "sequence_gap",
+                since,
+                suspects[-1].ts_recv + 1,
+                after_update_id=book.continuity.received,
+                before_update_id=min(map(_start_of, suspects)),
+                detail=f"{len(suspects)} messages with older ids, late or of a new "
+                "numbering, came last and are left out",
+            )
+        )
+        self._note(self._ledger.book_lost(book.chain, "resync", since))
 
     def _count_anew(self, book: DepthChain) -> None:
         """Take the suspects for the first messages of a new numbering."""
@@ -112,3 +140,25 @@ class NewCounts:
         for suspect in suspects:
             self._take(suspect)
         self._start_over(book, suspects[-1].ts_recv)
+
+
+def _start_of(message: Message) -> int:
+    first, last = message.ids
+    return (last if first is None else first) or 0
+
+
+def _goes_on(before: Message, after: Message) -> bool:
+    """Return whether the ids of a message lie beyond those of another."""
+    return _start_of(after) > (before.event.last_update_id or 0)
+
+
+def _has_snapshot(suspects: Sequence[Message]) -> bool:
+    return any(suspect.event.is_snapshot for suspect in suspects)
+
+
+def _run(suspects: Sequence[Message]) -> int:
+    """Return how many messages at the end have ids that increase."""
+    count = 1
+    for before, after in pairwise(suspects):
+        count = count + 1 if _goes_on(before, after) else 1
+    return count

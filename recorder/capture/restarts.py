@@ -45,6 +45,9 @@ class Restarts:
         """
         self.judge(now)
         silence = self._silence
+        for chain in self._books.failed:
+            silence.lost(chain)
+        self._books.failed.clear()
         for chain, at in silence.take_recovered():
             self._note(self._ledger.covered(chain, at))
             if chain in self._books:

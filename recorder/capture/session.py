@@ -367,8 +367,9 @@ class Session:
 def _can_be_probed(source: Source, chain: Chain) -> bool:
     """Whether a chain may be asked for once more when nothing ever came.
 
-    Not a book whose image comes on the socket, for it is asked for again when
-    that fails; nor what a venue says of itself, for it but repeats its last word.
+    Not a book whose image comes on the socket, for it is asked for afresh if that
+    does not come; nor what a venue says of itself, for it but repeats its last
+    word.
     """
     rule = source.book_rule(chain.stream)
-    return chain.market != NO_MARKET and (rule is None or rule.snapshot == "rest")
+    return chain.market != NO_MARKET and (rule is None or rule.snapshot != "in_band")

@@ -10,6 +10,8 @@ for a while, and what is found to be missing is cut out of it.
 from collections.abc import Iterable
 from typing import Final, NamedTuple, TypeAlias
 
+import msgspec
+
 from recorder.model import Gap
 
 
@@ -76,6 +78,14 @@ class Account:
         """Begin an interval after a gap, or at the very first."""
         self.since = self.back_at = at
 
+    def end_gap(self, at: int) -> tuple[list[Gap], int]:
+        """End the gap of rows that it is in; return it, and when it ended."""
+        gap, self.rows_gap = self.rows_gap, None
+        if gap is None:
+            return [], at
+        self.is_real = False
+        return [ended_gap(gap, at)], max(at, gap.started_at)
+
     def close(self, at: int, closed_by: str) -> None:
         """End the open interval, if there is one."""
         since, self.since = self.since, None
@@ -125,6 +135,13 @@ class Account:
         if ready:
             self.told_until = ready[-1].ended_at
         return ready
+
+
+def ended_gap(gap: Gap, at: int, detail: str | None = None) -> Gap:
+    """Return a gap that ended at a time, no earlier than it began."""
+    return msgspec.structs.replace(
+        gap, ended_at=max(at, gap.started_at), detail=detail or gap.detail
+    )
 
 
 def merged(spans: Iterable[Span]) -> list[Span]:

@@ -25,7 +25,7 @@ from typing import Final
 import msgspec
 
 from recorder.model import Chain, Coverage, Gap, LedgerRow
-from recorder.store.account import Account, Held, Span
+from recorder.store.account import Account, Held, Span, ended_gap
 from recorder.store.layout import DAY_NS
 from recorder.store.runfile import OpenInterval, RunState
 from recorder.store.unaddressed import Unaddressed, UnaddressedGaps
@@ -74,7 +74,7 @@ class Ledger:
             return
         earlier = account.rows_gap if gap.scope == "rows" else account.book_gap
         if earlier is not None:
-            self._superseded.append(_ended(earlier, gap.started_at))
+            self._superseded.append(ended_gap(earlier, gap.started_at))
         if gap.scope == "rows":
             account.rows_gap = gap
         else:
@@ -89,7 +89,7 @@ class Ledger:
         """
         rows: list[LedgerRow] = list(self._superseded)
         rows += [
-            _ended(gap, at, detail="no longer recorded by this job")
+            ended_gap(gap, at, detail="no longer recorded by this job")
             for gap in self._orphans
         ]
         self._superseded.clear()
@@ -107,11 +107,10 @@ class Ledger:
                 account.open(at)
                 self._is_changed = True
             return []
-        ended = _ended(gap, at)
-        account.closed_gap = None if account.is_real else ended
-        account.rows_gap = None
-        account.is_real = False
-        account.open(max(at, gap.started_at))
+        is_real = account.is_real
+        [ended], at = account.end_gap(at)
+        account.closed_gap = None if is_real else ended
+        account.open(at)
         self._is_changed = True
         return [ended]
 
@@ -157,14 +156,13 @@ class Ledger:
 
     def refused(self, chain: Chain, at: int, detail: str) -> list[LedgerRow]:
         """Note that the venue refuses the chain: nothing of it will come."""
-        account = self._accounts[chain]
-        rows: list[LedgerRow] = []
-        if account.rows_gap is not None:
-            rows.append(_ended(account.rows_gap, at))
-            at = max(at, account.rows_gap.started_at)
-            account.rows_gap = None
-            account.is_real = False
-        return rows + self.lost(chain, "subscription_rejected", at, detail=detail)
+        ended, at = self._accounts[chain].end_gap(at)
+        return [*ended, *self.lost(chain, "subscription_rejected", at, detail=detail)]
+
+    def lost_again(self, chain: Chain, reason: str, at: int) -> list[LedgerRow]:
+        """Note that rows came in a gap, and may be missing anew from ``at`` on."""
+        ended, at = self._accounts[chain].end_gap(at)
+        return [*ended, *self.lost(chain, reason, at)]
 
     def missed(
         self,
@@ -311,7 +309,7 @@ class Ledger:
         account = self._accounts[chain]
         if account.book_gap is None:
             return []
-        gap = _ended(account.book_gap, at)
+        gap = ended_gap(account.book_gap, at)
         account.book_gap = None
         self._is_changed = True
         return [gap]
@@ -347,10 +345,8 @@ class Ledger:
             rows += self._book_over(chain, at)
             end = at
             if account.rows_gap is not None:
-                rows.append(_ended(account.rows_gap, at))
-                end = max(at, account.rows_gap.started_at)
-                account.rows_gap = None
-                account.is_real = False
+                ended, end = account.end_gap(at)
+                rows += ended
             elif account.since is None:
                 continue
             else:
@@ -441,9 +437,3 @@ class Ledger:
             before_update_id=before,
             detail=detail,
         )
-
-
-def _ended(gap: Gap, at: int, detail: str | None = None) -> Gap:
-    return msgspec.structs.replace(
-        gap, ended_at=max(at, gap.started_at), detail=detail or gap.detail
-    )

@@ -40,6 +40,16 @@ class SnapshotUseless(Signal, frozen=True):
     held_first: int
 
 
+class ImageMissing(Signal, frozen=True):
+    """A stream was accepted whose book is to come on the socket, and did not."""
+
+    message: ClassVar[str] = "no book came though it was accepted, asking afresh"
+    level: ClassVar[int] = logging.WARNING
+    counter: ClassVar[str] = "images_missing_total"
+    market: str
+    stream: str
+
+
 class SnapshotFailed(Signal, frozen=True):
     """A book snapshot could not be had; it is asked for again."""
 

@@ -4,11 +4,11 @@ import pytest
 
 from recorder.capture.books import (
     FIRST_ASK_NS,
-    IN_BAND_NS,
     QUIET_ASK_NS,
     Books,
 )
 from recorder.capture.depth_chain import FIRST_RETRY_NS, GAPS_REMEMBERED, YOUNGER_NS
+from recorder.capture.images import IN_BAND_NS
 from recorder.capture.new_counts import SUSPECTS_MAX
 from recorder.model import Chain, DepthUpdate, Gap
 from recorder.source import BookRule

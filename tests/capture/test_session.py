@@ -6,9 +6,10 @@ import msgspec
 import pytest
 
 from recorder.capture import intake, rows as rows_module
-from recorder.capture.books import FIRST_ASK_NS, IN_BAND_NS, QUIET_ASK_NS
+from recorder.capture.books import FIRST_ASK_NS, QUIET_ASK_NS
 from recorder.capture.depth_chain import FIRST_RETRY_NS
 from recorder.capture.doubles import Doubles
+from recorder.capture.images import IN_BAND_NS
 from recorder.capture.link import ANSWERS_MAX
 from recorder.capture.session import ANSWER_SECONDS, Session
 from recorder.capture.silence import (
@@ -523,6 +524,47 @@ def test_a_first_image_that_does_not_come_is_asked_for_again(desk_of):
 
     assert desk.send(link) == [b'{"again":["BTC_USDT","depth:bare"]}']
     assert set(link.unanswered) == {BARE}
+
+
+def test_a_stream_whose_book_comes_on_the_socket_is_believed_when_it_came(desk_of):
+    desk = desk_of(BARE)
+    link = desk.open(is_answered=False)
+    accepted = desk.say(link, ["ok", [BARE]])
+    [waiting] = desk.events("gaps")[:1]
+    assert (waiting.reason, waiting.ended_at) == ("not_started", None)
+
+    heard = desk.say(link, ["image", "BTC_USDT"])
+    desk.session.stop(heard + 100)
+    desk.session.settle()
+
+    covered = desk.events("coverage")
+    assert [(c.started_at, c.ended_at) for c in covered] == [(accepted, heard + 1)]
+
+
+def test_a_stream_whose_fresh_book_does_not_come_is_a_gap_until_it_does(desk_of):
+    desk = desk_of(BARE, TICKERS)
+    link = desk.open()
+    desk.say(link, ["image", "BTC_USDT"])
+    last = desk.say(link, ["change", "BTC_USDT"])
+    desk.say_bytes(link, b"?")
+    desk.wait(1)
+    assert desk.send(link) == [b'{"again":["BTC_USDT","depth:bare"]}']
+    desk.say(link, ["ok", [BARE]])
+
+    desk.wait(IN_BAND_NS)
+    assert desk.send(link) == [b'{"again":["BTC_USDT","depth:bare"]}']
+    again = desk.say(link, ["ok", [BARE]])
+    [silent] = [gap for gap in desk.gaps() if gap.reason == "stale_stream"]
+    assert (silent.stream, silent.started_at, silent.ended_at) == (
+        "depth:bare",
+        last + 1,
+        None,
+    )
+
+    desk.say(link, ["image", "BTC_USDT"])
+    [silent] = [gap for gap in desk.gaps() if gap.reason == "stale_stream"]
+    assert silent.ended_at == again
+    assert desk.session.books.states() == {BARE: "live"}
 
 
 # Connections

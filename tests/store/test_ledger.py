@@ -337,6 +337,17 @@ def test_a_refusal_ends_the_gap_before_it_and_opens_its_own():
     assert not book.is_covered(A)
 
 
+def test_a_loss_in_a_gap_ends_it_and_opens_another():
+    book = ledger(open_gap(A, started_at=3))
+
+    rows = book.lost_again(A, "connect_lost", 20)
+
+    assert [(row.reason, row.started_at, row.ended_at) for row in rows] == [
+        ("process_stopped", 3, 20),
+        ("connect_lost", 20, None),
+    ]
+
+
 def test_gaps_of_chains_no_longer_recorded_are_closed_at_the_start():
     stranger = Chain("OLD_USDT", "trades")
     book = ledger(open_gap(stranger, started_at=3), open_gap(A, started_at=4))

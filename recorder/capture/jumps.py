@@ -1,0 +1,52 @@
+"""Updates whose ids show that others are missing, and those that come late."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from recorder.capture.depth_chain import DepthChain
+from recorder.model import Gap, LedgerRow
+from recorder.store.ledger import Ledger
+
+
+class Jumps:
+    """Tells the ledger of ranges of book changes that are missing.
+
+    Args:
+        ledger: Told of them.
+        note: Takes ledger rows to store.
+    """
+
+    def __init__(self, ledger: Ledger, note: Callable[[list[LedgerRow]], None]) -> None:
+        self._ledger = ledger
+        self._note = note
+
+    def missed(self, book: DepthChain, ts_recv: int, before: int, first: int) -> None:
+        """Note that updates between two ids are missing."""
+        rows = self._ledger.missed(
+            book.chain,
+            "sequence_gap",
+            book.last_at + 1,
+            ts_recv,
+            after_update_id=before,
+            before_update_id=first,
+        )
+        self._note(rows)
+        for gap in rows:
+            if isinstance(gap, Gap):
+                book.miss(gap, before + 1, first - 1)
+
+    def filled(self, book: DepthChain, first: int | None, last: int | None) -> bool:
+        """Return whether an update comes late, out of a gap: it is no double.
+
+        The book does not need it any more, the data does.
+        """
+        if first is None or last is None:
+            return False
+        gap = book.fill(first, last)
+        if gap is None:
+            return False
+        if gap not in book.missing:
+            healed = msgspec.structs.replace(gap, healed_by="late")
+            self._note([healed])
+        return True

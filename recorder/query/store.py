@@ -94,9 +94,9 @@ class Store:
         """Return the answer to a question in DuckDB's SQL.
 
         The tables of the store are views of the same names, together with
-        ``gaps_log`` and ``depth_levels``; each has ``source`` and ``date``
-        as its last columns. ``coverage`` has the intervals that running
-        captures have not closed yet, too.
+        ``gaps_log``, ``depth_levels`` and ``outages``; each has ``source`` and
+        ``date`` as its last columns. ``coverage`` has the intervals that
+        running captures have not closed yet, too.
 
         A view has its rows if the text has its name, anywhere. To read one
         whose name the text puts together is an error.

@@ -98,7 +98,10 @@ def create_views(
     """
     views = defined_views()
     words = question.lower()
-    words += "".join(view.sql.lower() for view in views if view.name in words)
+    # A view may read those before it in the alphabet, so the last come first.
+    for view in reversed(views):
+        if view.name in words:
+            words += view.sql.lower()
     for table in TABLES.values():
         name = base_name(table.name)
         if name in words:

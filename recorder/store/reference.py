@@ -24,6 +24,7 @@ Where every digit counts, compute with `epoch_ns(ts_recv)`, and turn the result 
 `now()` has a zone, so compare with `now()::TIMESTAMP`, as in `ts_recv > now()::TIMESTAMP - INTERVAL 1 HOUR`.
 
 The rows of the table `gaps` are revisions: SQL shows the newest one of each gap as `gaps`, which is what is known now, and all of them as `gaps_log`.
+The view `outages` adds to each gap what the venue said of that time (`recorder schema outages` tells how the two are matched).
 Rows of `coverage` and `gaps` have the `date` of their own `ts_recv`, when they were made.
 What they tell of may lie on other days: ask for it by `started_at` and `ended_at`.
 

@@ -13,8 +13,9 @@ def test_schema_lists_tables_and_views(run):
         "gaps_log",
         "depth_levels",
         "gaps",
+        "outages",
     ]
-    assert rows[-1][1] == "what is missing, one row for each gap, as it is known now."
+    assert rows[-2][1] == "what is missing, one row for each gap, as it is known now."
 
 
 def test_schema_of_a_table_shows_type_unit_clock_and_meaning(run):

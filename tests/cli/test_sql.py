@@ -262,6 +262,7 @@ def test_a_table_that_is_not_there_is_answered_with_those_that_are(run, store):
         *TABLES,
         "gaps_log",
         "depth_levels",
+        "outages",
     ]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from recorder.model import TABLE_OF, Coverage, DepthUpdate, Gap, Trade
+from recorder.model import TABLE_OF, Coverage, DepthUpdate, Gap, StatusEvent, Trade
 from recorder.store.batch import build
 from recorder.store.journal import Journal
 from recorder.store.layout import Partition, Stem, date_of
@@ -84,6 +84,11 @@ class StoreMaker:
                 "started_at": self.noon,
                 **facts,
             },
+        )
+
+    def status(self, number, **facts):
+        return self.noon + number, StatusEvent(
+            **{"kind": "maintenance", "payload": "{}", **facts}
         )
 
     def coverage(self, number, **facts):

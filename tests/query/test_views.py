@@ -159,7 +159,9 @@ def test_a_view_that_is_not_named_has_its_columns_all_the_same(maker):
     assert {row[0] for row in named} == set(ALL_VIEWS)
 
 
-@pytest.mark.parametrize("view", ["gaps", "depth_levels", "coverage", "trades"])
+@pytest.mark.parametrize(
+    "view", ["gaps", "depth_levels", "outages", "coverage", "trades"]
+)
 def test_source_and_date_are_the_last_columns(maker, view):
     columns = described(open_store(maker.root), view)
 

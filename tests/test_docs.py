@@ -40,11 +40,13 @@ def free_port() -> int:
 def adapted(command: list[str], port: int) -> list[str]:
     """Return a command for the exchange of this test, and a short one."""
     words = [word.replace(PORT, str(port)) for word in command[1:]]
+    if words[0] in {"capture", "probe"} and "--ws-url" not in words:
+        words += ["--ws-url", f"ws://127.0.0.1:{port}/ws/v4/"]
+        words += ["--rest-url", f"http://127.0.0.1:{port}/api/v4"]
     if words[0] == "capture":
-        if "--ws-url" not in words:
-            words += ["--ws-url", f"ws://127.0.0.1:{port}/ws/v4/"]
-            words += ["--rest-url", f"http://127.0.0.1:{port}/api/v4"]
         words[words.index("--duration") + 1] = "3s"
+    elif words[0] == "probe":
+        words += ["--seconds", "2"]
     return words
 
 

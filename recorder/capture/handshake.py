@@ -31,6 +31,13 @@ class RefusedHandshakeError(aiohttp.WSServerHandshakeError):
     ending: Ending
 
 
+def open_http() -> aiohttp.ClientSession:
+    """Return a client session for WebSockets and HTTP; close it when done."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0), trace_configs=[watched_handshakes()]
+    )
+
+
 def watched_handshakes() -> aiohttp.TraceConfig:
     """Return what a client session needs so that its handshakes are watched."""
     trace = aiohttp.TraceConfig()

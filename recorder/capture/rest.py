@@ -21,6 +21,9 @@ from recorder.source import HttpRequest
 BODY_MAX_BYTES: Final = 16 * 1024 * 1024
 """The largest answer read; a full list of markets is about 2 MB."""
 
+EXCERPT_BYTES: Final = 200
+"""How much of what came is shown where it cannot be used."""
+
 DEFAULT_WAIT_SECONDS: Final = 10.0
 """How long to wait after a 429 that does not say how long."""
 
@@ -158,15 +161,18 @@ class RestClient:
             self._budget.pause(wait)
             raise ThrottledError(wait)
         if status != 200:
-            raise TransportError(f"{url} answered HTTP {status}{_excerpt(body)}")
+            words = excerpt(body)
+            raise TransportError(
+                f"{url} answered HTTP {status}" + (f": {words}" if words else "")
+            )
         return body
 
 
-def _excerpt(body: bytes) -> str:
-    """Return how a body begins, as one line that a terminal can show."""
-    text = " ".join(body[:200].decode("utf-8", "replace").split())
+def excerpt(payload: bytes) -> str:
+    """Return how bytes begin, as one line that a terminal can show."""
+    text = " ".join(payload[:EXCERPT_BYTES].decode("utf-8", "replace").split())
     shown = "".join(mark if mark.isprintable() else "?" for mark in text)
-    return f": {shown}" if shown else ""
+    return shown + ("..." if len(payload) > EXCERPT_BYTES else "")
 
 
 async def _read(answer: aiohttp.ClientResponse) -> bytes:

@@ -12,13 +12,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-import aiohttp
-
+from recorder.capture.asking import ask_for_snapshots
 from recorder.capture.complaints import tell_of_books
 from recorder.capture.connection import Connection
 from recorder.capture.doubles import Doubles
 from recorder.capture.findings import Findings
-from recorder.capture.handshake import watched_handshakes
+from recorder.capture.handshake import open_http
 from recorder.capture.lines import Lines
 from recorder.capture.other_jobs import tell_of_other_jobs
 from recorder.capture.plan import CapturePlan, CaptureResult, Progress
@@ -29,7 +28,7 @@ from recorder.capture.seeds import seed_status, seed_trades
 from recorder.capture.session import Session
 from recorder.clock import Clock, SystemClock, wall_ns
 from recorder.config import CaptureConfig
-from recorder.errors import StoreError, ThrottledError, TransportError
+from recorder.errors import StoreError
 from recorder.replay.watch import warm_up as warm_up_watch
 from recorder.store.ledger import Ledger
 from recorder.store.levels import warm_up
@@ -187,13 +186,7 @@ class Capture:
     async def _record(self, writer: Writer) -> None:
         """Run all tasks until it is time to stop."""
         plan, session = self._plan, self._session
-        connector = aiohttp.TCPConnector(limit=0)
-        async with (
-            aiohttp.ClientSession(
-                connector=connector, trace_configs=[watched_handshakes()]
-            ) as http,
-            asyncio.TaskGroup() as tasks,
-        ):
+        async with open_http() as http, asyncio.TaskGroup() as tasks:
             jobs = [
                 tasks.create_task(self._connect(connection))
                 for connection in self._lines.make(http)
@@ -207,7 +200,9 @@ class Capture:
                     reset_header=plan.source.reset_header,
                 )
                 jobs += [
-                    tasks.create_task(self._fetch_snapshots(rest))
+                    tasks.create_task(
+                        ask_for_snapshots(session, rest, plan.options, self._clock)
+                    )
                     for _ in range(SNAPSHOT_WORKERS)
                 ]
             await self._until_stop()
@@ -263,31 +258,6 @@ class Capture:
             self._unsent = self._session.take(self._clock.now_ns())
         if writer.submit(self._unsent):
             self._unsent = None
-
-    async def _fetch_snapshots(self, rest: RestClient) -> None:
-        """Ask for book snapshots as they become due."""
-        session = self._session
-        rule = session.source.snapshot
-        if rule is None:
-            raise ValueError("this source has no snapshots by HTTP")
-        while True:
-            due = session.books.next_due(self._clock.now_ns())
-            if due is None:
-                await asyncio.sleep(0.02)
-                continue
-            chain, epoch = due
-            request = rule.request(chain, self._plan.options)
-            try:
-                body = await rest.get(request)
-            except TransportError as exc:
-                why, wait = str(exc), 0.0
-                if isinstance(exc, ThrottledError):
-                    why, wait = f"too many requests: {exc}", exc.retry_after_seconds
-                session.snapshots.failed(chain, why)
-                later = self._clock.now_ns() + int(wait * 1e9)
-                session.books.snapshot_failed(chain, epoch, later)
-                continue
-            session.snapshots.take(chain, epoch, request, self._clock.now_ns(), body)
 
     async def _finish(self, writer: Writer) -> None:
         """Commit everything, in an order that a kill cannot turn into a lie."""

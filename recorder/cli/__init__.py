@@ -31,6 +31,7 @@ class _Command(NamedTuple):
 
 
 COMMANDS: Final[dict[str, _Command]] = {
+    "probe": _Command("probe", "Look at a source for half a minute; store nothing."),
     "capture": _Command("capture", "Record markets of a source into a store."),
     "sql": _Command("sql", "Ask a store a question in SQL."),
     "book": _Command("book", "Show an order book as it was at an instant."),

@@ -51,7 +51,7 @@ def run_process():
             + [str(word) for word in words],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
             check=False,
             **how,
         )

@@ -74,7 +74,7 @@ class Connection:
         Raises:
             RefusedError: If no further attempt can help.
         """
-        attempt, source = 0, self._session.source
+        failures, source = 0, self._session.source
         verdict: Verdict | None
         while not self._is_pointless():
             try:
@@ -89,21 +89,21 @@ class Connection:
                     was_connected=self._session.was_connected,
                 )
                 self.last_failure = self._session.secrets.hide(verdict.why)
-                attempt += 1
             else:
                 end = life.end
                 self.last_failure = life.why_ended
                 verdict = life.link.verdict or source.verdict(
                     Ending(code=end.code, reason=end.reason)
                 )
-                attempt = 0 if life.was_steady else attempt + 1
+                failures = 0 if life.was_steady else failures
                 if verdict is not None:
                     self.last_failure = self._session.secrets.hide(verdict.why)
             if verdict is not None and verdict.action == "stop":
                 raise RefusedError(self.last_failure or verdict.why)
             if self._is_pointless():
                 return
-            wait = pause_seconds(verdict, attempt)
+            wait = pause_seconds(verdict, failures, source.backoff)
+            failures += 1
             emit(
                 ConnectionFailed(
                     url=self._shown_url,

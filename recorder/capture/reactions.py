@@ -14,13 +14,10 @@ import aiohttp
 from recorder.capture.handshake import RefusedHandshakeError
 from recorder.capture.rest import reason_of, words_of
 from recorder.errors import TransportError
-from recorder.source import Source, Verdict
+from recorder.source import Backoff, Source, Verdict
 
 
 CONNECT_SECONDS: Final = 15.0
-
-BACKOFF_FIRST_SECONDS: Final = 0.5
-BACKOFF_MAX_SECONDS: Final = 30.0
 
 
 class Reaction(enum.Enum):
@@ -81,15 +78,19 @@ def describe(exc: Exception, url: str) -> str:
     return f"{url} {words_of(exc)}"
 
 
-def backoff_seconds(attempt: int, draw: Callable[[], float] = random.random) -> float:
-    """Return how long to wait before an attempt: capped, with full jitter.
+def backoff_seconds(
+    failures: int, backoff: Backoff, draw: Callable[[], float] = random.random
+) -> float:
+    """Return how long to wait after a failure, where nobody says how long.
 
     Args:
-        attempt: Failures so far, from 0.
+        failures: How many came right before it, from 0.
+        backoff: How pauses grow.
         draw: Gives a number in [0, 1).
     """
-    cap = min(BACKOFF_MAX_SECONDS, BACKOFF_FIRST_SECONDS * 2.0 ** min(attempt, 16))
-    return draw() * cap
+    grown = backoff.first_seconds * 2.0 ** min(failures, 64)
+    pause = min(backoff.max_seconds, grown)
+    return draw() * pause if backoff.is_drawn else pause
 
 
 def verdict_on(
@@ -113,16 +114,17 @@ def verdict_on(
     return Verdict(action="retry", why=why)
 
 
-def pause_seconds(verdict: Verdict | None, attempt: int) -> float:
+def pause_seconds(verdict: Verdict | None, failures: int, backoff: Backoff) -> float:
     """Return how long to wait before the next attempt.
 
     Args:
         verdict: What is to be done about the last; None for the usual.
-        attempt: Failures in a row so far, from 0. A venue that sends us away
-            and says "at once" again and again is not asked without a pause.
+        failures: How many came right before it, from 0. A venue that sends us
+            away and says "at once" again and again is not asked without a
+            pause.
+        backoff: How pauses grow where the verdict does not say how long.
     """
-    if verdict is None or verdict.wait_seconds is None:
-        return backoff_seconds(attempt)
-    if verdict.wait_seconds > 0:
-        return verdict.wait_seconds
-    return 0.0 if attempt <= 1 else backoff_seconds(attempt)
+    wait = None if verdict is None else verdict.wait_seconds
+    if wait is None or (wait <= 0 and failures > 0):
+        return backoff_seconds(failures, backoff)
+    return max(0.0, wait)

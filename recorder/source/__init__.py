@@ -47,7 +47,7 @@ from recorder.source.names import (
 from recorder.source.numbers import (
     decimal_ns,
 )
-from recorder.source.reactions import Ending, Verdict
+from recorder.source.reactions import Backoff, Ending, Verdict
 from recorder.source.secrets import NO_SECRETS, Secret, Secrets
 from recorder.source.witness import (
     Witness,
@@ -56,6 +56,7 @@ from recorder.source.witness import (
 
 __all__ = [
     "NO_SECRETS",
+    "Backoff",
     "BookRule",
     "Dialogue",
     "Ending",

@@ -6,7 +6,7 @@ import msgspec
 
 from recorder.model import Chain, DepthUpdate, Market, RawLevels
 from recorder.source.dialogue import Dialogue
-from recorder.source.reactions import Ending, Verdict
+from recorder.source.reactions import Backoff, Ending, Verdict
 from recorder.source.secrets import Secret, Secrets
 from recorder.source.witness import Witness
 
@@ -129,6 +129,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
         headers: HTTP headers of the WebSocket's handshake.
         verdict: What it wants done about a refusal or an end; None where the
             general rule is right.
+        backoff: How pauses grow before it is connected to again.
         ping_seconds: How often to send a ping of our own.
         silence_seconds: Without any frame for so long, a socket is dead.
         requests_per_second: How fast it may be asked over one connection.
@@ -158,6 +159,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     ws_query: Callable[[Mapping[str, str]], tuple[tuple[str, str], ...]] = _nothing
     headers: Callable[[Mapping[str, str], Secrets], Mapping[str, str]] = _no_headers
     verdict: Callable[[Ending], Verdict | None] = _no_opinion
+    backoff: Backoff = Backoff()
     ping_seconds: float = 15.0
     silence_seconds: float = 45.0
     requests_per_second: float = 50.0

@@ -24,6 +24,22 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
 
 
+class Backoff(msgspec.Struct, frozen=True, kw_only=True):
+    """How pauses between failures grow: each is twice the one before.
+
+    Attributes:
+        first_seconds: The first pause.
+        max_seconds: The longest.
+        is_drawn: Whether any time up to that is waited, by chance, so that
+            many who lost the same venue do not come back together. False
+            where a venue says how long to wait at least.
+    """
+
+    first_seconds: float = 0.5
+    max_seconds: float = 30.0
+    is_drawn: bool = True
+
+
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """What to do about an ending.
 

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import ssl
 import subprocess
-from types import SimpleNamespace
 
 import aiohttp
 import msgspec
@@ -15,15 +14,7 @@ from recorder.capture import life, reactions
 from recorder.capture.connection import Connection
 from recorder.capture.doubles import Doubles
 from recorder.capture.handshake import watched_handshakes
-from recorder.capture.reactions import (
-    BACKOFF_FIRST_SECONDS,
-    BACKOFF_MAX_SECONDS,
-    Reaction,
-    RefusedError,
-    backoff_seconds,
-    describe,
-    reaction,
-)
+from recorder.capture.reactions import RefusedError
 from recorder.capture.session import Session
 from recorder.clock import SystemClock
 from recorder.model import Chain
@@ -90,7 +81,7 @@ class Line:
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch):
-    monkeypatch.setattr(reactions, "backoff_seconds", lambda attempt: 0.01)
+    monkeypatch.setattr(reactions, "backoff_seconds", lambda failures, backoff: 0.01)
     monkeypatch.setattr(life, "CLOSE_SECONDS", 0.2)
 
 
@@ -649,38 +640,6 @@ async def test_a_certificate_of_another_name_stops_at_once(
     assert str(caught.value).endswith("check --ws-url, or what intercepts it")
 
 
-# Decisions
-
-
-def handshake(status):
-    return aiohttp.WSServerHandshakeError(None, (), status=status)
-
-
-@pytest.mark.parametrize(
-    ("error", "first"),
-    [
-        (handshake(301), Reaction.STOP),
-        (handshake(400), Reaction.STOP),
-        (handshake(403), Reaction.STOP),
-        (handshake(404), Reaction.STOP),
-        (handshake(408), Reaction.RETRY),
-        (handshake(425), Reaction.RETRY),
-        (handshake(429), Reaction.RETRY),
-        (handshake(200), Reaction.RETRY),
-        (handshake(500), Reaction.RETRY),
-        (handshake(503), Reaction.RETRY),
-        (aiohttp.InvalidURL("x"), Reaction.STOP),
-        (UnicodeError("label empty"), Reaction.STOP),
-        (aiohttp.ServerDisconnectedError(), Reaction.RETRY),
-        (ConnectionResetError(), Reaction.RETRY),
-        (TimeoutError(), Reaction.RETRY),
-    ],
-)
-def test_only_what_the_operator_can_mend_stops_and_only_at_first(error, first):
-    assert reaction(error, was_connected=False) is first
-    assert reaction(error, was_connected=True) is Reaction.RETRY
-
-
 async def test_tls_to_a_server_without_it_is_told_as_that(line_to, venue):
     url = (await venue(stay)).replace("ws://", "wss://")
 
@@ -693,46 +652,13 @@ async def test_tls_to_a_server_without_it_is_told_as_that(line_to, venue):
     assert "ws://" in line.connection.last_failure.rpartition("; ")[2]
 
 
-def test_another_failure_of_tls_is_told_in_its_own_words():
-    error = ssl.SSLError(1, "[SSL: SSLV3_ALERT_HANDSHAKE_FAILURE] sslv3 alert")
-    key = SimpleNamespace(host="x", port=1, ssl=True)
-
-    words = describe(aiohttp.ClientConnectorSSLError(key, error), "wss://x/")
-
-    assert words.startswith("cannot connect to wss://x/: TLS failed: ")
-    assert "sslv3 alert" in words
-    assert "Operation not permitted" not in words
-
-
-def test_an_error_without_words_is_described_by_its_name():
-    assert (
-        describe(ConnectionResetError(), "ws://x/")
-        == "ws://x/ failed: ConnectionResetError"
-    )
-    assert describe(OSError("no route"), "ws://x/") == "ws://x/ failed: no route"
-
-
-@pytest.mark.parametrize(
-    ("attempt", "cap"),
-    [(0, 0.5), (1, 1.0), (3, 4.0), (6, BACKOFF_MAX_SECONDS), (10**9, 30.0)],
-)
-def test_the_wait_before_an_attempt_is_drawn_from_nothing_to_a_growing_cap(
-    attempt, cap
-):
-    assert backoff_seconds(attempt, lambda: 0.0) == 0.0
-    assert backoff_seconds(attempt, lambda: 0.5) == cap / 2
-    assert backoff_seconds(attempt, lambda: 0.999) == pytest.approx(cap * 0.999)
-    assert 0 <= backoff_seconds(attempt) <= cap
-    assert BACKOFF_FIRST_SECONDS == 0.5
-
-
 async def test_only_a_connection_that_was_steady_begins_the_back_off_anew(
     line_to, venue, monkeypatch
 ):
-    attempts = []
+    before = []
 
-    def backoff(attempt):
-        attempts.append(attempt)
+    def note(failures, backoff):
+        before.append(failures)
         return 0.0
 
     async def kick(socket, request):
@@ -746,12 +672,12 @@ async def test_only_a_connection_that_was_steady_begins_the_back_off_anew(
         await asyncio.sleep(0.25)
         await socket.close()
 
-    monkeypatch.setattr(reactions, "backoff_seconds", backoff)
+    monkeypatch.setattr(reactions, "backoff_seconds", note)
     monkeypatch.setattr(life, "STEADY_SECONDS", 0.2)
     line = line_to(await venue(kick, kick, kick, last_a_little, stay))
     await line.until(lambda: line.opened == 5)
 
-    assert attempts == [1, 2, 3, 0]
+    assert before == [0, 1, 2, 0]
 
 
 async def test_what_cannot_be_sent_does_not_end_the_reading(

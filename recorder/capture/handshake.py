@@ -21,14 +21,21 @@ BODY_SECONDS: Final = 2.0
 _SWITCHING: Final = 101
 
 
-class RefusedHandshakeError(aiohttp.WSServerHandshakeError):
+class RefusedHandshakeError(aiohttp.ClientError):
     """A handshake that was answered, but not with a WebSocket.
 
+    The library's own error shows all headers of the request, and so the keys
+    among them.
+
     Attributes:
-        ending: The same for the feed, which may know what it means.
+        status: HTTP status of the answer.
+        ending: The answer for the feed, which may know what it means.
     """
 
-    ending: Ending
+    def __init__(self, status: int, ending: Ending) -> None:
+        super().__init__(f"HTTP {status}")
+        self.status = status
+        self.ending = ending
 
 
 def open_http() -> aiohttp.ClientSession:
@@ -74,13 +81,6 @@ async def _read_refusal(
 
 
 def _refusal(response: aiohttp.ClientResponse, reason: str) -> RefusedHandshakeError:
-    error = RefusedHandshakeError(
-        response.request_info,
-        response.history,
-        status=response.status,
-        message="no WebSocket",
-        headers=response.headers,
-    )
     headers = {name.lower(): text for name, text in response.headers.items()}
-    error.ending = Ending(status=response.status, reason=reason, headers=headers)
-    return error
+    ending = Ending(status=response.status, reason=reason, headers=headers)
+    return RefusedHandshakeError(response.status, ending)

@@ -19,6 +19,9 @@ from recorder.source import Backoff, Source, Verdict
 
 CONNECT_SECONDS: Final = 15.0
 
+_NO_WEBSOCKET: Final = (RefusedHandshakeError, aiohttp.WSServerHandshakeError)
+"""An answer with another status, and one that is wrong in another way."""
+
 
 class Reaction(enum.Enum):
     """What to do about a failure of a connection."""
@@ -49,7 +52,7 @@ def reaction(exc: Exception, *, was_connected: bool) -> Reaction:
         exc, aiohttp.ClientConnectorCertificateError | aiohttp.InvalidURL | UnicodeError
     ):
         return Reaction.STOP
-    if isinstance(exc, aiohttp.WSServerHandshakeError):
+    if isinstance(exc, _NO_WEBSOCKET):
         is_final = 300 <= exc.status < 500 and exc.status not in (408, 425, 429)
         return Reaction.STOP if is_final else Reaction.RETRY
     return Reaction.RETRY
@@ -62,7 +65,7 @@ def describe(exc: Exception, url: str) -> str:
             f"{url} shows a certificate that is not valid for it "
             f"({exc.certificate_error}); check --ws-url, or what intercepts it"
         )
-    if isinstance(exc, aiohttp.WSServerHandshakeError):
+    if isinstance(exc, _NO_WEBSOCKET):
         return (
             f"{url} answered the WebSocket request with HTTP {exc.status}; "
             "check --ws-url"

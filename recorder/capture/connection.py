@@ -10,7 +10,12 @@ from collections.abc import Callable, Sequence
 import aiohttp
 
 from recorder.capture.life import Life, open_socket
-from recorder.capture.reactions import RefusedError, pause_seconds, verdict_on
+from recorder.capture.reactions import (
+    RefusedError,
+    pause_seconds,
+    verdict_on,
+    without_keys,
+)
 from recorder.capture.rest import without_secrets
 from recorder.capture.session import Session
 from recorder.clock import Clock
@@ -75,6 +80,7 @@ class Connection:
             RefusedError: If no further attempt can help.
         """
         failures, source = 0, self._session.source
+        secrets = self._session.secrets
         verdict: Verdict | None
         while not self._is_pointless():
             try:
@@ -87,17 +93,19 @@ class Connection:
                     source,
                     self._shown_url,
                     was_connected=self._session.was_connected,
+                    secrets=secrets,
                 )
-                self.last_failure = self._session.secrets.hide(verdict.why)
+                self.last_failure = secrets.hide(verdict.why)
             else:
                 end = life.end
                 self.last_failure = life.why_ended
+                ending = Ending(code=end.code, reason=end.reason)
                 verdict = life.link.verdict or source.verdict(
-                    Ending(code=end.code, reason=end.reason)
+                    without_keys(ending, secrets)
                 )
                 failures = 0 if life.was_steady else failures
                 if verdict is not None:
-                    self.last_failure = self._session.secrets.hide(verdict.why)
+                    self.last_failure = secrets.hide(verdict.why)
             if verdict is not None and verdict.action == "stop":
                 raise RefusedError(self.last_failure or verdict.why)
             if self._is_pointless():

@@ -5,6 +5,7 @@ two reads.
 """
 
 import asyncio
+import math
 from contextlib import suppress
 from typing import Final, NamedTuple
 
@@ -15,7 +16,12 @@ from recorder.capture.reactions import CONNECT_SECONDS
 from recorder.capture.session import Session
 from recorder.clock import Clock
 from recorder.source import Request
-from recorder.telemetry import ConnectionClosed, ConnectionEnded, emit
+from recorder.telemetry import (
+    ConnectionClosed,
+    ConnectionEnded,
+    ConnectionQuiet,
+    emit,
+)
 
 
 FRAME_MAX_BYTES: Final = 16 * 1024 * 1024
@@ -140,7 +146,8 @@ class Life:
         heard = self.link.seq
         with suppress(TimeoutError):
             async with asyncio.timeout(ALIVE_SECONDS):
-                await self._ping()
+                if await self._ping() is None:
+                    return  # nothing makes this venue answer
                 while not self.is_over and self.link.seq == heard:  # noqa: ASYNC110 - every frame would have to set it
                     await asyncio.sleep(0.002)
 
@@ -184,6 +191,7 @@ class Life:
         link, source = self.link, self._session.source
         loop = asyncio.get_running_loop()
         heard, heard_at = link.seq, loop.time()
+        is_quiet = False
         next_ping = heard_at + source.ping_seconds
         while True:
             await asyncio.sleep(min(0.25, source.ping_seconds))
@@ -191,24 +199,27 @@ class Life:
             # silence, or silence for none.
             now = loop.time()
             if link.seq != heard:
-                heard, heard_at = link.seq, now
+                heard, heard_at, is_quiet = link.seq, now, False
             elif now - heard_at > source.silence_seconds and not link.is_dead:
                 link.is_dead = True
                 link.why_dead = f"no frame for {now - heard_at:.0f} s"
+            elif not is_quiet and now - heard_at > (source.quiet_seconds or math.inf):
+                is_quiet = True
+                emit(ConnectionQuiet(conn=link.conn, seconds=round(now - heard_at)))
             if link.is_dead:
                 await self._socket.close(code=aiohttp.WSCloseCode.GOING_AWAY)
                 return
             if now >= next_ping:
                 next_ping = now + source.ping_seconds
-                if not await self._ping():
+                if await self._ping() is False:
                     return
 
-    async def _ping(self) -> bool:
-        """Send a ping, if the feed has one; return whether the socket took it."""
+    async def _ping(self) -> bool | None:
+        """Send a ping; return whether the socket took it, None if there is none."""
         now = self._clock.now_ns()
         payload = self.link.dialogue.ping(now)
         if payload is None:
-            return True
+            return None
         ping = Request(payload=payload)
         self._session.sent(self.link, ping, now)
         return await _send(self._socket, ping.payload)

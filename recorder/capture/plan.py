@@ -175,7 +175,7 @@ def with_query(url: str, pairs: Sequence[tuple[str, str]]) -> str:
     if not pairs:
         return url
     joint = "&" if "?" in url else "?"
-    return f"{url}{joint}{urlencode(pairs)}"
+    return f"{url}{joint}{urlencode(pairs, safe=',')}"
 
 
 def _kind_of(source: Source, stream: str) -> StreamKind:

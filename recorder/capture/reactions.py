@@ -14,7 +14,14 @@ import aiohttp
 from recorder.capture.handshake import RefusedHandshakeError
 from recorder.capture.rest import reason_of, words_of
 from recorder.errors import TransportError
-from recorder.source import Backoff, Source, Verdict
+from recorder.source import (
+    NO_SECRETS,
+    Backoff,
+    Ending,
+    Secrets,
+    Source,
+    Verdict,
+)
 
 
 CONNECT_SECONDS: Final = 15.0
@@ -96,8 +103,23 @@ def backoff_seconds(
     return draw() * pause if backoff.is_drawn else pause
 
 
+def without_keys(ending: Ending, secrets: Secrets) -> Ending:
+    """Return an ending as a feed may quote it, whole or in part."""
+    return Ending(
+        status=ending.status,
+        code=ending.code,
+        reason=secrets.hide(ending.reason),
+        headers={name: secrets.hide(text) for name, text in ending.headers.items()},
+    )
+
+
 def verdict_on(
-    exc: Exception, source: Source, url: str, *, was_connected: bool
+    exc: Exception,
+    source: Source,
+    url: str,
+    *,
+    was_connected: bool,
+    secrets: Secrets = NO_SECRETS,
 ) -> Verdict:
     """Return what to do about an attempt that failed.
 
@@ -106,9 +128,10 @@ def verdict_on(
         source: The feed, which may know better than the general rule.
         url: Where to, without secrets.
         was_connected: Whether this run was ever connected to that address.
+        secrets: What nobody may read, which the answer may hold.
     """
     if isinstance(exc, RefusedHandshakeError):
-        told = source.verdict(exc.ending)
+        told = source.verdict(without_keys(exc.ending, secrets))
         if told is not None:
             return told
     why = describe(exc, url)

@@ -371,5 +371,7 @@ def _can_be_probed(source: Source, chain: Chain) -> bool:
     does not come; nor what a venue says of itself, for it but repeats its last
     word.
     """
+    if not source.is_asked or chain.market == NO_MARKET:
+        return False
     rule = source.book_rule(chain.stream)
-    return chain.market != NO_MARKET and (rule is None or rule.snapshot != "in_band")
+    return rule is None or rule.snapshot != "in_band"

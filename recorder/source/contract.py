@@ -132,6 +132,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
         backoff: How pauses grow before it is connected to again.
         ping_seconds: How often to send a ping of our own.
         silence_seconds: Without any frame for so long, a socket is dead.
+        quiet_seconds: Without any frame for so long, a word is said; None for
+            none.
         requests_per_second: How fast it may be asked over one connection.
         rest_per_second: How fast it may be asked over HTTP.
         reset_header: HTTP header of a 429 that says, in unix seconds, from
@@ -162,6 +164,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     backoff: Backoff = Backoff()
     ping_seconds: float = 15.0
     silence_seconds: float = 45.0
+    quiet_seconds: float | None = None
     requests_per_second: float = 50.0
     rest_per_second: float = 10.0
     reset_header: str | None = None

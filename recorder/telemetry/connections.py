@@ -49,6 +49,16 @@ class ConnectionFailed(Signal, frozen=True):
     retry_in_seconds: float
 
 
+class ConnectionQuiet(Signal, frozen=True):
+    """Nothing came for longer than the venue lets pass; it may be dead."""
+
+    message: ClassVar[str] = "nothing comes, though something should"
+    level: ClassVar[int] = logging.WARNING
+    counter: ClassVar[str] = "connections_quiet_total"
+    conn: str
+    seconds: int
+
+
 class ChainsSubscribed(Signal, frozen=True):
     """The venue accepted a subscription."""
 

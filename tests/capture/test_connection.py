@@ -18,6 +18,7 @@ from recorder.capture.reactions import RefusedError
 from recorder.capture.session import Session
 from recorder.clock import SystemClock
 from recorder.model import Chain
+from recorder.source import NO_SECRETS, Secrets, Verdict
 from recorder.store.ledger import Ledger
 
 
@@ -28,7 +29,7 @@ OK = msgspec.json.encode([["ok", [CHAIN]]]).decode()
 class Line:
     """A connection to some address, and all that its session stored."""
 
-    def __init__(self, source, url, http, *, is_archiving=False):
+    def __init__(self, source, url, http, *, is_archiving=False, secrets=NO_SECRETS):
         clock = SystemClock()
         self.session = Session(
             source,
@@ -38,6 +39,7 @@ class Line:
             clock=clock,
             ledger=Ledger("job", "run", [CHAIN]),
             doubles=Doubles(),
+            secrets=secrets,
             is_archiving=is_archiving,
         )
         self.opened = 0
@@ -91,9 +93,11 @@ async def line_to(fake):
     lines = []
     async with aiohttp.ClientSession(trace_configs=[watched_handshakes()]) as http:
 
-        def line_to(url, *, is_archiving=False, **changes):
+        def line_to(url, *, is_archiving=False, secrets=NO_SECRETS, **changes):
             source = msgspec.structs.replace(fake, **changes)
-            lines.append(Line(source, url, http, is_archiving=is_archiving))
+            lines.append(
+                Line(source, url, http, is_archiving=is_archiving, secrets=secrets)
+            )
             return lines[-1]
 
         yield line_to
@@ -262,6 +266,54 @@ async def test_pings_that_are_answered_keep_a_connection_open(line_to, venue):
     await line.until(lambda: line.session.frames_total >= 15)
 
     assert line.opened == 1
+
+
+async def test_a_server_that_is_quieter_than_it_should_be_is_told_of_once(
+    line_to, venue, caplog
+):
+    spoken_to = asyncio.Event()
+
+    async def speak_late(socket, request):
+        await socket.receive()
+        await spoken_to.wait()
+        await socket.send_str(OK)
+        await stay(socket, request)
+
+    def quiet():
+        return [r.signal.conn for r in caplog.records if r.msg.startswith("nothing")]
+
+    line = line_to(await venue(speak_late), ping_seconds=0.05, quiet_seconds=0.1)
+    await line.until(quiet)
+    await asyncio.sleep(0.3)
+    assert quiet() == ["run.0"]
+
+    spoken_to.set()
+    await line.until(lambda: len(quiet()) == 2)
+
+    assert line.session.frames_total == 1
+
+
+async def test_a_venue_without_a_ping_is_sent_none_and_delays_no_stop(
+    fake, line_to, venue
+):
+    class Mute(type(fake.dialogue([], {}))):
+        def ping(self, now_ns):
+            return None
+
+    said = []
+
+    async def listen(socket, request):
+        await socket.send_str(OK)
+        await hear(socket, lambda message: said.append(message.data))
+
+    line = line_to(await venue(listen), ping_seconds=0.01, dialogue=Mute)
+    await line.until(lambda: line.session.frames_total and said)
+    await asyncio.sleep(0.1)
+    begun = asyncio.get_running_loop().time()
+    await line.connection.ask_for_life()
+
+    assert asyncio.get_running_loop().time() - begun < life.ALIVE_SECONDS / 2
+    assert said == ['{"sub":["BTC_USDT","trades"]}']
 
 
 async def test_an_archive_holds_pings_too(line_to, venue):
@@ -476,6 +528,64 @@ async def test_a_server_that_refuses_is_not_asked_again(line_to, serve):
     )
     assert "pw" not in url
     assert "key" not in url
+
+
+async def test_a_feed_that_knows_better_stops_after_a_success_too(line_to, serve):
+    tries = []
+
+    async def handler(request):
+        tries.append(request.headers["X-Key"])
+        if len(tries) == 2:
+            raise web.HTTPForbidden(text=f"expired: {tries[0]}")
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        return socket
+
+    def verdict(ending):
+        if ending.status is None:
+            return None
+        assert (ending.status, ending.reason) == (403, "expired: ***")
+        return Verdict(action="stop", why=f"{ending.reason}; get a new one")
+
+    line = line_to(
+        f"ws://{await serve({'/ws': handler})}/ws",
+        verdict=verdict,
+        secrets=Secrets({"key": "s3cret"}),
+        headers=lambda options, secrets: {"X-Key": secrets["key"]},
+    )
+
+    with pytest.raises(RefusedError, match=r"expired: \*\*\*; get a new one"):
+        await line.task
+    assert tries == ["s3cret"] * 2
+
+
+async def test_a_feed_may_say_how_long_to_wait_and_when_to_stop(line_to, venue, caplog):
+    def closing(reason):
+        async def close(socket, request):
+            await socket.receive()
+            await socket.close(code=4000, message=reason)
+
+        return close
+
+    verdicts = {
+        "at once": Verdict(action="retry", why="They are in a hurry.", wait_seconds=0),
+        "soon": Verdict(action="retry", why="They are tired.", wait_seconds=0.02),
+        "never": Verdict(action="stop", why="They have had enough."),
+    }
+    line = line_to(
+        await venue(*map(closing, (b"at once", b"soon", b"at once", b"x", b"never"))),
+        verdict=lambda ending: verdicts.get(ending.reason),
+    )
+
+    with pytest.raises(RefusedError, match=r"They have had enough\."):
+        await line.task
+    again = [r.signal for r in caplog.records if r.msg == "will connect again"]
+    assert [(signal.why, signal.retry_in_seconds) for signal in again] == [
+        ("They are in a hurry.", 0.0),
+        ("They are tired.", 0.02),
+        ("They are in a hurry.", 0.01),  # once more at once would be no pause at all
+        ("x", 0.01),
+    ]
 
 
 async def test_a_redirect_is_not_followed(line_to, venue, serve):

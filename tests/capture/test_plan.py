@@ -165,5 +165,5 @@ def test_addresses_are_made_of_options(monkeypatch):
         ws_query=lambda options: (("only", f"{options['settle']},&"),),
     )
 
-    assert made.ws_url == "wss://venue/ws/usdt?only=usdt%2C%26"
+    assert made.ws_url == "wss://venue/ws/usdt?only=usdt,%26"
     assert made.rest_url == "https://venue/usdt"

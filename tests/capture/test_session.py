@@ -882,6 +882,19 @@ def test_a_silent_book_is_told_of_too(watched):
     assert stale(desk) == [("depth:10", begun, answered)]
 
 
+def test_where_nothing_is_asked_for_nothing_is_asked_for_once_more(
+    fake, make_clock, caplog
+):
+    desk = Desk(
+        msgspec.structs.replace(fake, is_asked=False), make_clock(T0), (TRADES,)
+    )
+    link = desk.open()
+
+    desk.wait(FIRST_PROBE_NS)
+
+    assert desk.send(link) == []
+
+
 def test_a_refused_probe_is_cleared_up_by_starting_afresh(watched):
     desk = watched(TRADES, OTHERS)
     link = desk.open()

@@ -13,7 +13,8 @@ from recorder.capture.life import Life, open_socket
 from recorder.capture.reactions import (
     RefusedError,
     pause_seconds,
-    verdict_on,
+    told_verdict,
+    usual_verdict,
     without_keys,
 )
 from recorder.capture.rest import without_secrets
@@ -79,35 +80,31 @@ class Connection:
         Raises:
             RefusedError: If no further attempt can help.
         """
-        failures, source = 0, self._session.source
-        secrets = self._session.secrets
-        verdict: Verdict | None
+        session = self._session
+        failures, source, secrets = 0, session.source, session.secrets
+        told: Verdict | None
         while not self._is_pointless():
             try:
                 self._life = life = await self._open()
                 await life.run()
             # A host that no DNS name can be made of is a UnicodeError.
             except (aiohttp.ClientError, OSError, TimeoutError, UnicodeError) as exc:
-                verdict = verdict_on(
-                    exc,
-                    source,
-                    self._shown_url,
-                    was_connected=self._session.was_connected,
-                    secrets=secrets,
+                told = told_verdict(exc, source, secrets)
+                verdict = told or usual_verdict(
+                    exc, self._shown_url, was_connected=session.was_connected
                 )
-                self.last_failure = secrets.hide(verdict.why)
             else:
-                end = life.end
-                self.last_failure = life.why_ended
-                ending = Ending(code=end.code, reason=end.reason)
-                verdict = life.link.verdict or source.verdict(
+                ending = Ending(code=life.end.code, reason=life.end.reason)
+                told = life.link.verdict or source.verdict(
                     without_keys(ending, secrets)
                 )
+                verdict = told or Verdict(action="retry", why=life.why_ended)
                 failures = 0 if life.was_steady else failures
-                if verdict is not None:
-                    self.last_failure = secrets.hide(verdict.why)
-            if verdict is not None and verdict.action == "stop":
-                raise RefusedError(self.last_failure or verdict.why)
+            why = self.last_failure = secrets.hide(verdict.why)
+            if verdict.action == "stop":
+                if told is not None:
+                    session.gave_up(self._chains, why)
+                raise RefusedError(why)
             if self._is_pointless():
                 return
             wait = pause_seconds(verdict, failures, source.backoff)
@@ -115,7 +112,7 @@ class Connection:
             emit(
                 ConnectionFailed(
                     url=self._shown_url,
-                    why=self.last_failure or "the connection was closed",
+                    why=why,
                     retry_in_seconds=round(wait, 3),
                 )
             )

@@ -285,20 +285,33 @@ class Intake:
             link.unanswered.pop(chain, None)
             if self._restarts.probe_refused(link, chain, ts, reply.reason):
                 continue
-            self._silence.lost(chain)
             self.refused[chain] = reply.reason
-            self._rows.note(self._ledger.refused(chain, ts, reply.reason))
-            emit(
-                SubscriptionRefused(
-                    market=chain.market or None,
-                    stream=chain.stream,
-                    reason=reply.reason,
-                )
-            )
+            self._refused(chain, ts, reply.reason)
         if all(chain in self.refused for chain in link.chains):
             link.is_dead = True
             link.why_dead = "the venue refused all that was asked for"
         return None
+
+    def gave_up(self, chains: Sequence[Chain], at: int, why: str) -> None:
+        """Take it that the venue will not have us, whatever is asked for.
+
+        What it never accepted counts as refused.
+        """
+        for chain in chains:
+            if chain in self.refused:
+                continue
+            if chain not in self.accepted:
+                self.refused[chain] = why
+            self._refused(chain, at, why)
+
+    def _refused(self, chain: Chain, at: int, reason: str) -> None:
+        self._silence.lost(chain)
+        self._rows.note(self._ledger.refused(chain, at, reason))
+        emit(
+            SubscriptionRefused(
+                market=chain.market or None, stream=chain.stream, reason=reason
+            )
+        )
 
     def _on_send(
         self, link: Link, ts: int, seq: int, idx: int, item: object, payload: bytes

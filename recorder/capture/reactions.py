@@ -15,7 +15,6 @@ from recorder.capture.handshake import RefusedHandshakeError
 from recorder.capture.rest import reason_of, words_of
 from recorder.errors import TransportError
 from recorder.source import (
-    NO_SECRETS,
     Backoff,
     Ending,
     Secrets,
@@ -113,31 +112,29 @@ def without_keys(ending: Ending, secrets: Secrets) -> Ending:
     )
 
 
-def verdict_on(
-    exc: Exception,
-    source: Source,
-    url: str,
-    *,
-    was_connected: bool,
-    secrets: Secrets = NO_SECRETS,
-) -> Verdict:
-    """Return what to do about an attempt that failed.
+def told_verdict(exc: Exception, source: Source, secrets: Secrets) -> Verdict | None:
+    """Return what the feed wants done about an attempt that failed, if anything.
 
     Args:
         exc: What opening the connection raised.
-        source: The feed, which may know better than the general rule.
-        url: Where to, without secrets.
-        was_connected: Whether this run was ever connected to that address.
+        source: The feed.
         secrets: What nobody may read, which the answer may hold.
     """
-    if isinstance(exc, RefusedHandshakeError):
-        told = source.verdict(without_keys(exc.ending, secrets))
-        if told is not None:
-            return told
-    why = describe(exc, url)
-    if reaction(exc, was_connected=was_connected) is Reaction.STOP:
-        return Verdict(action="stop", why=why)
-    return Verdict(action="retry", why=why)
+    if not isinstance(exc, RefusedHandshakeError):
+        return None
+    return source.verdict(without_keys(exc.ending, secrets))
+
+
+def usual_verdict(exc: Exception, url: str, *, was_connected: bool) -> Verdict:
+    """Return what is done about an attempt that failed, whatever the feed.
+
+    Args:
+        exc: What opening the connection raised.
+        url: Where to, without secrets.
+        was_connected: Whether this run was ever connected to that address.
+    """
+    stops = reaction(exc, was_connected=was_connected) is Reaction.STOP
+    return Verdict(action="stop" if stops else "retry", why=describe(exc, url))
 
 
 def pause_seconds(verdict: Verdict | None, failures: int, backoff: Backoff) -> float:

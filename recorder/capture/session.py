@@ -230,6 +230,16 @@ class Session:
                     )
                 )
 
+    def gave_up(self, chains: Sequence[Chain], why: str) -> None:
+        """Note that the venue will not have us: nothing more of these will come.
+
+        Args:
+            chains: What the connection was to carry.
+            why: One sentence, without keys.
+        """
+        if self._stopped_at is None:
+            self._intake.gave_up(chains, self._clock.now_ns(), why)
+
     def _undecodable(
         self,
         link: Link,

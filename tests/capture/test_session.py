@@ -882,6 +882,48 @@ def test_a_silent_book_is_told_of_too(watched):
     assert stale(desk) == [("depth:10", begun, answered)]
 
 
+def test_what_was_given_up_is_refused_if_it_was_never_accepted(desk_of, caplog):
+    desk = desk_of(TRADES, OTHERS, BBO)
+    link = desk.open(is_answered=False)
+    desk.say(link, ["ok", [TRADES]], ["no", [BBO], "no such stream"])
+    last = desk.say(link, ["trade", "BTC_USDT", 1])
+    desk.session.closed(link, desk.clock.now_ns(), 1000, "your key is over")
+
+    desk.session.gave_up([TRADES, OTHERS, BBO], "get another key")
+
+    assert desk.session.refused == {BBO: "no such stream", OTHERS: "get another key"}
+    gaps = [(gap.stream, gap.reason, gap.detail) for gap in desk.gaps()]
+    assert gaps == [
+        ("bbo", "subscription_rejected", "no such stream"),
+        ("trades", "connect_lost", "your key is over"),
+        ("trades", "subscription_rejected", "get another key"),
+        ("trades", "subscription_rejected", "get another key"),
+    ]
+    lost, rejected = (
+        gap
+        for gap in desk.gaps()
+        if gap.market == "BTC_USDT" and gap.stream == "trades"
+    )
+    assert (lost.started_at, lost.ended_at) == (last + 1, rejected.started_at)
+    assert rejected.ended_at is None
+    told = [r.signal for r in caplog.records if "refused a subscription" in r.msg]
+    assert [signal.reason for signal in told] == [
+        "no such stream",
+        "get another key",
+        "get another key",
+    ]
+
+
+def test_after_a_stop_nothing_is_given_up(desk_of):
+    desk = desk_of(TRADES)
+    desk.session.stop(desk.clock.now_ns())
+
+    desk.session.gave_up([TRADES], "get another key")
+
+    assert desk.gaps() == []
+    assert desk.session.refused == {}
+
+
 def test_where_nothing_is_asked_for_nothing_is_asked_for_once_more(
     fake, make_clock, caplog
 ):

@@ -480,7 +480,14 @@ async def test_a_refusal_that_only_the_operator_can_mend_ends_the_run(
     assert len(service.truth.refusals) == 1
     assert trial.table("status") == []
     assert trial.table("coverage") == []
-    assert trial.reasons()[-1] == "process_stopped"
+    _, rejected, _ = trial.gaps()
+    assert trial.reasons() == [
+        "not_started",
+        "subscription_rejected",
+        "process_stopped",
+    ]
+    assert rejected["detail"] == result.failure
+    assert list(result.refused.values()) == [result.failure]
     trial.assert_every_instant_is_told()
 
 
@@ -645,8 +652,13 @@ async def test_the_end_of_the_key_ends_the_run_and_says_why(
     assert trial.pauses == []
     [life] = trial.table("connections")
     assert (life["close_code"], life["close_reason"]) == (1000, reason)
-    [lost] = [gap for gap in trial.gaps() if gap["reason"] == "connect_lost"]
-    assert lost["detail"] == reason
+    _, lost, rejected, _ = trial.gaps()
+    assert (lost["reason"], lost["detail"]) == ("connect_lost", reason)
+    assert (rejected["reason"], rejected["detail"]) == (
+        "subscription_rejected",
+        result.failure,
+    )
+    assert result.refused == {}  # it was accepted before
     trial.assert_every_instant_is_told()
 
 

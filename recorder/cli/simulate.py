@@ -3,7 +3,7 @@
 import asyncio
 import shlex
 import signal
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from recorder.simulator import faults
 from recorder.simulator.play import Player, PlaySettings, play_forever
 from recorder.simulator.server import Exchange, run_forever
 from recorder.simulator.settings import Settings
-from recorder.source import Source, StreamKind, resolve_options
+from recorder.source import NO_SECRETS, Source, StreamKind, resolve_options
 
 
 CONTRACTS = ("BTC_USDT", "ETH_USDT", "BTC_USD")
@@ -175,12 +175,13 @@ def _announce(exchange: Exchange) -> None:
     markets = (exchange.ws_url_spot, exchange.ws_url_v3, *futures)
     urls = (*markets, *exchange.status_urls.values())
     _print_addresses((*urls, exchange.rest_url))
-    _print_commands(urls, exchange.rest_url, exchange.settings.all_markets()[:3])
+    some = exchange.settings.all_markets()[:3]
+    _print_commands(urls, exchange.rest_url, some, exchange.keys)
 
 
 def _announce_recording(player: Player) -> None:
     _print_addresses((player.ws_url, player.rest_url))
-    _print_commands((player.ws_url,), player.rest_url, ())
+    _print_commands((player.ws_url,), player.rest_url, (), {})
 
 
 def _print_addresses(urls: Iterable[str]) -> None:
@@ -190,7 +191,10 @@ def _print_addresses(urls: Iterable[str]) -> None:
 
 
 def _print_commands(
-    ws_urls: Iterable[str], rest_url: str, markets: tuple[str, ...]
+    ws_urls: Iterable[str],
+    rest_url: str,
+    markets: tuple[str, ...],
+    keys: Mapping[str, Mapping[str, str]],
 ) -> None:
     """Print how each feed that speaks one of the protocols records from here."""
     click.echo("Record it, in another terminal, with")
@@ -200,7 +204,9 @@ def _print_commands(
             # The simulator serves each protocol at the path that the venue has.
             usual = feed.ws_url.format_map(resolve_options(feed, {}))
             if _path(usual) == _path(ws_url):
-                click.echo(f"  {capture_command(feed, ws_url, rest_url, markets)}")
+                known = keys.get(feed.name, {})
+                command = capture_command(feed, ws_url, rest_url, markets, known)
+                click.echo(f"  {command}")
     click.echo("Stop with Ctrl-C.")
 
 
@@ -209,26 +215,36 @@ def _path(url: str) -> str:
 
 
 def capture_command(
-    feed: Source, ws_url: str, rest_url: str, markets: tuple[str, ...]
+    feed: Source,
+    ws_url: str,
+    rest_url: str,
+    markets: tuple[str, ...],
+    keys: Mapping[str, str] = NO_SECRETS,
 ) -> str:
-    """Return the command that records all streams of a feed that need no key.
+    """Return the command that records from here all streams that a feed can have.
 
     Args:
         feed: Which one.
         ws_url: Where its WebSocket is served.
         rest_url: Where its REST calls are served.
         markets: What to record; a placeholder stands for none.
+        keys: Keys that are taken here, as the feed calls them.
     """
+    streams = [kind for kind in feed.streams if set(kind.needs) <= keys.keys()]
+    variables = [
+        f"{secret.env}={shlex.quote(keys[secret.name])}"
+        for secret in feed.secrets
+        if secret.name in keys
+    ]
     words = ["recorder", "capture", feed.name]
-    if any(kind.has_markets for kind in feed.streams):
+    if any(kind.has_markets for kind in streams):
         for market in markets or ("MARKET",):
             words += ["-m", market]
-    for kind in feed.streams:
-        if not kind.needs:
-            words += ["-s", _typed(kind)]
+    for kind in streams:
+        words += ["-s", _typed(kind)]
     words += ["--ws-url", ws_url]
     words += ["--rest-url", rest_url] if feed.rest_url else []
-    return shlex.join([*words, "--store", "data"])
+    return " ".join([*variables, shlex.join([*words, "--store", "data"])])
 
 
 def _typed(kind: StreamKind) -> str:

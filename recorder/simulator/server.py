@@ -121,6 +121,11 @@ class Exchange(LocalServer):
             "gate_announcements": self.ws_url_of(PATHS["ann"][0]),
         }
 
+    @property
+    def keys(self) -> dict[str, dict[str, str]]:
+        """Keys that it takes: by the name of the feed, and what the feed calls them."""
+        return {"cryptolisting": {"key": self.listings.settings.keys[0].key}}
+
     async def _open(self, stack: AsyncExitStack) -> None:
         """Make the markets and start to serve.
 

@@ -1,4 +1,5 @@
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -57,7 +58,12 @@ def test_the_exchange_says_how_to_record_it_and_stops_when_told(start, number):
         printed,
     )
     assert f"--ws-url ws://127.0.0.1:{port}/v3/ " in printed
-    assert printed.count("recorder capture") == 2
+    assert re.search(
+        rf"\n  CRYPTOLISTING_API_KEY=dsk_[0-9a-f]{{64}} recorder capture cryptolisting "
+        rf"-s status --ws-url ws://127\.0\.0\.1:{port}/ --store data\n",
+        printed,
+    )
+    assert printed.count("recorder capture") == 3
     assert out == ""
     assert process.returncode == 0
     assert f"port={port}" in err
@@ -94,6 +100,25 @@ def test_the_truth_holds_the_frames_that_were_pushed(start, run, tmp_path):
     run("capture", "gate_v3", *words, "--duration", "2s")
 
     assert (tmp_path / "truth" / "frames.jsonl").stat().st_size > 0
+
+
+def test_a_printed_command_that_needs_a_key_can_be_typed_as_it_is(start, tmp_path):
+    _, printed = start("--markets", "AAA_USDT")
+    line = re.search(r"\S+=\S+ recorder capture .*", printed)[0]
+    program = shlex.join(
+        [sys.executable, "-c", "from recorder.cli import main; main()"]
+    )
+
+    done = subprocess.run(
+        ["bash", "-c", line.replace("recorder", program, 1) + " --duration 2s"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert " subscribed " in done.stderr
 
 
 def test_a_recording_is_played_at_the_address_it_came_from(start, tmp_path):

@@ -63,7 +63,13 @@ def test_the_exchange_says_how_to_record_it_and_stops_when_told(start, number):
         rf"-s status --ws-url ws://127\.0\.0\.1:{port}/ --store data\n",
         printed,
     )
-    assert printed.count("recorder capture") == 3
+    feeds = re.findall(r"recorder capture (\w+) ", printed)
+    assert len(feeds) == len(set(feeds))
+    assert {"gate_spot", "gate_v3", "gate_announcements", "okx_status"} <= set(feeds)
+    assert (
+        f"\n  recorder capture okx_status -s status "
+        f"--ws-url ws://127.0.0.1:{port}/ws/v5/public --store data\n"
+    ) in printed
     assert out == ""
     assert process.returncode == 0
     assert f"port={port}" in err

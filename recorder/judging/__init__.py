@@ -9,6 +9,7 @@ judges one promise:
   is unknown for a reason that the ledger tells;
 * `pushes`: every row that was pushed is there once, unaltered, or in a gap;
 * `trades`: so is every trade, pushed or not;
+* `notices`: so is all that a venue said of itself;
 * `traces`: every fault that was performed has left the gap that it must;
 * `accounts`: covered time and gaps of rows add up to wall time;
 * `kills`: a kill is named, chain by chain, and cost no more than it may.

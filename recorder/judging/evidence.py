@@ -14,15 +14,18 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import pyarrow as pa
 
-from recorder.model import Chain, Gap
+from recorder.model import NO_MARKET, Chain, Gap
 from recorder.simulator.truth import FEEDS, FrameSent, Truth
 from recorder.store.listing import Listing
 
 
 FOREVER: Final = (1 << 63) - 1
 
-TABLES: Final = ("trades", "depth", "klines", "tickers", "bbo")
+TABLES: Final = ("trades", "depth", "klines", "tickers", "bbo", "status")
 """The tables that chains fill."""
+
+CONTROL: Final = "control"
+"""Frames of the session, which carry no rows."""
 
 
 class Stored(NamedTuple):
@@ -93,7 +96,7 @@ class Evidence:
         found: dict[Chain, list[Stored]] = defaultdict(list)
         for table in TABLES:
             for row in plain(self.listing.read(table, source=self.source)):
-                chain = Chain(row["market"], _stream(table, row))
+                chain = Chain(row["market"] or NO_MARKET, self._stream(table, row))
                 place = row["ts_recv"], row["conn"], row["seq"], row["idx"]
                 found[chain].append(Stored(*place, row))
         for rows in found.values():
@@ -105,11 +108,21 @@ class Evidence:
         """All pushed frames by chain and the exchange's number of the connection."""
         found: dict[Chain, dict[int, list[FrameSent]]] = {}
         for frame in self.truth.frames:
-            if frame.feed == self.feed and frame.market is not None:
-                chain = chain_of(frame.market, frame.stream, frame.parameter)
+            if frame.feed == self.feed and frame.stream != CONTROL:
+                market = frame.market or NO_MARKET
+                chain = chain_of(market, frame.stream, frame.parameter)
                 by_conn = found.setdefault(chain, {})
                 by_conn.setdefault(frame.conn, []).append(frame)
         return found
+
+    def _stream(self, table: str, row: Mapping[str, Any]) -> str:
+        if table == "depth":
+            return str(row["stream"])
+        if table == "klines":
+            return f"klines:{row['interval']}"
+        # Of one type among several, or of all alike.
+        stream = f"{table}:{row.get('state')}"
+        return stream if Chain(NO_MARKET, stream) in self.chains else table
 
     def rows_of(self, chain: Chain) -> list[Stored]:
         """Return the rows of a chain that came over a socket."""
@@ -191,12 +204,6 @@ def plain(table: pa.Table) -> list[dict[str, Any]]:
     return rows
 
 
-def _stream(table: str, row: Mapping[str, Any]) -> str:
-    if table == "depth":
-        return str(row["stream"])
-    return f"klines:{row['interval']}" if table == "klines" else table
-
-
 def _newest(rows: Iterable[Mapping[str, Any]]) -> list[Gap]:
     newest: dict[str, Mapping[str, Any]] = {}
     for row in sorted(
@@ -217,7 +224,12 @@ def _coverage(listing: Listing, source: str) -> list[Covered]:
         row for row in plain(listing.open_coverage()) if row["source"] == source
     ]
     found = [
-        Covered(Chain(row["market"], row["stream"]), row["job"], row["started_at"], end)
+        Covered(
+            Chain(row["market"] or NO_MARKET, row["stream"]),
+            row["job"],
+            row["started_at"],
+            end,
+        )
         for rows, is_open in ((closed, False), (still_open, True))
         for row in rows
         for end in [FOREVER if is_open else row["ended_at"]]

@@ -13,6 +13,7 @@ from recorder.judging.accounts import (
 )
 from recorder.judging.books import BookVerdict, judge_books
 from recorder.judging.evidence import Evidence, plain
+from recorder.judging.notices import NoticeVerdict, judge_notices, longest_way_ns
 from recorder.judging.pushes import PushVerdict, align_all, judge_pushes, slack_of
 from recorder.judging.traces import TraceVerdict, judge_traces
 from recorder.judging.trades import TradeVerdict, judge_trades
@@ -39,8 +40,9 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         books: One for each depth chain.
-        pushes: One for each chain but trades.
+        pushes: One for each chain of a market but trades.
         trades: One for each chain of trades.
+        notices: One for each chain without a market.
         traces: One for each fault that was performed, by source.
         accounts: One for each chain.
         doubles: Complaints about rows with the same place.
@@ -49,6 +51,7 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     books: tuple[BookVerdict, ...] = ()
     pushes: tuple[PushVerdict, ...] = ()
     trades: tuple[TradeVerdict, ...] = ()
+    notices: tuple[NoticeVerdict, ...] = ()
     traces: tuple[TraceVerdict, ...] = ()
     accounts: tuple[AccountVerdict, ...] = ()
     doubles: tuple[str, ...] = ()
@@ -56,7 +59,8 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def complaints(self) -> tuple[str, ...]:
         """All that is wrong, in words; empty if the store holds what it promises."""
-        groups = (self.books, self.pushes, self.trades, self.traces, self.accounts)
+        markets = (self.books, self.pushes, self.trades)
+        groups = (*markets, self.notices, self.traces, self.accounts)
         return self.doubles + tuple(
             complaint
             for group in groups
@@ -70,6 +74,7 @@ def judge(
     truth: Truth,
     asked: Mapping[str, Collection[Chain]],
     *,
+    options: Collection[str] = (),
     ledger_is_exact: bool = LEDGER_IS_EXACT,
     seed: int = 1,
 ) -> Judgement:
@@ -79,6 +84,7 @@ def judge(
         listing: The store.
         truth: What the exchange knows of itself, each pushed frame included.
         asked: What was to be recorded, by source.
+        options: Under which options venues were heard; see `judge_notices`.
         ledger_is_exact: See `judge_accounts`.
         seed: Decides the instants at which books are asked for.
 
@@ -91,21 +97,24 @@ def judge(
     books: list[BookVerdict] = []
     pushes: list[PushVerdict] = []
     trades: list[TradeVerdict] = []
+    notices: list[NoticeVerdict] = []
     traces: list[TraceVerdict] = []
     accounts: list[AccountVerdict] = []
     for source, chains in sorted(asked.items()):
         evidence = Evidence(listing, truth, source, chains)
         alignments = align_all(evidence)
-        slack_ns = slack_of(alignments)
+        slack_ns = slack_of(alignments, longest_way_ns(evidence))
         books += judge_books(evidence, alignments, seed)
         pushes += judge_pushes(evidence, alignments, slack_ns)
         trades += judge_trades(evidence, slack_ns)
+        notices += judge_notices(evidence, slack_ns, options)
         traces += judge_traces(evidence, slack_ns)
         accounts += judge_accounts(evidence, is_exact=ledger_is_exact)
     return Judgement(
         books=tuple(books),
         pushes=tuple(pushes),
         trades=tuple(trades),
+        notices=tuple(notices),
         traces=tuple(traces),
         accounts=tuple(accounts),
         doubles=tuple(_doubles(listing)),

@@ -1,6 +1,6 @@
 """Is every row that was pushed there once and unaltered, or in a gap of rows?
 
-For all streams but trades, which are judged by the exchange's trades.
+For all streams of markets but trades, which are judged by the exchange's trades.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ import msgspec
 
 from recorder.judging.alignment import Alignment, Missing, align
 from recorder.judging.evidence import Evidence, Stored, is_rest, said, touches
-from recorder.model import Chain
+from recorder.model import NO_MARKET, Chain
 
 
 MARGIN_NS: Final = 250_000_000
@@ -43,23 +43,35 @@ class PushVerdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def align_all(evidence: Evidence) -> dict[Chain, Alignment]:
-    """Lay all chains of a source but trades beside what was pushed."""
-    return {c: align(evidence, c) for c in evidence.chains if c.stream != "trades"}
+    """Lay the chains of a source beside what was pushed.
+
+    But for trades and for chains without a market, which are judged apart.
+    """
+    return {
+        chain: align(evidence, chain)
+        for chain in evidence.chains
+        if chain.stream != "trades" and chain.market != NO_MARKET
+    }
 
 
-def slack_of(alignments: Mapping[Chain, Alignment]) -> int:
+def slack_of(alignments: Mapping[Chain, Alignment], longest_way_ns: int = 0) -> int:
     """Return how much later than sent a row of this source may have come.
 
     Nanoseconds. Taken from the rows themselves: on a busy machine all of
     them take long.
+
+    Args:
+        alignments: Of `align_all`.
+        longest_way_ns: The longest way of rows that are not among them.
     """
-    return MARGIN_NS + max((a.longest_way_ns for a in alignments.values()), default=0)
+    ways = (a.longest_way_ns for a in alignments.values())
+    return MARGIN_NS + max(longest_way_ns, *ways, 0)
 
 
 def judge_pushes(
     evidence: Evidence, alignments: Mapping[Chain, Alignment], slack_ns: int
 ) -> list[PushVerdict]:
-    """Judge all chains of a source but trades.
+    """Judge the chains that were aligned.
 
     Args:
         evidence: What both sides say.

@@ -177,8 +177,11 @@ class _Tracer:
         for chain, by_conn in evidence.sent.items():
             for conn, frames in by_conn.items():
                 self._chains_of.setdefault(conn, {})[chain] = frames[0].ts_ns
-                last = max(frame.ts_ns for frame in frames)
-                self._last_sent[conn] = max(last, self._last_sent.get(conn, 0))
+        # Answers count: a quiet connection is heard by them alone.
+        for frame in evidence.truth.frames:
+            if frame.feed == evidence.feed:
+                last = max(frame.ts_ns, self._last_sent.get(frame.conn, 0))
+                self._last_sent[frame.conn] = last
         self._ways: dict[
             Hit, Callable[[FaultDone, Trace], Iterable[tuple[Chain, bool]]]
         ] = {

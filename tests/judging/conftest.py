@@ -16,6 +16,7 @@ from recorder.config import CaptureConfig
 from recorder.judging import Judgement, judge
 from recorder.model import Chain
 from recorder.simulator.faults import parse
+from recorder.simulator.okx import OkxSettings
 from recorder.simulator.server import Exchange
 from recorder.simulator.settings import Settings
 from recorder.simulator.truth import Truth
@@ -35,6 +36,20 @@ FAULTS = (
     "v3_abort:at=3.5",
 )
 
+NOTICE_STREAMS = {
+    "okx_status": ("status",),
+    "gate_announcements": ("status:summary_all", "status:summary_listing"),
+}
+NOTICE_FAULTS = (
+    "v5_malformed:at=0.3",
+    "v5_duplicate:at=0.5",
+    "v5_abort:at=0.9",
+    "v5_upgrade:at=2.1,seconds=0.2",
+    "ann_malformed:at=0.3",
+    "ann_duplicate:at=0.5",
+    "ann_abort:at=0.9",
+)
+
 Change = Callable[[pa.Table], pa.Table]
 
 
@@ -52,7 +67,7 @@ class Case(NamedTuple):
             for name, chains in self.asked.items()
             if source in (None, name)
         }
-        return judge(open_listing(self.root), self.truth, asked)
+        return judge(open_listing(self.root), self.truth, asked, options=("en", "cn"))
 
     def complaints(self, source: str | None = None, table: str = "") -> str:
         return "\n".join(self.judged(source, table).complaints)
@@ -67,33 +82,53 @@ class Case(NamedTuple):
         pq.write_table(changed.cast(rows.schema), paths[0])
 
 
-async def record(root: Path, seconds: float = 6.0) -> Case:
-    settings = Settings(
-        seed=5,
-        markets=MARKETS,
-        rate=30,
-        faults=tuple(map(parse, FAULTS)),
-        v3_clean_seconds=(1.0, 2.0),
-        v3_batch_seconds=0.4,
-        ticker_seconds=0.4,
-        kline_seconds=0.4,
-        log_frames=True,
-    )
+SETTINGS = Settings(
+    seed=5,
+    markets=MARKETS,
+    rate=30,
+    faults=tuple(map(parse, FAULTS)),
+    v3_clean_seconds=(1.0, 2.0),
+    v3_batch_seconds=0.4,
+    ticker_seconds=0.4,
+    kline_seconds=0.4,
+    log_frames=True,
+)
+NOTICE_SETTINGS = Settings(
+    seed=5,
+    markets=MARKETS[:1],
+    rate=0,
+    faults=tuple(map(parse, NOTICE_FAULTS)),
+    okx=OkxSettings(change_seconds=0.04),
+    ann_seconds=0.04,
+    ann_cached_seconds=0.1,
+    log_frames=True,
+)
+
+
+async def record(
+    root: Path,
+    streams_of: dict[str, tuple[str, ...]],
+    settings: Settings,
+    seconds: float,
+    **options: str,
+) -> Case:
     async with Exchange(settings) as exchange:
+        urls = exchange.ws_urls | exchange.status_urls
         plans = [
             plan_capture(
                 CaptureConfig(
                     source=source,
-                    markets=MARKETS,
+                    markets=() if source in NOTICE_STREAMS else MARKETS,
                     streams=streams,
                     store=root,
-                    ws_url=exchange.ws_urls[source],
+                    options=options if "announcements" in source else {},
+                    ws_url=urls[source],
                     rest_url=exchange.rest_url,
                     job=f"test-{source}",
                     flush_seconds=0.2,
                 )
             )
-            for source, streams in STREAMS.items()
+            for source, streams in streams_of.items()
         ]
         captures = [Capture(plan) for plan in plans]
         running = [asyncio.ensure_future(capture.run()) for capture in captures]
@@ -107,12 +142,29 @@ async def record(root: Path, seconds: float = 6.0) -> Case:
 
 @pytest.fixture(scope="session")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Case:
-    return asyncio.run(record(tmp_path_factory.mktemp("judged") / "store"))
+    root = tmp_path_factory.mktemp("judged") / "store"
+    return asyncio.run(record(root, STREAMS, SETTINGS, 6.0))
+
+
+@pytest.fixture(scope="session")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    """What venues said of themselves, recorded under faults."""
+    root = tmp_path_factory.mktemp("told") / "store"
+    return asyncio.run(record(root, NOTICE_STREAMS, NOTICE_SETTINGS, 2.5, lang="both"))
+
+
+def copied(case: Case, root: Path) -> Case:
+    shutil.copytree(case.root, root)
+    return Case(root, case.truth, case.asked)
 
 
 @pytest.fixture
 def case(recorded: Case, tmp_path: Path) -> Case:
     """A copy of the store, to be broken."""
-    root = tmp_path / "store"
-    shutil.copytree(recorded.root, root)
-    return Case(root, recorded.truth, recorded.asked)
+    return copied(recorded, tmp_path / "store")
+
+
+@pytest.fixture
+def told_case(told: Case, tmp_path: Path) -> Case:
+    """A copy of the store of what venues said, to be broken."""
+    return copied(told, tmp_path / "store")

@@ -1,0 +1,127 @@
+"""What a venue said of itself is judged, and every break in it is found."""
+
+from collections.abc import Callable
+
+import pyarrow as pa
+import pytest
+
+from recorder.judging import judge
+from recorder.judging.evidence import plain
+from recorder.store.listing import open_listing
+
+
+Change = Callable[[pa.Table], pa.Table]
+SOURCES = ["okx_status", "gate_announcements"]
+
+
+def message(rows: pa.Table) -> int:
+    """Return the place of a message with others before and after it.
+
+    They came over the same connection, so it is clear when it must have come.
+    """
+    places: dict[tuple[object, ...], list[int]] = {}
+    for at, row in enumerate(plain(rows)):
+        if row["kind"] in ("maintenance", "announcement"):
+            stream = row["state"] if row["kind"] == "announcement" else None
+            places.setdefault((row["conn"], stream), []).append(at)
+    most = max(places.values(), key=len)
+    return most[len(most) * 3 // 4]
+
+
+def drop(rows: pa.Table) -> pa.Table:
+    at = message(rows)
+    return pa.concat_tables([rows.slice(0, at), rows.slice(at + 1)])
+
+
+def drop_all(rows: pa.Table) -> pa.Table:
+    return rows.slice(0, 0)
+
+
+def double(rows: pa.Table) -> pa.Table:
+    at = message(rows)
+    return pa.concat_tables([rows.slice(0, at + 1), rows.slice(at)])
+
+
+def alter(column: str, value: object) -> Change:
+    def change(rows: pa.Table) -> pa.Table:
+        values = rows[column].to_pylist()
+        values[message(rows)] = value
+        number = rows.schema.get_field_index(column)
+        field = rows.schema.field(column)
+        return rows.set_column(number, field, pa.array(values, field.type))
+
+    return change
+
+
+def test_what_venues_said_under_faults_is_stored_once_or_in_a_gap(told):
+    judgement = told.judged()
+
+    assert judgement.complaints == ()
+    assert [(n.source, n.chain.stream) for n in judgement.notices] == [
+        ("gate_announcements", "status:summary_all"),
+        ("gate_announcements", "status:summary_listing"),
+        ("okx_status", "status"),
+    ]
+    for notice in judgement.notices:
+        assert notice.said == notice.stored + notice.in_gaps
+        assert notice.stored > 0
+    for source in SOURCES:
+        mine = [notice for notice in judgement.notices if notice.source == source]
+        assert sum(notice.in_gaps for notice in mine) > 0
+        assert sum(notice.repeated for notice in mine) > 0
+    performed = {trace.fault: trace.told for trace in judgement.traces}
+    assert performed.keys() == {
+        "v5_malformed",
+        "v5_abort",
+        "ann_malformed",
+        "ann_abort",
+    }
+    assert all(performed.values())
+    assert judgement.pushes == judgement.trades == judgement.books == ()
+    assert len(judgement.accounts) == 3
+    for account in judgement.accounts:
+        assert account.covered_ns > 0
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (drop, "messages are lost in silence"),
+        (drop, "pushed messages are not stored"),
+        (drop_all, "no message is stored"),
+        (double, "messages are stored more than once"),
+        (double, "places in frames have more than one row"),
+        (alter("title", "another"), "stored messages were never said"),
+        (alter("state", "summary_all?"), "messages are lost in silence"),
+        (alter("ts_event", None), "stored messages were never said"),
+        (alter("payload", "{}"), "messages are lost in silence"),
+    ],
+    ids=[
+        "dropped", "pushed", "none", "doubled", "place", "title", "state", "time",
+        "payload",
+    ],
+)  # fmt: skip
+def test_a_broken_message_is_found(told_case, source, change, complaint):
+    told_case.change("status", change, source)
+
+    assert complaint in told_case.complaints(source)
+
+
+def test_a_fault_of_a_quiet_feed_without_its_gap_is_found(told_case):
+    def without_loss(rows: pa.Table) -> pa.Table:
+        return rows.filter(
+            pa.array([r["reason"] != "connect_lost" for r in plain(rows)])
+        )
+
+    told_case.change("gaps", without_loss, "okx_status")
+
+    assert "v5_abort left no gap" in told_case.complaints("okx_status")
+
+
+def test_what_was_heard_in_another_language_was_never_said(told):
+    asked = {"gate_announcements": told.asked["gate_announcements"]}
+
+    judgement = judge(open_listing(told.root), told.truth, asked, options=("en",))
+
+    assert any("were never said" in complaint for complaint in judgement.complaints)

@@ -161,6 +161,16 @@ def test_nothing_but_refused_markets_ends_in_2_at_once(run, words):
     assert "the venue refused trades of NIX_USDT" in result.stderr
 
 
+def test_a_refused_stream_without_markets_is_told_without_one(run, words):
+    asked = {"source": "gate_announcements", "streams": ("status",), "markets": ()}
+
+    result = run(*words("--duration", "1h", **asked))  # it is the address of another
+
+    assert result.exit_code == 2
+    said = "the venue refused status:summary_all: Unknown channel announcement."
+    assert f"Error: {said}summary_all\n" in result.stderr
+
+
 def test_a_venue_that_is_never_reached_ends_in_1(run, words):
     result = run(*words("--duration", "300ms", "--ws-url", "ws://127.0.0.1:9/"))
 

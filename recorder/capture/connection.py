@@ -17,7 +17,7 @@ from recorder.capture.reactions import (
     usual_verdict,
     without_keys,
 )
-from recorder.capture.rest import without_secrets
+from recorder.capture.rest import Budget, without_secrets
 from recorder.capture.session import Session
 from recorder.clock import Clock
 from recorder.model import Chain
@@ -35,6 +35,7 @@ class Connection:
         chains: What goes over this connection.
         clock: Gives receive times.
         name: Gives the name of the next connection that opens.
+        connects: How fast connections may be opened.
 
     Attributes:
         was_connected: Whether it was ever open.
@@ -50,8 +51,10 @@ class Connection:
         *,
         clock: Clock,
         name: Callable[[], str],
+        connects: Budget,
     ) -> None:
         self._http = http
+        self._connects = connects
         self._url = url
         self._shown_url = without_secrets(url)
         self._session = session
@@ -123,6 +126,7 @@ class Connection:
 
     async def _open(self) -> Life:
         """Open a connection, to be served."""
+        await self._connects.take()
         socket = await open_socket(self._http, self._url, self._session)
         url = self._shown_url
         opened_at = self._clock.now_ns()

@@ -7,7 +7,9 @@ import aiohttp
 
 from recorder.capture.connection import Connection
 from recorder.capture.plan import CapturePlan
+from recorder.capture.rest import Budget
 from recorder.capture.session import Session
+from recorder.capture.spread import spread
 from recorder.clock import Clock
 
 
@@ -19,11 +21,18 @@ class Lines:
         run: Id of the run; names of connections start with it.
         session: Told of everything that happens.
         clock: Gives receive times.
+        connects: How fast connections may be opened.
     """
 
     def __init__(
-        self, plan: CapturePlan, run: str, session: Session, clock: Clock
+        self,
+        plan: CapturePlan,
+        run: str,
+        session: Session,
+        clock: Clock,
+        connects: Budget,
     ) -> None:
+        self._connects = connects
         self._plan = plan
         self._run = run
         self._session = session
@@ -42,8 +51,9 @@ class Lines:
                 chains,
                 clock=self._clock,
                 name=self._next_name,
+                connects=self._connects,
             )
-            for chains in plan.source.plan(plan.chains)
+            for chains in spread(plan.source, plan.chains)
         ]
         return self._connections
 

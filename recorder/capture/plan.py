@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from recorder.capture.spread import check_connections
 from recorder.config import CaptureConfig, job_name
 from recorder.errors import ConfigError
 from recorder.model import NO_MARKET, Chain
@@ -120,8 +121,8 @@ def plan_capture(
         environ: Holds the keys; None for the environment of the process.
 
     Raises:
-        ConfigError: If the feed, a stream or an option does not exist, or a
-            key is missing.
+        ConfigError: If the feed, a stream or an option does not exist, a key
+            is missing, or the venue does not allow so many connections.
     """
     source = load(config.source)
     options = resolve_options(source, config.options)
@@ -130,6 +131,7 @@ def plan_capture(
     )
     markets = tuple(dict.fromkeys(config.markets))
     chains = _chains(source, streams, markets)
+    check_connections(source, chains)
     check_url("--ws-url", config.ws_url)
     check_url("--rest-url", config.rest_url)
     secrets = read_secrets(source, os.environ if environ is None else environ)

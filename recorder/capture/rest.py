@@ -24,6 +24,9 @@ BODY_MAX_BYTES: Final = 16 * 1024 * 1024
 EXCERPT_BYTES: Final = 200
 """How much of what came is shown where it cannot be used."""
 
+ANSWER_SECONDS: Final = 10.0
+"""How long a call as a whole may take."""
+
 DEFAULT_WAIT_SECONDS: Final = 10.0
 """How long to wait after a 429 that does not say how long."""
 
@@ -79,11 +82,13 @@ class Budget:
 
     Args:
         per_second: Calls allowed in the long run.
+        burst: Calls that may follow one another at once; 1 keeps them evenly
+            apart, None stands for those of a second.
     """
 
-    def __init__(self, per_second: float) -> None:
+    def __init__(self, per_second: float, *, burst: float | None = None) -> None:
         self._interval = 1.0 / per_second
-        self._burst = max(1.0, per_second)
+        self._burst = max(1.0, per_second) if burst is None else burst
         self._next = 0.0
         self._paused_until = 0.0
 
@@ -124,7 +129,7 @@ class RestClient:
         base_url: str,
         budget: Budget,
         *,
-        timeout_seconds: float = 10.0,
+        timeout_seconds: float = ANSWER_SECONDS,
         reset_header: str | None = None,
     ) -> None:
         self._session = session
@@ -196,7 +201,7 @@ def _wait_seconds(headers: Mapping[str, str], reset_header: str | None) -> float
 
 
 async def fetch_once(
-    base_url: str, request: HttpRequest, *, timeout_seconds: float = 10.0
+    base_url: str, request: HttpRequest, *, timeout_seconds: float = ANSWER_SECONDS
 ) -> bytes:
     """Return the body of one call, with a client session of its own.
 

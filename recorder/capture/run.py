@@ -22,10 +22,11 @@ from recorder.capture.lines import Lines
 from recorder.capture.other_jobs import tell_of_other_jobs
 from recorder.capture.plan import CapturePlan, CaptureResult, Progress
 from recorder.capture.reactions import RefusedError
-from recorder.capture.rest import Budget, RestClient
+from recorder.capture.rest import RestClient
 from recorder.capture.rows import BYTES_WAITING_MAX, ROWS_WAITING_MAX
 from recorder.capture.seeds import seed_status, seed_trades
 from recorder.capture.session import Session
+from recorder.capture.shared import Shared
 from recorder.clock import Clock, SystemClock, wall_ns
 from recorder.config import CaptureConfig
 from recorder.errors import StoreError
@@ -75,6 +76,7 @@ class Capture:
         on_progress: Called about once a second, in the loop's thread.
         clock: Gives receive times.
         stop: Set by whoever wants the run to end in order.
+        shared: What it shares with other captures of the process.
     """
 
     def __init__(
@@ -84,8 +86,10 @@ class Capture:
         on_progress: Callable[[Progress], None] | None = None,
         clock: Clock | None = None,
         stop: asyncio.Event | None = None,
+        shared: Shared | None = None,
     ) -> None:
         self._plan = plan
+        self._shared = shared or Shared()
         self._on_progress = on_progress
         self._clock = clock or SystemClock()
         self._is_own_clock = clock is None
@@ -137,8 +141,15 @@ class Capture:
             doubles=doubles,
             secrets=plan.secrets,
             is_archiving=config.is_archiving,
+            pool=self._shared.pool,
         )
-        self._lines = Lines(plan, self._run.id, self._session, self._clock)
+        self._lines = Lines(
+            plan,
+            self._run.id,
+            self._session,
+            self._clock,
+            self._shared.connects(plan.source, plan.ws_url),
+        )
         # Should it be killed before its first flush, the gap is known even so.
         if (state := ledger.state()) is not None:
             self._run.write_state(state, self._clock.now_ns())
@@ -196,7 +207,7 @@ class Capture:
                 rest = RestClient(
                     http,
                     plan.rest_url,
-                    Budget(plan.source.rest_per_second),
+                    self._shared.calls(plan.source, plan.rest_url),
                     reset_header=plan.source.reset_header,
                 )
                 jobs += [

@@ -16,6 +16,7 @@ from recorder.capture.hearing import Hearing
 from recorder.capture.http_snapshots import HttpSnapshots
 from recorder.capture.intake import Intake
 from recorder.capture.link import Link, Opcode
+from recorder.capture.pool import Pool
 from recorder.capture.restarts import Restarts
 from recorder.capture.rows import Rows
 from recorder.capture.shedding import Shedding
@@ -50,6 +51,7 @@ class Session:
         doubles: What was stored before.
         secrets: The feed's keys.
         is_archiving: Whether every frame goes to ``frames`` as well.
+        pool: Memory shared with other captures of the process, if there are.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Session:
         doubles: Doubles,
         secrets: Secrets = NO_SECRETS,
         is_archiving: bool = False,
+        pool: Pool | None = None,
     ) -> None:
         self.source = source
         self.secrets = secrets
@@ -75,7 +78,7 @@ class Session:
         self._ledger = ledger
         self._is_archiving = is_archiving
         self._rows = Rows(source.name, run, clock)
-        self._shedding = Shedding(self._rows)
+        self._shedding = Shedding(self._rows, pool or Pool())
         self._links: dict[str, Link] = {}
         self._stopped_at: int | None = None
         self._heard_until: dict[Chain, int] = {}

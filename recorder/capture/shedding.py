@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from recorder.capture.pool import Pool
 from recorder.capture.rows import Rows
 from recorder.telemetry import SheddingBegan, SheddingEnded, emit
 
@@ -15,21 +16,24 @@ class Shedding:
 
     Args:
         rows: Knows how much waits.
+        pool: Knows how much waits in all captures of the process.
 
     Attributes:
         since: Since when frames are dropped, nanoseconds; None if they are not.
         dropped_total: Frames dropped so far.
     """
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: Rows, pool: Pool) -> None:
         self.since: int | None = None
         self.dropped_total = 0
         self._dropped_before = 0
         self._rows = rows
+        self._pool = pool
+        pool.join(rows)
 
     def is_over(self, now: int) -> bool:
         """Look at what waits; return whether frames are taken again from now on."""
-        load = self._rows.load
+        load = self._pool.load_of(self._rows)
         if self.since is not None:
             return load <= SHEDDING_ENDS
         if load > 1:

@@ -17,6 +17,7 @@ from recorder.capture.plan import CapturePlan
 from recorder.capture.reactions import RefusedError
 from recorder.capture.rest import Budget, excerpt, without_secrets
 from recorder.capture.session import Session
+from recorder.capture.shared import Shared
 from recorder.clock import Clock, SystemClock
 from recorder.model import NO_MARKET, Chain, Gap
 from recorder.probe.findings import judge
@@ -92,7 +93,8 @@ class Probe:
             doubles=Doubles(),
             secrets=plan.secrets,
         )
-        self._lines = Lines(self._plan, NAME, self._session, self._clock)
+        connects = Shared().connects(plan.source, plan.ws_url)
+        self._lines = Lines(self._plan, NAME, self._session, self._clock, connects)
 
     async def run(self) -> ProbeReport:
         """Look, until the time is over or nothing can come any more."""

@@ -142,6 +142,10 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
         witnesses: What its streams tell of each other.
         plan: Which chains share a connection.
         chains_per_connection: How many at most.
+        connects_per_second: How fast connections may be opened, evenly apart;
+            for all of a process together.
+        connections_max: How many the venue allows at once from one address;
+            None where it states no number.
         is_asked: False if a connection brings its chains without a request:
             then an acceptance comes by itself, and nothing can be asked again.
         dialogue: Makes the conversation for one connection's chains, with
@@ -172,6 +176,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     witnesses: tuple[Witness, ...] = ()
     plan: Callable[[Sequence[Chain]], list[tuple[Chain, ...]]]
     chains_per_connection: int = 1_000
+    connects_per_second: float = 10.0
+    connections_max: int | None = None
     is_asked: bool = True
     dialogue: Callable[[Sequence[Chain], Mapping[str, str], Secrets], Dialogue]
     book_rule: Callable[[str], BookRule | None]

@@ -377,6 +377,7 @@ SOURCE: Final = Source(
         StreamKind(name="bbo", doc="Best bid and offer, every 10 ms."),
     ),
     requests_per_second=float(Dialogue.requests_per_second),
+    connections_max=300,  # documented, for each address
     rest_per_second=15.0,  # 200 in 10 s are allowed for each address
     reset_header="X-Gate-RateLimit-Reset-Timestamp",
     witnesses=WITNESSES,

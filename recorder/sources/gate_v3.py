@@ -210,6 +210,7 @@ SOURCE: Final = Source(
         Secret(name="secret", env="GATE_API_SECRET", doc="Its secret."),
     ),
     requests_per_second=40.0,  # 50 are allowed
+    connections_max=300,  # documented, for each address
     history_trades=100,
     witnesses=WITNESSES,
     plan=plan,

@@ -15,6 +15,7 @@ from recorder.capture.connection import Connection
 from recorder.capture.doubles import Doubles
 from recorder.capture.handshake import watched_handshakes
 from recorder.capture.reactions import RefusedError
+from recorder.capture.rest import Budget
 from recorder.capture.session import Session
 from recorder.clock import SystemClock
 from recorder.model import Chain
@@ -44,7 +45,13 @@ class Line:
         )
         self.opened = 0
         self.connection = Connection(
-            http, url, self.session, [CHAIN], clock=clock, name=self._name
+            http,
+            url,
+            self.session,
+            [CHAIN],
+            clock=clock,
+            name=self._name,
+            connects=Budget(1000, burst=1),
         )
         self.task = asyncio.create_task(self.connection.run())
         self._rows = {}

@@ -12,6 +12,7 @@ from recorder.capture.connection import Connection
 from recorder.capture.doubles import Doubles
 from recorder.capture.handshake import watched_handshakes
 from recorder.capture.reactions import RefusedError
+from recorder.capture.rest import Budget
 from recorder.capture.session import Session
 from recorder.clock import SystemClock
 from recorder.model import Chain
@@ -125,6 +126,7 @@ async def test_no_end_of_a_connection_brings_a_key_into_rows_or_logs(
             CHAINS,
             clock=SystemClock(),
             name=lambda: "run.0",
+            connects=Budget(1000),
         )
         async with asyncio.timeout(10):
             with pytest.raises(RefusedError) as caught:

@@ -263,6 +263,13 @@ async def test_a_slow_budget_allows_one_call_at_once():
     assert (await spent(Budget(0.5), 1))[0] < 0.5
 
 
+async def test_a_budget_without_bursts_keeps_calls_evenly_apart():
+    times = await spent(Budget(40, burst=1), 6)
+
+    assert times[0] < 0.02
+    assert [at >= n / 40 - 0.002 for n, at in enumerate(times)] == [True] * 6
+
+
 async def test_a_pause_allows_no_call_before_its_end():
     budget = Budget(1000)
     budget.pause(0.2)

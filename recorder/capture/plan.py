@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from recorder.capture.choosing import is_exclusion, is_pattern
 from recorder.capture.spread import check_connections
 from recorder.config import CaptureConfig, job_name
 from recorder.errors import ConfigError
@@ -76,7 +77,20 @@ class CaptureResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CapturePlan(msgspec.Struct, frozen=True, kw_only=True):
-    """A checked configuration: nothing in it can be refused any more."""
+    """A checked configuration: nothing in it can be refused any more.
+
+    Attributes:
+        config: What was asked for.
+        source: The feed.
+        options: Its options, all of them.
+        secrets: Its keys, those that are set.
+        streams: Canonical, each once.
+        chains: What is recorded; none before `with_markets`, if there are
+            patterns.
+        job: Name of the job.
+        ws_url: Where the WebSocket is.
+        rest_url: Where the REST calls are.
+    """
 
     config: CaptureConfig
     source: Source
@@ -87,6 +101,11 @@ class CapturePlan(msgspec.Struct, frozen=True, kw_only=True):
     job: str
     ws_url: str
     rest_url: str
+
+    @property
+    def has_patterns(self) -> bool:
+        """Whether markets are to be chosen out of the venue's list."""
+        return any(is_pattern(market) for market in self.config.markets)
 
 
 KEY_MIN: Final = 8
@@ -129,14 +148,17 @@ def plan_capture(
     streams = tuple(
         dict.fromkeys(canonical_stream(source, text) for text in config.streams)
     )
-    markets = tuple(dict.fromkeys(config.markets))
-    chains = _chains(source, streams, markets)
-    check_connections(source, chains)
+    chains = _chains(source, streams, config.markets)
+    _check_patterns(source, config.markets)
     check_url("--ws-url", config.ws_url)
     check_url("--rest-url", config.rest_url)
     secrets = read_secrets(source, os.environ if environ is None else environ)
     _check_needs(source, streams, secrets)
     ws_url = config.ws_url or source.ws_url.format_map(options)
+    if any(is_pattern(market) for market in config.markets):
+        chains = ()
+    else:
+        check_connections(source, chains)
     return CapturePlan(
         config=config,
         source=source,
@@ -148,6 +170,21 @@ def plan_capture(
         ws_url=with_query(ws_url, source.ws_query(options)),
         rest_url=config.rest_url or source.rest_url.format_map(options),
     )
+
+
+def with_markets(plan: CapturePlan, markets: Sequence[str]) -> CapturePlan:
+    """Return a plan whose patterns stand for these markets.
+
+    Args:
+        plan: What is asked for; its job keeps its name, whatever markets.
+        markets: What its patterns found, and what it names.
+
+    Raises:
+        ConfigError: If the venue does not allow so many.
+    """
+    chains = _chains(plan.source, plan.streams, markets)
+    check_connections(plan.source, chains)
+    return msgspec.structs.replace(plan, chains=chains)
 
 
 def read_secrets(source: Source, environ: Mapping[str, str]) -> Secrets:
@@ -199,8 +236,22 @@ def _chains(
     return tuple(
         Chain(market, stream)
         for stream in streams
-        for market in ([NO_MARKET] if stream in of_none else markets)
+        for market in ([NO_MARKET] if stream in of_none else dict.fromkeys(markets))
     )
+
+
+def _check_patterns(source: Source, markets: Sequence[str]) -> None:
+    patterns = [market for market in markets if is_pattern(market)]
+    if patterns and source.market_list is None:
+        raise ConfigError(
+            f"{source.name} does not say which markets it has, so {patterns[0]!r} "
+            "cannot be looked up; name the markets"
+        )
+    if markets and all(is_exclusion(market) for market in markets):
+        raise ConfigError(
+            f"{patterns[0]!r} only takes markets away; say what to record as well, "
+            "such as '*'"
+        )
 
 
 def _check_needs(source: Source, streams: Sequence[str], secrets: Secrets) -> None:

@@ -88,6 +88,8 @@ class Capture:
         stop: asyncio.Event | None = None,
         shared: Shared | None = None,
     ) -> None:
+        if plan.has_patterns and not plan.chains:
+            raise ValueError("choose the markets first: choose_markets(plan)")
         self._plan = plan
         self._shared = shared or Shared()
         self._on_progress = on_progress

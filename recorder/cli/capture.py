@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from recorder.capture.market_lists import choose_markets
 from recorder.capture.plan import (
     CapturePlan,
     CaptureResult,
@@ -15,6 +16,7 @@ from recorder.capture.plan import (
     plan_capture,
 )
 from recorder.capture.run import Capture
+from recorder.capture.until import unless
 from recorder.cli import EXIT_FAILED, EXIT_USAGE, live, logs, stdio
 from recorder.cli.options import example_source, parse_options, store_option, to_time
 from recorder.clock import wall_ns
@@ -22,6 +24,7 @@ from recorder.config import CaptureConfig
 from recorder.errors import ConfigError
 from recorder.source import Source
 from recorder.sources import load, names
+from recorder.store.run import check_job
 from recorder.times import parse_seconds, show_time
 
 
@@ -79,7 +82,12 @@ class _CaptureCommand(click.Command):
 @click.command(cls=_CaptureCommand)
 @click.argument("source", metavar="SOURCE")
 @click.option(
-    "-m", "--market", "markets", multiple=True, help="Market, as the venue spells it."
+    "-m",
+    "--market",
+    "markets",
+    multiple=True,
+    help="Market, as the venue spells it; or a pattern: '*_USDT' for all that are like "
+    "it and traded at the start, '!*3L_USDT' for all but these.",
 )
 @click.option(
     "-s", "--stream", "streams", multiple=True, required=True, help="NAME[:PARAMETER]."
@@ -167,7 +175,7 @@ def capture(
     display, on_progress = live.display(is_wanted=not json_logs)
     with stdio.apart(), display:
         result = asyncio.run(record(plan, on_progress))
-    sys.exit(_report(result))
+    sys.exit(report(result))
 
 
 def _check_end(duration: float | None, until: int | None) -> None:
@@ -181,21 +189,39 @@ def _check_end(duration: float | None, until: int | None) -> None:
 
 async def record(
     plan: CapturePlan, on_progress: Callable[[Progress], None] | None = None
-) -> CaptureResult:
-    """Run a capture in the running loop; SIGINT and SIGTERM end it in order."""
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    # First of all: getting ready may take a while.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+) -> CaptureResult | None:
+    """Run a capture in the running loop; SIGINT and SIGTERM end it in order.
+
+    Returns:
+        How it went; None if it was told to stop before it began.
+    """
+    stop = stop_on_signals()
+    if plan.has_patterns:
+        # Who comes second need not ask the venue for anything.
+        check_job(plan.config.store, plan.job)
+        chosen = await unless(stop, choose_markets(plan))
+        if chosen is None:
+            return None
+        plan = chosen
     return await Capture(plan, on_progress=on_progress, stop=stop).run()
 
 
-def _report(result: CaptureResult) -> int:
+def stop_on_signals() -> asyncio.Event:
+    """Return what SIGINT and SIGTERM set from now on."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+def report(result: CaptureResult | None) -> int:
     """Say what went wrong, if anything; return the exit code.
 
     Keys that are not accepted are a wrong configuration, whatever else went
     well.
     """
+    if result is None:
+        return 0
     for chain, reason in result.refused.items():
         if chain not in result.keys_refused:
             logs.complain(

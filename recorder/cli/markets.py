@@ -8,11 +8,10 @@ import click
 import pyarrow as pa
 
 from recorder import sources
+from recorder.capture.market_lists import decode_list, fetch_list, list_of
 from recorder.capture.plan import check_url
-from recorder.capture.rest import fetch_once, without_secrets
 from recorder.cli.options import Command, output_options, parse_options
 from recorder.cli.output import check_output, choose_format, write_rows
-from recorder.errors import ConfigError, SourceError, WireError
 from recorder.model import Market
 from recorder.source import resolve_options
 
@@ -47,21 +46,13 @@ def markets(
     """
     check_url("--rest-url", rest_url)
     feed = sources.load(source)
-    if feed.market_list is None:
-        raise ConfigError(f"{source} does not say which markets it has")
+    listing = list_of(feed)
     chosen = choose_format(format_, output, FORMATS)
     check_output(chosen, output, force=force)
     settings = resolve_options(feed, parse_options(options))
-    request = feed.market_list.request(settings)
     address = rest_url or feed.rest_url.format_map(settings)
-    body = asyncio.run(fetch_once(address, request))
-    try:
-        listed = feed.market_list.decode(body)
-    except WireError as error:
-        raise SourceError(
-            f"what {without_secrets(address)} answers is no list of markets "
-            f"({error}); check --rest-url"
-        ) from error
+    body = asyncio.run(fetch_list(address, listing.request(settings)))
+    listed = decode_list(listing, address, body)
     found = [
         market for market in listed if like is None or fnmatchcase(market.market, like)
     ]

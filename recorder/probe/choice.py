@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from recorder.capture.market_lists import choose_markets
 from recorder.capture.plan import CapturePlan, check_url, plan_capture, read_secrets
 from recorder.capture.rest import fetch_once
 from recorder.config import CaptureConfig
@@ -51,7 +52,7 @@ async def choose(
 
     Args:
         source: Name of the feed.
-        markets: In the venue's spelling; none for a lively one.
+        markets: Names and patterns; none for a lively one.
         streams: ``NAME[:PARAMETER]``; none for one of each kind.
         options: What ``-O`` gave.
         ws_url: Instead of the feed's own address.
@@ -59,7 +60,8 @@ async def choose(
         environ: Holds the keys; None for the environment of the process.
 
     Raises:
-        ConfigError: As `plan_capture` does.
+        ConfigError: As `plan_capture` does, or if patterns find nothing.
+        TransportError: If the list to look patterns up in cannot be had.
     """
     feed = load(source)
     check_url("--rest-url", rest_url)
@@ -86,7 +88,9 @@ async def choose(
         rest_url=rest_url,
         job="probe",
     )
-    return Choice(plan_capture(config, environ), tuple(notes))
+    # Whoever probes is there to see that the list cannot be had.
+    plan = await choose_markets(plan_capture(config, environ), patience_seconds=0)
+    return Choice(plan, tuple(notes))
 
 
 def _each_stream(

@@ -29,7 +29,7 @@ from recorder.store.layout import (
     tmp_folder,
     utc_text,
 )
-from recorder.store.locks import Lock, try_lock, wait_lock
+from recorder.store.locks import Lock, is_held, try_lock, wait_lock
 from recorder.store.runfile import (
     OpenInterval,
     RunFile,
@@ -45,9 +45,9 @@ __all__ = ["OpenInterval", "Run", "RunState", "open_run"]
 
 
 class _Holder(msgspec.Struct, frozen=True, kw_only=True):
-    """The note in a job's lock file."""
+    """The note in a job's lock file; a job of several runs names none."""
 
-    run: str
+    run: str | None
     pid: int
     started_at: int
 
@@ -158,6 +158,54 @@ def open_run(root: Path, *, job: str, source: str, now_ns: int) -> Run:
     """
     if not is_source(source):
         raise StoreError(f"{source!r} cannot name a source: use a-z, 0-9 and _ only")
+    job_lock = _lock_job(root, job)
+    try:
+        return _begin(root, job, source, now_ns, job_lock)
+    except OSError as error:
+        job_lock.release()
+        raise store_error(f"write to the store {root}", error) from error
+
+
+def hold_job(root: Path, *, job: str, now_ns: int) -> Lock:
+    """Take the lock of a job that consists of others, which `open_run` starts.
+
+    Args:
+        root: The store's folder; created if it is not there.
+        job: Name of the job; any text.
+        now_ns: Our clock, nanoseconds.
+
+    Returns:
+        The lock, to be released when all of it is over.
+
+    Raises:
+        ConfigError: If the store is a file.
+        JobRunningError: If somebody holds the job.
+        StoreError: If the store cannot be written.
+    """
+    lock = _lock_job(root, job)
+    note = _Holder(run=None, pid=os.getpid(), started_at=now_ns)
+    try:
+        lock.write(msgspec.json.encode(note))
+    except OSError as error:
+        lock.release()
+        raise store_error(f"write to the store {root}", error) from error
+    return lock
+
+
+def check_job(root: Path, job: str) -> None:
+    """Check that nobody holds a job now; nothing is made or locked.
+
+    Raises:
+        JobRunningError: If somebody does.
+        StoreError: If the lock cannot be looked at.
+    """
+    path = job_lock_path(root, job)
+    with told(f"read the store {root}"):
+        if is_held(path):
+            raise JobRunningError(job, _read_holder(path))
+
+
+def _lock_job(root: Path, job: str) -> Lock:
     if root.exists() and not root.is_dir():
         raise ConfigError(f"the store {root} is a file; choose another --store")
     path = job_lock_path(root, job)
@@ -166,11 +214,7 @@ def open_run(root: Path, *, job: str, source: str, now_ns: int) -> Run:
         job_lock = try_lock(path)
     if job_lock is None:
         raise JobRunningError(job, _read_holder(path))
-    try:
-        return _begin(root, job, source, now_ns, job_lock)
-    except OSError as error:
-        job_lock.release()
-        raise store_error(f"write to the store {root}", error) from error
+    return job_lock
 
 
 def _begin(root: Path, job: str, source: str, now_ns: int, job_lock: Lock) -> Run:
@@ -205,4 +249,5 @@ def _read_holder(path: Path) -> str:
     except (OSError, msgspec.MsgspecError):
         return "it is only just starting"
     since = utc_text(holder.started_at)
-    return f"run {holder.run}, process {holder.pid}, since {since}"
+    run = "" if holder.run is None else f"run {holder.run}, "
+    return f"{run}process {holder.pid}, since {since}"

@@ -26,6 +26,15 @@ from recorder.telemetry.connections import (
     StreamRestarted,
     SubscriptionRefused,
 )
+from recorder.telemetry.markets import (
+    MarketListAwaited,
+    MarketListFailed,
+    MarketListStored,
+    MarketsAppeared,
+    MarketsChosen,
+    MarketsUntraded,
+    PatternUnmatched,
+)
 from recorder.telemetry.rows import (
     FrameInexact,
     FrameKept,
@@ -85,6 +94,13 @@ __all__ = [
     "JournalDamaged",
     "JournalTorn",
     "KeyAppeared",
+    "MarketListAwaited",
+    "MarketListFailed",
+    "MarketListStored",
+    "MarketsAppeared",
+    "MarketsChosen",
+    "MarketsUntraded",
+    "PatternUnmatched",
     "RecoveryAwaited",
     "RowDoubled",
     "RunRecovered",

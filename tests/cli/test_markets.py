@@ -24,10 +24,10 @@ def test_an_unreachable_venue_is_one_sentence(run):
 
 @pytest.mark.parametrize("body", [b"<html>", b'{"a":1}', b"[1]", b"\xff"])
 def test_a_server_that_answers_something_else_is_one_sentence(run, monkeypatch, body):
-    async def fetch_once(address, request):
+    async def fetch_list(address, request):
         return body
 
-    monkeypatch.setattr("recorder.cli.markets.fetch_once", fetch_once)
+    monkeypatch.setattr("recorder.cli.markets.fetch_list", fetch_list)
 
     result = run("markets", "gate_spot", "--rest-url", "http://user:secret@x/api")
 

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from recorder.errors import ConfigError
+from recorder.errors import ConfigError, TransportError
 from recorder.probe import choice
 from recorder.probe.choice import choose
 from recorder.source import Secret
@@ -70,6 +70,17 @@ async def test_without_a_list_the_usual_market_is_taken(listing, serve):
     assert "answered HTTP 404" in no_list.notes[0]
     for plan, _ in (none_traded, no_list):
         assert [chain.market for chain in plan.chains] == ["BTC_USDT"]
+
+
+async def test_a_pattern_stands_for_what_the_venue_lists(listing, unused_port):
+    address = await listing(("OLD_USDT", "untradable"), ("ETH_USDT",), ("GT_BTC",))
+    how = {"markets": ("*_USDT",), "streams": ("trades",)}
+
+    plan, _ = await choose("gate_spot", rest_url=address, **how)
+    with pytest.raises(TransportError, match="cannot look up markets of gate_spot"):
+        await choose("gate_spot", rest_url=f"http://127.0.0.1:{unused_port}", **how)
+
+    assert [chain.market for chain in plan.chains] == ["ETH_USDT"]
 
 
 async def test_each_kind_of_stream_is_taken_with_its_default():

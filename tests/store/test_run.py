@@ -13,7 +13,14 @@ from recorder.errors import ConfigError, JobRunningError, StoreError
 from recorder.store.layout import job_lock_path, runs_folder
 from recorder.store.locks import try_lock
 from recorder.store.recover import recover
-from recorder.store.run import OpenInterval, Run, RunState, open_run
+from recorder.store.run import (
+    OpenInterval,
+    Run,
+    RunState,
+    check_job,
+    hold_job,
+    open_run,
+)
 from recorder.store.runfile import read_run_file, run_lock_path
 
 
@@ -55,6 +62,34 @@ def test_a_second_run_of_a_job_is_refused_and_told_who_holds_it(
         f"run {run.id}, process {os.getpid()}, since 2023-11-14T22:13:20Z"
     )
     assert sorted(root.rglob("*")) == before
+
+
+def test_a_job_of_several_runs_is_held_like_any_other(
+    root: Path, start_ns: int
+) -> None:
+    check_job(root, "all")
+    lock = hold_job(root, job="all", now_ns=start_ns)
+    holder = f"process {os.getpid()}, since 2023-11-14T22:13:20Z"
+
+    for second in (
+        lambda: hold_job(root, job="all", now_ns=start_ns + 1),
+        lambda: open_run(root, job="all", source="gate_spot", now_ns=start_ns + 1),
+        lambda: check_job(root, "all"),
+    ):
+        with pytest.raises(JobRunningError) as caught:
+            second()
+        assert (caught.value.job, caught.value.holder) == ("all", holder)
+
+    open_run(root, job="all.one", source="gate_spot", now_ns=start_ns).release()
+    lock.release()
+    check_job(root, "all")
+    hold_job(root, job="all", now_ns=start_ns).release()
+
+
+def test_to_look_whether_a_job_runs_makes_nothing(root: Path) -> None:
+    check_job(root / "new", "all")
+
+    assert not (root / "new").exists()
 
 
 def test_two_jobs_may_record_the_same_source(

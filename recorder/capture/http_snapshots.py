@@ -19,7 +19,6 @@ class HttpSnapshots:
 
     Args:
         source: The feed.
-        run: Id of the run; the rows' connection is named after it.
         books: Told of each snapshot, and of those that cannot be had.
         rows: Takes bodies to keep.
         secrets: Are blotted out of what the venue answers.
@@ -29,7 +28,6 @@ class HttpSnapshots:
     def __init__(
         self,
         source: Source,
-        run: str,
         books: Books,
         rows: Rows,
         secrets: Secrets,
@@ -37,12 +35,10 @@ class HttpSnapshots:
         is_archiving: bool,
     ) -> None:
         self._source = source
-        self._conn = f"{run}.rest"
         self._books = books
         self._rows = rows
         self._secrets = secrets
         self._is_archiving = is_archiving
-        self._seq = 0
         self._complaints = Complaints()
 
     def take(
@@ -57,10 +53,9 @@ class HttpSnapshots:
         rule = self._source.snapshot
         if rule is None:
             raise ValueError(f"{self._source.name} has no snapshots by HTTP")
-        conn, seq = self._conn, self._seq
-        self._seq += 1
+        conn, seq = self._rows.rest_frame()
         body = self._secrets.hide_bytes(body)
-        asked = request.path + "?" + "&".join(f"{k}={v}" for k, v in request.query)
+        asked = request.target
         try:
             event = rule.decode(chain, body)
             self._books.snapshot(chain, epoch, ts_recv, conn, seq, event, body)

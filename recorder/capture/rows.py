@@ -7,7 +7,7 @@ from typing import Final, Literal
 from recorder.capture.link import Link, Opcode
 from recorder.capture.seldom import Seldom
 from recorder.clock import Clock
-from recorder.model import TABLE_OF, Gap, KeptFrame, LedgerRow, WireEvent
+from recorder.model import TABLE_OF, FetchedEvent, Gap, KeptFrame, LedgerRow
 from recorder.store.batch import RowTuple
 from recorder.telemetry import (
     BookUnknown,
@@ -60,6 +60,8 @@ class Rows:
         self._source = source
         self._ledger_conn = f"{run}.ledger"
         self._ledger_seq = 0
+        self._rest_conn = f"{run}.rest"
+        self._rest_seq = 0
         self._clock = clock
         self._rows: dict[type, list[RowTuple]] = {}
         self._seldom = Seldom()
@@ -70,7 +72,7 @@ class Rows:
         conn: str,
         seq: int,
         idx: int,
-        event: WireEvent | LedgerRow,
+        event: FetchedEvent | LedgerRow,
         payload: bytes | None,
     ) -> None:
         """Append a row.
@@ -90,6 +92,12 @@ class Rows:
         self.waiting += 1
         if payload is not self._last_payload and payload is not None:
             self._weigh(payload)
+
+    def rest_frame(self) -> tuple[str, int]:
+        """Return the name of the next answer by HTTP: ``conn`` and ``seq``."""
+        seq = self._rest_seq
+        self._rest_seq += 1
+        return self._rest_conn, seq
 
     def note(self, rows: Sequence[LedgerRow]) -> None:
         """Append rows of the ledger, stamped now, and log the gaps among them."""

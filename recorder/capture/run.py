@@ -15,14 +15,16 @@ from typing import Final
 from recorder.capture.asking import ask_for_snapshots
 from recorder.capture.complaints import tell_of_books
 from recorder.capture.connection import Connection
+from recorder.capture.daily_list import DailyList
 from recorder.capture.doubles import Doubles
 from recorder.capture.findings import Findings
 from recorder.capture.handshake import open_http
 from recorder.capture.lines import Lines
+from recorder.capture.market_lists import LIST_SECONDS
 from recorder.capture.other_jobs import tell_of_other_jobs
 from recorder.capture.plan import CapturePlan, CaptureResult, Progress
 from recorder.capture.reactions import RefusedError
-from recorder.capture.rest import RestClient
+from recorder.capture.rest import ANSWER_SECONDS, RestClient
 from recorder.capture.rows import BYTES_WAITING_MAX, ROWS_WAITING_MAX
 from recorder.capture.seeds import seed_status, seed_trades
 from recorder.capture.session import Session
@@ -205,13 +207,12 @@ class Capture:
                 for connection in self._lines.make(http)
             ]
             jobs.append(tasks.create_task(self._flush_often(writer)))
+            if plan.source.market_list is not None:
+                rest = self._rest(http, LIST_SECONDS)
+                lists = DailyList(plan, rest, session.lists, self._clock, self._shared)
+                jobs.append(tasks.create_task(lists.run(plan.source.market_list)))
             if plan.source.snapshot is not None:
-                rest = RestClient(
-                    http,
-                    plan.rest_url,
-                    self._shared.calls(plan.source, plan.rest_url),
-                    reset_header=plan.source.reset_header,
-                )
+                rest = self._rest(http)
                 jobs += [
                     tasks.create_task(
                         ask_for_snapshots(session, rest, plan.options, self._clock)
@@ -223,6 +224,19 @@ class Capture:
             session.stop(self._clock.now_ns())
             for job in jobs:
                 job.cancel()
+
+    def _rest(
+        self, http: aiohttp.ClientSession, seconds: float = ANSWER_SECONDS
+    ) -> RestClient:
+        """Return what asks the venue by HTTP, within so many seconds a call."""
+        source, url = self._plan.source, self._plan.rest_url
+        return RestClient(
+            http,
+            url,
+            self._shared.calls(source, url),
+            timeout_seconds=seconds,
+            reset_header=source.reset_header,
+        )
 
     async def _connect(self, connection: Connection) -> None:
         try:

@@ -13,6 +13,7 @@ from typing import Final
 from recorder.capture.books import Books
 from recorder.capture.doubles import Doubles
 from recorder.capture.hearing import Hearing
+from recorder.capture.http_markets import HttpMarkets
 from recorder.capture.http_snapshots import HttpSnapshots
 from recorder.capture.intake import Intake
 from recorder.capture.link import Link, Opcode
@@ -92,8 +93,9 @@ class Session:
             self._rows.note,
         )
         self.snapshots = HttpSnapshots(
-            source, run, self.books, self._rows, secrets, is_archiving=is_archiving
+            source, self.books, self._rows, secrets, is_archiving=is_archiving
         )
+        self.lists = HttpMarkets(self._rows, is_archiving=is_archiving)
         self._silence = Silence(
             source.witnesses, chains, [c for c in chains if _can_be_probed(source, c)]
         )

@@ -1,5 +1,10 @@
 """What the captures of one process have in common."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from recorder.capture.plan import CapturePlan
 from recorder.capture.pool import Pool
 from recorder.capture.rest import Budget, without_secrets
 from recorder.source import Source
@@ -16,6 +21,7 @@ class Shared:
         self.pool = Pool()
         self._connects: dict[tuple[str, str], Budget] = {}
         self._calls: dict[tuple[str, str], Budget] = {}
+        self._lists: dict[object, tuple[asyncio.Lock, set[int]]] = {}
 
     def connects(self, source: Source, url: str) -> Budget:
         """Return how fast connections to a feed's host may be opened."""
@@ -26,6 +32,19 @@ class Shared:
         """Return how fast a feed's host may be asked by HTTP."""
         budget = Budget(source.rest_per_second)
         return self._calls.setdefault((source.name, _host(url)), budget)
+
+    @asynccontextmanager
+    async def listing(self, plan: CapturePlan) -> AsyncIterator[set[int]]:
+        """Let one capture at a time store a venue's list of markets.
+
+        Yields:
+            The UTC days of which it is stored, counted from 1970-01-01.
+        """
+        options = tuple(sorted(plan.options.items()))
+        key = plan.source.name, plan.rest_url, options, plan.config.store
+        lock, days = self._lists.setdefault(key, (asyncio.Lock(), set()))
+        async with lock:
+            yield days
 
 
 def _host(url: str) -> str:

@@ -72,6 +72,12 @@ class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
     query: tuple[tuple[str, str], ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def target(self) -> str:
+        """Path and query as people read them."""
+        query = "&".join(f"{name}={value}" for name, value in self.query)
+        return f"{self.path}?{query}" if query else self.path
+
 
 class SnapshotRule(msgspec.Struct, frozen=True, kw_only=True):
     """How book snapshots are had by HTTP.

@@ -54,16 +54,53 @@ class CaptureConfig(msgspec.Struct, frozen=True, kw_only=True):
         if not self.streams:
             raise ConfigError("name at least one stream with -s, as in -s trades")
         for market in self.markets:
-            if not market or market != market.strip() or not market.isprintable():
-                raise ConfigError(f"{market!r} is not the name of a market")
-        if not 0.05 <= self.flush_seconds <= 60:
-            raise ConfigError("--flush must lie between 50ms and 1m")
-        if not 1 <= self.rotate_seconds <= 86_400:
-            raise ConfigError("--rotate must lie between 1s and 24h")
+            check_market(market)
+        check_flush(self.flush_seconds)
+        check_rotate(self.rotate_seconds)
         if self.stop_after_seconds is not None and self.stop_after_seconds <= 0:
             raise ConfigError("--duration must be longer than nothing")
-        if self.job is not None and not (self.job.strip() and self.job.isprintable()):
-            raise ConfigError("--job needs a name that can be printed")
+        if self.job is not None:
+            check_job(self.job)
+
+
+def check_market(market: str) -> None:
+    """Check the name of a market, or a pattern of such names.
+
+    Raises:
+        ConfigError: If there cannot be one.
+    """
+    if not market or market != market.strip() or not market.isprintable():
+        raise ConfigError(f"{market!r} is not the name of a market")
+
+
+def check_flush(seconds: float, called: str = "--flush") -> None:
+    """Check how much a killed process may lose, seconds.
+
+    Raises:
+        ConfigError: If it is too little or too much.
+    """
+    if not 0.05 <= seconds <= 60:
+        raise ConfigError(f"{called} must lie between 50ms and 1m")
+
+
+def check_rotate(seconds: float, called: str = "--rotate") -> None:
+    """Check the age at which a journal becomes a segment, seconds.
+
+    Raises:
+        ConfigError: If it is too little or too much.
+    """
+    if not 1 <= seconds <= 86_400:
+        raise ConfigError(f"{called} must lie between 1s and 24h")
+
+
+def check_job(job: str, called: str = "--job") -> None:
+    """Check the name of a job.
+
+    Raises:
+        ConfigError: If it cannot be one.
+    """
+    if not (job.strip() and job.isprintable()):
+        raise ConfigError(f"{called} needs a name that can be printed")
 
 
 def job_name(config: CaptureConfig, streams: tuple[str, ...]) -> str:

@@ -24,16 +24,21 @@ class _StderrHandler(logging.Handler):
 
 
 class TextFormatter(logging.Formatter):
-    """``<time> <LEVEL> <message> <fact>=<value> ...``."""
+    """``<time> <LEVEL> <message> <fact>=<value> ...``; of several feeds, which."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return a record as a line for people."""
-        facts = "".join(f" {name}={_word(v)}" for name, v in _facts(record).items())
+        feed = _feed(record)
+        named = {**({"feed": feed} if feed else {}), **_facts(record)}
+        facts = "".join(f" {name}={_word(value)}" for name, value in named.items())
         return f"{_time(record)} {record.levelname:<7} {record.getMessage()}{facts}"
 
 
 class JsonFormatter(logging.Formatter):
-    """One object: ``ts``, ``level``, ``event``, ``message``, ``facts``."""
+    """One object: ``ts``, ``level``, ``event``, ``message``, ``facts``.
+
+    And ``feed``, where one process captures several.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """Return a record as a line of JSON."""
@@ -45,6 +50,8 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
             "facts": _facts(record),
         }
+        if feed := _feed(record):
+            line["feed"] = feed
         return msgspec.json.encode(line, enc_hook=str).decode()
 
 
@@ -84,6 +91,10 @@ def complain(sentence: str) -> None:
 def _time(record: logging.LogRecord) -> str:
     # Log times are floats: microseconds are what they can hold.
     return times.show_time(int(record.created * 1_000_000) * 1_000)
+
+
+def _feed(record: logging.LogRecord) -> str | None:
+    return getattr(record, "feed", None)
 
 
 def _facts(record: logging.LogRecord) -> dict[str, object]:

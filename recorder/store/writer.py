@@ -12,6 +12,7 @@ through ``on_error``, and `Writer.close` raises it.
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from contextvars import copy_context
 from itertools import count
 from queue import Full, Queue
 from threading import Thread
@@ -113,7 +114,9 @@ class Writer:
         self._on_batch = on_batch
         self._on_error = on_error
         self._queue: Queue[Flush | None] = Queue(queue_flushes)
-        self._thread = Thread(target=self._work, name="writer")
+        # What is logged there is of the same feed as what is logged here.
+        work = copy_context().run
+        self._thread = Thread(target=work, args=(self._work,), name="writer")
         self._journals: dict[Partition, Journal] = {}
         self._numbers = count()
         self._slot: int | None = None

@@ -51,11 +51,13 @@ from recorder.telemetry.runs import (
     CaptureStarted,
     CaptureStopped,
     CommandFailed,
+    FeedEnded,
+    FeedFailed,
     SimulatorClientDropped,
     SimulatorFault,
     SimulatorStarted,
 )
-from recorder.telemetry.signal import COUNTERS, LOGGER, Signal, emit
+from recorder.telemetry.signal import COUNTERS, FEED, LOGGER, Signal, emit
 from recorder.telemetry.store import (
     JobLeftOpen,
     JobOverlaps,
@@ -70,6 +72,7 @@ from recorder.telemetry.store import (
 
 __all__ = [
     "COUNTERS",
+    "FEED",
     "LOGGER",
     "BookKnown",
     "BookUnknown",
@@ -83,6 +86,8 @@ __all__ = [
     "ConnectionFailed",
     "ConnectionOpened",
     "ConnectionQuiet",
+    "FeedEnded",
+    "FeedFailed",
     "FrameInexact",
     "FrameKept",
     "FrameKeptAgain",

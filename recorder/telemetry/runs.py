@@ -27,6 +27,31 @@ class CaptureStopped(Signal, frozen=True):
     gaps: int
 
 
+class FeedEnded(Signal, frozen=True):
+    """One of several feeds ended by itself."""
+
+    message: ClassVar[str] = (
+        "this feed is not recorded any more; others go on; "
+        "it begins again with the next start"
+    )
+    level: ClassVar[int] = logging.ERROR
+    counter: ClassVar[str] = "feeds_ended_total"
+    why: str
+
+
+class FeedFailed(Signal, frozen=True):
+    """One of several feeds could not begin, or failed."""
+
+    message: ClassVar[str] = (
+        "this feed failed and is not recorded; others go on; "
+        "it begins again with the next start"
+    )
+    level: ClassVar[int] = logging.ERROR
+    counter: ClassVar[str] = "feeds_failed_total"
+    why: str
+    trace: str | None = None
+
+
 class CommandFailed(Signal, frozen=True):
     """A command ends with an error, the last line of its log."""
 

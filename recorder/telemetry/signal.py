@@ -2,7 +2,8 @@
 
 import logging
 from collections import Counter
-from typing import ClassVar
+from contextvars import ContextVar
+from typing import ClassVar, Final
 
 import msgspec
 
@@ -11,6 +12,10 @@ LOGGER = logging.getLogger("recorder")
 
 COUNTERS: Counter[str] = Counter()
 """How often each kind of event was emitted in this process, by counter name."""
+
+
+FEED: Final[ContextVar[str | None]] = ContextVar("feed", default=None)
+"""Of which feed it is what happens now, where one process captures several."""
 
 
 class Signal(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,4 +36,5 @@ def emit(signal: Signal) -> None:
     if signal.counter:
         COUNTERS[signal.counter] += 1
     if LOGGER.isEnabledFor(signal.level):
-        LOGGER.log(signal.level, signal.message, extra={"signal": signal})
+        facts = {"signal": signal, "feed": FEED.get()}
+        LOGGER.log(signal.level, signal.message, extra=facts)

@@ -1,10 +1,11 @@
 import logging
 import re
+from contextvars import copy_context
 
 import msgspec
 
 from recorder.cli import logs
-from recorder.telemetry import Signal, emit
+from recorder.telemetry import FEED, Signal, emit
 
 
 class Opened(Signal):
@@ -33,6 +34,24 @@ def test_a_text_line_has_time_level_message_and_facts(capsys):
         r'url=ws://x/y market="BTC USDT" attempts=1\n',
         err,
     )
+
+
+def test_of_several_feeds_a_line_says_which(capsys):
+    def emit_both():
+        FEED.set("spot")
+        logs.configure(json_logs=False)
+        emit(Opened(url="ws://x/y"))
+        logs.configure(json_logs=True)
+        emit(Opened(url="ws://x/y"))
+
+    copy_context().run(emit_both)
+    emit(Opened(url="ws://x/y"))
+
+    text, *objects = capsys.readouterr().err.splitlines()
+    assert text.endswith(" connection opened feed=spot url=ws://x/y attempts=1")
+    first, second = (msgspec.json.decode(line) for line in objects)
+    assert first.pop("feed") == "spot"
+    assert first.keys() == second.keys()
 
 
 def test_a_json_line_is_one_object(capsys):

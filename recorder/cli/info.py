@@ -1,6 +1,7 @@
 """``recorder info``: what a store holds, and what is missing."""
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -10,11 +11,12 @@ from rich.text import Text
 from recorder import times
 from recorder.cli.options import store_option
 from recorder.cli.tables import new_table, number, show
-from recorder.query.info import StoreInfo, StreamInfo
+from recorder.query.info import StoreInfo
 from recorder.query.store import open_store
 
 
 MARKETS_SHOWN = 5
+JOBS_SHOWN = 2
 
 
 @click.command()
@@ -91,12 +93,13 @@ def _show(found: StoreInfo) -> None:
             _to_the_second(entry.last_ts_recv),
         )
     show(tables)
-    streams = new_table("source", "stream", "markets", "recorded from", "to")
+    streams = new_table("source", "stream", "markets", "job", "recorded from", "to")
     for stream in found.streams:
         streams.add_row(
             stream.source,
             stream.stream,
-            _markets(stream),
+            _several(stream.markets, MARKETS_SHOWN) or "(none)",
+            _several(stream.jobs, JOBS_SHOWN),
             _to_the_second(stream.started_at),
             _to_the_second(stream.ended_at),
         )
@@ -124,11 +127,10 @@ def _to_the_second(ns: int) -> str:
     return f"{times.show_time(ns):.19}Z"
 
 
-def _markets(stream: StreamInfo) -> str:
-    if not stream.markets:
-        return "(none)"
-    text = ", ".join(stream.markets[:MARKETS_SHOWN])
-    left = len(stream.markets) - MARKETS_SHOWN
+def _several(names: Sequence[str], most: int) -> str:
+    """Return the first of some names, and how many more there are."""
+    text = ", ".join(names[:most])
+    left = len(names) - most
     return f"{text} and {left} more" if left > 0 else text
 
 

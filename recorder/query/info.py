@@ -51,6 +51,7 @@ class StreamInfo(msgspec.Struct, frozen=True, kw_only=True):
         source: Name of the feed.
         stream: Canonical name, ``depth:100ms``.
         markets: The markets recorded, sorted; empty for a stream without.
+        jobs: The jobs that recorded it, sorted.
         started_at: First instant recorded, nanoseconds.
         ended_at: First instant after the last recorded, nanoseconds.
     """
@@ -58,6 +59,7 @@ class StreamInfo(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     stream: str
     markets: tuple[str, ...]
+    jobs: tuple[str, ...]
     started_at: int
     ended_at: int
 
@@ -130,6 +132,7 @@ SELECT
     coalesce(
         list_sort(list(DISTINCT market) FILTER (WHERE market IS NOT NULL)), []
     ) AS markets,
+    list_sort(list(DISTINCT job)) AS jobs,
     epoch_ns(min(started_at)) AS started_at,
     epoch_ns(max(ended_at)) AS ended_at
 FROM coverage GROUP BY source, stream ORDER BY source, stream

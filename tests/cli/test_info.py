@@ -9,7 +9,13 @@ def store(maker):
     maker.segment([maker.trade(n) for n in range(1234)])
     maker.journal([maker.depth(5, b"[]", b"[]")])
     markets = [f"M{n}_USDT" for n in range(7)]
-    maker.segment([maker.coverage(90, market=market) for market in markets])
+    jobs = ["job", "a.trades", "b", *["job"] * 4]
+    maker.segment(
+        [
+            maker.coverage(90, market=market, job=job)
+            for market, job in zip(markets, jobs, strict=True)
+        ]
+    )
     maker.segment([maker.coverage(60, market=None, stream="status")])
     maker.segment([maker.gap(9, "a", ended_at=maker.noon + 2_500_000_000)])
     return maker.root
@@ -37,6 +43,7 @@ def test_info_shows_tables_streams_and_gaps(run, store):
         "gate_spot",
         "status",
         "(none)",
+        "job",
         noon,
         noon,
     ] in rows
@@ -44,6 +51,7 @@ def test_info_shows_tables_streams_and_gaps(run, store):
         "gate_spot",
         "trades",
         "M0_USDT, M1_USDT, M2_USDT, M3_USDT, M4_USDT and 2 more",
+        "a.trades, b and 1 more",
         noon,
         noon,
     ] in rows

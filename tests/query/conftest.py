@@ -93,11 +93,10 @@ class StoreMaker:
 
     def coverage(self, number, **facts):
         return self.noon + number, Coverage(
-            job="job",
             started_at=self.noon,
             ended_at=self.noon + number,
             closed_by="stop",
-            **{"market": "BTC_USDT", "stream": "trades", **facts},
+            **{"job": "job", "market": "BTC_USDT", "stream": "trades", **facts},
         )
 
 

@@ -54,7 +54,7 @@ def test_streams_are_those_of_the_ledger_with_what_runs_now(maker):
         [
             maker.coverage(50, market="ETH_USDT"),
             maker.coverage(60, market="BTC_USDT"),
-            maker.coverage(70, market="BTC_USDT"),
+            maker.coverage(70, market="BTC_USDT", job="other"),
             maker.coverage(20, market=None, stream="status"),
         ]
     )
@@ -72,6 +72,7 @@ def test_streams_are_those_of_the_ledger_with_what_runs_now(maker):
             source="gate_spot",
             stream="status",
             markets=(),
+            jobs=("job",),
             started_at=noon,
             ended_at=noon + 20,
         ),
@@ -79,6 +80,7 @@ def test_streams_are_those_of_the_ledger_with_what_runs_now(maker):
             source="gate_spot",
             stream="trades",
             markets=("BTC_USDT", "ETH_USDT"),
+            jobs=("job", "other"),
             started_at=noon,
             ended_at=noon + 70,
         ),
@@ -86,6 +88,7 @@ def test_streams_are_those_of_the_ledger_with_what_runs_now(maker):
             source="gate_v3",
             stream="depth:30",
             markets=("GT_USDT",),
+            jobs=("live",),
             started_at=noon,
             ended_at=noon + 90,
         ),

@@ -40,7 +40,8 @@ def free_port() -> int:
 def adapted(command: list[str], port: int) -> list[str]:
     """Return a command for the exchange of this test, and a short one."""
     words = [word.replace(PORT, str(port)) for word in command[1:]]
-    if words[0] in {"capture", "probe"} and "--ws-url" not in words:
+    is_remote = words[0] in {"capture", "probe"} and "--config" not in words
+    if is_remote and "--ws-url" not in words:
         words += ["--ws-url", f"ws://127.0.0.1:{port}/ws/v4/"]
         words += ["--rest-url", f"http://127.0.0.1:{port}/api/v4"]
     if words[0] == "capture":
@@ -48,6 +49,18 @@ def adapted(command: list[str], port: int) -> list[str]:
     elif words[0] == "probe":
         words += ["--seconds", "2"]
     return words
+
+
+def localize(path: Path, port: int) -> None:
+    """Have the feeds of a configuration file recorded from this test's exchange."""
+    feed = 'source = "gate_spot"\n'
+    text = path.read_text()
+    assert feed in text
+    addresses = (
+        f'ws_url = "ws://127.0.0.1:{port}/ws/v4/"\n'
+        f'rest_url = "http://127.0.0.1:{port}/api/v4"\n'
+    )
+    path.write_text(text.replace(feed, feed + addresses))
 
 
 def wait_for(port: int) -> None:
@@ -75,6 +88,8 @@ def test_every_command_and_snippet_of_the_readme_runs(tmp_path):
             if command is simulate or command[1] == "simulate":
                 continue
             run(adapted(command, port), tmp_path)
+            if command[1:3] == ["config", "example"]:
+                localize(tmp_path / command[-1], port)
         for snippet in blocks("python"):
             finished = subprocess.run(
                 [sys.executable, "-c", snippet],
@@ -95,6 +110,20 @@ def run(words: list[str], folder: Path) -> None:
         [*PROGRAM, *words], cwd=folder, capture_output=True, text=True, check=False
     )
     assert finished.returncode == 0, (words, finished.stderr)
+
+
+def test_the_configuration_of_the_readme_is_right(tmp_path):
+    (text,) = blocks("toml")
+    (tmp_path / "recorder.toml").write_text(text)
+
+    result = CliRunner().invoke(
+        cli, ["config", "check", str(tmp_path / "recorder.toml")]
+    )
+
+    assert result.exit_code == 0, result.stderr
+    for job in ("recorder.gate_spot", "recorder.books"):
+        assert job in result.stdout
+        assert f"`{job}`" in README
 
 
 def test_the_set_up_commands_of_the_readme_exist():

@@ -117,8 +117,17 @@ _SCHEMES: Final = {
 }
 
 
-def check_url(option: Literal["--ws-url", "--rest-url"], url: str | None) -> None:
+def check_url(
+    option: Literal["--ws-url", "--rest-url"],
+    url: str | None,
+    called: str | None = None,
+) -> None:
     """Check an address that an option gave, if it did.
+
+    Args:
+        option: Which kind of address.
+        url: The address.
+        called: Its name, where that is not the option's.
 
     Raises:
         ConfigError: If it is none of its kind.
@@ -126,7 +135,7 @@ def check_url(option: Literal["--ws-url", "--rest-url"], url: str | None) -> Non
     schemes = _SCHEMES[option]
     if url is not None and not (url.startswith(schemes) and url.isprintable()):
         raise ConfigError(
-            f"{option} wants an address that starts with {' or '.join(schemes)}"
+            f"{called or option} wants an address that starts with {' or '.join(schemes)}"
         )
 
 
@@ -149,7 +158,7 @@ def plan_capture(
         dict.fromkeys(canonical_stream(source, text) for text in config.streams)
     )
     chains = _chains(source, streams, config.markets)
-    _check_patterns(source, config.markets)
+    check_patterns(source, config.markets)
     check_url("--ws-url", config.ws_url)
     check_url("--rest-url", config.rest_url)
     secrets = read_secrets(source, os.environ if environ is None else environ)
@@ -217,7 +226,8 @@ def with_query(url: str, pairs: Sequence[tuple[str, str]]) -> str:
     return f"{url}{joint}{urlencode(pairs, safe=',')}"
 
 
-def _kind_of(source: Source, stream: str) -> StreamKind:
+def kind_of(source: Source, stream: str) -> StreamKind:
+    """Return the kind of a canonical stream."""
     name = table_of(stream)
     return next(kind for kind in source.streams if kind.name == name)
 
@@ -225,7 +235,7 @@ def _kind_of(source: Source, stream: str) -> StreamKind:
 def _chains(
     source: Source, streams: Sequence[str], markets: Sequence[str]
 ) -> tuple[Chain, ...]:
-    of_none = [s for s in streams if not _kind_of(source, s).has_markets]
+    of_none = [s for s in streams if not kind_of(source, s).has_markets]
     of_some = [s for s in streams if s not in of_none]
     if of_some and not markets:
         raise ConfigError("name at least one market with -m, as in -m BTC_USDT")
@@ -240,7 +250,12 @@ def _chains(
     )
 
 
-def _check_patterns(source: Source, markets: Sequence[str]) -> None:
+def check_patterns(source: Source, markets: Sequence[str]) -> None:
+    """Check that patterns among markets can be looked up.
+
+    Raises:
+        ConfigError: If the venue has no list, or they only take away.
+    """
     patterns = [market for market in markets if is_pattern(market)]
     if patterns and source.market_list is None:
         raise ConfigError(
@@ -256,7 +271,7 @@ def _check_patterns(source: Source, markets: Sequence[str]) -> None:
 
 def _check_needs(source: Source, streams: Sequence[str], secrets: Secrets) -> None:
     for stream in streams:
-        for name in _kind_of(source, stream).needs:
+        for name in kind_of(source, stream).needs:
             if name in secrets:
                 continue
             variable = next(s.env for s in source.secrets if s.name == name)

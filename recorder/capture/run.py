@@ -7,12 +7,13 @@ is given back last.
 """
 
 import asyncio
-import gc
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Final
 
+import aiohttp
+
 from recorder.capture.asking import ask_for_snapshots
+from recorder.capture.collector import collector_at_ease
 from recorder.capture.complaints import tell_of_books
 from recorder.capture.connection import Connection
 from recorder.capture.daily_list import DailyList
@@ -53,21 +54,6 @@ ROWS_EARLY: Final = ROWS_WAITING_MAX // 8
 
 BYTES_EARLY: Final = BYTES_WAITING_MAX // 8
 """Or rows that take so much memory."""
-
-
-@contextmanager
-def collector_at_ease() -> Iterator[None]:
-    """Spare the garbage collector what was there before.
-
-    The modules alone are 150,000 objects that stay. To search them again and
-    again, as rows come and go, costs a tenth of a recording's time.
-    """
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 class Capture:

@@ -1,7 +1,6 @@
 """``recorder capture``: record one source until told to stop."""
 
 import asyncio
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,9 @@ from recorder.capture.plan import (
 )
 from recorder.capture.run import Capture
 from recorder.capture.until import unless
-from recorder.cli import EXIT_FAILED, EXIT_USAGE, live, logs, stdio
+from recorder.cli import live, logs, stdio
+from recorder.cli.capture_file import capture_file
+from recorder.cli.capture_report import report, stop_on_signals
 from recorder.cli.options import example_source, parse_options, store_option, to_time
 from recorder.clock import wall_ns
 from recorder.config import CaptureConfig
@@ -80,7 +81,7 @@ class _CaptureCommand(click.Command):
 
 
 @click.command(cls=_CaptureCommand)
-@click.argument("source", metavar="SOURCE")
+@click.argument("source", metavar="SOURCE", required=False)
 @click.option(
     "-m",
     "--market",
@@ -90,10 +91,17 @@ class _CaptureCommand(click.Command):
     "it and traded at the start, '!*3L_USDT' for all but these.",
 )
 @click.option(
-    "-s", "--stream", "streams", multiple=True, required=True, help="NAME[:PARAMETER]."
+    "-s", "--stream", "streams", multiple=True, help="NAME[:PARAMETER], at least one."
 )
 @click.option(
     "-O", "options", multiple=True, metavar="KEY=VALUE", help="Set a source's option."
+)
+@click.option(
+    "--config",
+    "config_file",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Record the feeds of a file instead of SOURCE; see `recorder config`.",
 )
 @store_option
 @click.option(
@@ -134,10 +142,11 @@ class _CaptureCommand(click.Command):
     help="Log JSON, one object a line.",
 )
 def capture(
-    source: str,
+    source: str | None,
     markets: tuple[str, ...],
     streams: tuple[str, ...],
     options: tuple[str, ...],
+    config_file: Path | None,
     store: Path,
     duration: float | None,
     until: int | None,
@@ -150,14 +159,17 @@ def capture(
     flush: float,
     json_logs: bool,
 ) -> None:
-    """Record SOURCE into a store until stopped.
+    """Record SOURCE into a store until stopped, or all feeds of --config.
 
     Stop it with Ctrl-C, SIGTERM, --duration or --until: everything received
     is then on disk. What could not be received is in the table gaps.
     """
     _check_end(duration, until)
+    if config_file is not None:
+        sys.exit(capture_file(config_file, duration, until, json_logs=json_logs))
+    _check_given("source", "streams")
     config = CaptureConfig(
-        source=source,
+        source=source or "",
         markets=markets,
         streams=streams,
         store=store,
@@ -187,6 +199,18 @@ def _check_end(duration: float | None, until: int | None) -> None:
         raise ConfigError(f"--until {show_time(until)} is over; give a time to come")
 
 
+def _check_given(*names: str) -> None:
+    """Check that something was given that only a file can do without.
+
+    Raises:
+        MissingParameter: If it was not.
+    """
+    context = click.get_current_context()
+    for param in context.command.params:
+        if param.name in names and not context.params[param.name]:
+            raise click.MissingParameter(ctx=context, param=param)
+
+
 async def record(
     plan: CapturePlan, on_progress: Callable[[Progress], None] | None = None
 ) -> CaptureResult | None:
@@ -204,41 +228,3 @@ async def record(
             return None
         plan = chosen
     return await Capture(plan, on_progress=on_progress, stop=stop).run()
-
-
-def stop_on_signals() -> asyncio.Event:
-    """Return what SIGINT and SIGTERM set from now on."""
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    return stop
-
-
-def report(result: CaptureResult | None) -> int:
-    """Say what went wrong, if anything; return the exit code.
-
-    Keys that are not accepted are a wrong configuration, whatever else went
-    well.
-    """
-    if result is None:
-        return 0
-    for chain, reason in result.refused.items():
-        if chain not in result.keys_refused:
-            logs.complain(
-                f"the venue refused {chain.words}: {reason}"
-                + ("; `recorder markets` lists what it has" if chain.market else "")
-            )
-    by_reason: dict[str, list[str]] = {}
-    for chain in sorted(result.keys_refused):
-        by_reason.setdefault(result.refused[chain], []).append(chain.words)
-    for reason, named in by_reason.items():
-        more = f" and {len(named) - 3} more" if len(named) > 3 else ""
-        logs.complain(f"{', '.join(named[:3])}{more} were not recorded: {reason}")
-    if result.refused and len(result.refused) == result.chains:
-        return EXIT_USAGE
-    if result.failure is not None:
-        logs.complain(result.failure)
-        return EXIT_FAILED
-    if result.keys_refused:
-        return EXIT_USAGE
-    return EXIT_FAILED if result.refused else 0

@@ -79,6 +79,31 @@ def test_a_rate_is_that_of_a_second_however_often_it_is_drawn():
     assert rates == ["0"] * 7 + ["800"] * 9
 
 
+def test_of_several_feeds_each_has_a_line():
+    watch = Watch()
+    board = live.Board(["spot", "old", "late"], watch)
+    watch.ns += 2_000_000_000
+    rows = {"trades": 7, "depth": 12_345, "gaps": 3, "connections": 1}
+
+    board.draw("spot", progress(frames=3_000, rows=rows))
+    table = board.draw("old", progress(frames=400, rows={"trades": 1}))
+    ended = board.draw("spot", None)
+
+    assert lines(table) == [
+        "feed  frames/s    lag  books known  gaps  connections    rows",
+        "spot     1,500  0.2 s          2/3     1          1/2  12,352",
+        "old        200  0.2 s          2/3     1          1/2       1",
+        "late         -      -            -     -            -       -",
+    ]
+    assert lines(ended)[1].split() == ["spot", "-", "-", "-", "-", "ended", "-"]
+
+
+def lines(table):
+    console = Console(file=io.StringIO(), width=200)
+    console.print(table)
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]
+
+
 def test_a_terminal_gets_a_live_display_and_a_pipe_does_not(run, words, monkeypatch):
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=200)

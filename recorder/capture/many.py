@@ -1,0 +1,194 @@
+"""Several feeds captured in one process, each as if it were alone.
+
+Each feed has a `Capture` of its own: its own run, writer, locks and job. So
+what becomes of one is no matter of the others, and all that holds for one
+capture holds for each. What they share is one loop, and what `Shared` holds.
+
+A feed ends before the others if its venue sends it away for good, or if
+something fails that is its own. It is not begun again, for somebody has to
+mend something first; that is told. When none is left, all is over.
+"""
+
+import asyncio
+import traceback
+from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias
+
+import msgspec
+
+from recorder.capture.collector import collector_at_ease
+from recorder.capture.feeds import Feed, Feeds
+from recorder.capture.market_lists import choose_markets
+from recorder.capture.plan import CapturePlan, CaptureResult, Progress
+from recorder.capture.run import Capture
+from recorder.capture.shared import Shared
+from recorder.capture.until import unless
+from recorder.clock import wall_ns
+from recorder.errors import RecorderError, TransportError
+from recorder.store.run import hold_job
+from recorder.telemetry import FEED, FeedEnded, FeedFailed, emit
+
+
+OnProgress: TypeAlias = Callable[[str, Progress | None], None]
+"""Told of a feed, by its name; None when it has ended."""
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a feed.
+
+    Attributes:
+        name: Of the feed.
+        result: How its capture ended; None if it did not begin, or failed.
+        error: With what it failed; None if it did not.
+    """
+
+    name: str
+    result: CaptureResult | None = None
+    error: RecorderError | None = None
+
+
+class Captures:
+    """Captures of several feeds, from the lock of their job to the last end.
+
+    Args:
+        feeds: What is captured.
+        stop: Set by whoever wants all to end in order.
+        stop_after_seconds: How long to record; None for no limit.
+        stop_at_ns: When to stop, nanoseconds since 1970 UTC; None for never.
+        on_progress: Called about once a second for each feed, in the loop's
+            thread.
+
+    Raises:
+        JobRunningError: If the job runs already; nothing was touched.
+        StoreError: If the store cannot be written.
+    """
+
+    def __init__(
+        self,
+        feeds: Feeds,
+        *,
+        stop: asyncio.Event,
+        stop_after_seconds: float | None = None,
+        stop_at_ns: int | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> None:
+        self._feeds = feeds
+        self._stop = stop
+        self._seconds = stop_after_seconds
+        self._stop_at_ns = stop_at_ns
+        self._on_progress = on_progress
+        self._shared = Shared()
+        self._running: list[Capture] = []
+        self._turn = asyncio.Lock()
+        self._begun_at = 0.0
+        self._lock = hold_job(feeds.store, job=feeds.job, now_ns=wall_ns())
+
+    async def run(self) -> tuple[Outcome, ...]:
+        """Capture all feeds until told to stop, or until none is left.
+
+        Returns:
+            What became of each, in their order; everything recorded is
+            durable by then.
+        """
+        self._begun_at = asyncio.get_running_loop().time()
+        try:
+            with collector_at_ease():
+                async with asyncio.TaskGroup() as tasks:
+                    stopping = tasks.create_task(self._pass_on_stop())
+                    captures = [
+                        tasks.create_task(self._capture(feed))
+                        for feed in self._feeds.feeds
+                    ]
+                    await asyncio.wait(captures)
+                    stopping.cancel()
+            return tuple(task.result() for task in captures)
+        finally:
+            self._lock.release()
+
+    async def _pass_on_stop(self) -> None:
+        await self._stop.wait()
+        for capture in self._running:
+            capture.request_stop()
+
+    async def _capture(self, feed: Feed) -> Outcome:
+        """Capture a feed to its end, whatever that is."""
+        FEED.set(feed.name)  # of this task: for the log
+        try:
+            return await self._record(feed)
+        except RecorderError as error:
+            emit(FeedFailed(why=str(error)))
+            return Outcome(name=feed.name, error=error)
+        except Exception as defect:  # noqa: BLE001 - which others must not suffer from
+            hide = feed.plan.secrets.hide
+            trace = hide("".join(traceback.format_exception(defect)))
+            emit(FeedFailed(why="a defect of the recorder", trace=trace))
+            why = (
+                f"the recorder itself is at fault ({hide(repr(defect))}); "
+                "please report it with what the log says"
+            )
+            return Outcome(name=feed.name, error=RecorderError(why))
+        finally:
+            if self._on_progress is not None:
+                self._on_progress(feed.name, None)
+
+    async def _record(self, feed: Feed) -> Outcome:
+        plan = await self._settled(feed.plan)
+        capture = None if plan is None else await self._begun(feed.name, plan)
+        if capture is None:
+            return Outcome(name=feed.name)
+        self._running.append(capture)
+        if self._stop.is_set():
+            capture.request_stop()
+        result = await capture.run()
+        is_refused = result.refused and len(result.refused) == result.chains
+        why = "the venue refused all of it" if is_refused else result.failure
+        if why is not None and not self._stop.is_set():
+            emit(FeedEnded(why=why))
+        return Outcome(name=feed.name, result=result)
+
+    async def _settled(self, plan: CapturePlan) -> CapturePlan | None:
+        """Return a plan whose markets are chosen; None if told to stop before.
+
+        Nobody begins a feed again that gave up, so it goes on asking.
+        """
+        if not plan.has_patterns:
+            return plan
+        asking = choose_markets(plan, patience_seconds=None)
+        try:
+            async with asyncio.timeout(self._seconds_left()):
+                return await unless(self._stop, asking)
+        except TimeoutError as exc:
+            raise TransportError("there was no time to look up its markets") from exc
+
+    async def _begun(self, name: str, plan: CapturePlan) -> Capture | None:
+        """Return a capture that is ready to run; None if told to stop before.
+
+        To get ready takes a while, in which others go on reading.
+        """
+        on_progress = self._on_progress and partial(self._on_progress, name)
+        async with self._turn:
+            if self._stop.is_set():
+                return None
+            seconds = self._seconds_left()
+            config = msgspec.structs.replace(
+                plan.config,
+                stop_after_seconds=None if seconds is None else max(seconds, 0.001),
+            )
+            return await asyncio.to_thread(
+                Capture,
+                msgspec.structs.replace(plan, config=config),
+                on_progress=on_progress,
+                stop=asyncio.Event(),
+                shared=self._shared,
+            )
+
+    def _seconds_left(self) -> float | None:
+        """Return how long there is still to record; None for no limit."""
+        left = []
+        if self._seconds is not None:
+            now = asyncio.get_running_loop().time()
+            left.append(self._begun_at + self._seconds - now)
+        if self._stop_at_ns is not None:
+            left.append((self._stop_at_ns - wall_ns()) / 1e9)
+        return max(0.0, min(left)) if left else None

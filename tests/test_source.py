@@ -224,6 +224,8 @@ TRADED = Witness(
         (ticker("1", "10"), ticker("1", "9.5"), False),
         (ticker("1", None), ticker("1", "10"), False),
         (ticker("1", "nonsense"), ticker("1", "10"), False),
+        (ticker(None, "10"), ticker("2", "10"), False),
+        (ticker("1", "10"), ticker(None, None), False),
         (None, ticker("2", "10"), False),
     ],
 )
@@ -248,3 +250,21 @@ def test_without_fields_each_row_is_a_sign() -> None:
     )
 
     assert Witness(by="trades", of=("tickers",), signs=1).is_sign(None, trade)
+
+
+@pytest.mark.parametrize(
+    ("name", "stream", "is_meant"),
+    [
+        ("klines", "klines:1m", True),
+        ("klines", "klines:mark.1m", True),
+        ("klines", "trades", False),
+        ("klines:[0-9]*", "klines:10s", True),
+        ("klines:[0-9]*", "klines:mark.1m", False),
+        ("klines:mark.*", "klines:mark.1m", True),
+    ],
+)
+def test_streams_of_a_table_can_be_told_apart(
+    name: str, stream: str, *, is_meant: bool
+) -> None:
+    assert Witness(by=name, of=("x",), signs=1).tells_by(stream) is is_meant
+    assert Witness(by="x", of=("y", name), signs=1).tells_of(stream) is is_meant

@@ -31,7 +31,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from recorder.model import Chain, WireEvent
-from recorder.source import Witness, table_of
+from recorder.source import Witness
 
 
 SECOND_NS: Final = 1_000_000_000
@@ -206,10 +206,9 @@ class Silence:
                 about = [
                     watched
                     for watched in by_market[chain.market]
-                    if table_of(watched.chain.stream) in witness.of
-                    and watched.chain != chain
+                    if witness.tells_of(watched.chain.stream) and watched.chain != chain
                 ]
-                if table_of(chain.stream) == witness.by and about:
+                if witness.tells_by(chain.stream) and about:
                     post.duties.append((witness, about))
             if post.duties:
                 posts[chain] = post

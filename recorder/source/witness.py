@@ -1,5 +1,7 @@
 """What the streams of a market tell of each other."""
 
+from fnmatch import fnmatchcase
+
 import msgspec
 
 from recorder.model import WireEvent
@@ -13,10 +15,14 @@ class Witness(msgspec.Struct, frozen=True, kw_only=True):
     `within`. Without such fields each live row is a sign. A stream that must
     have pushed something for each sign, and pushes nothing, is silent.
 
+    Streams are named by their table, or by a pattern of canonical names
+    where those of a table are of several kinds: ``klines:[0-9]*``.
+
     Attributes:
-        by: Table whose rows tell.
-        of: Tables whose streams must have pushed something.
-        changed: Fields any change of which tells.
+        by: Streams whose rows tell.
+        of: Streams that must have pushed something.
+        changed: Fields any change of which tells; from or to None it is no
+            change, for a row need not say everything.
         grown: Decimal fields of which only growth tells: the volume of the
             last day also falls, as old trades leave it.
         within: Fields that must be the same, or rows cannot be compared.
@@ -30,6 +36,14 @@ class Witness(msgspec.Struct, frozen=True, kw_only=True):
     grown: tuple[str, ...] = ()
     within: tuple[str, ...] = ()
     signs: int
+
+    def tells_by(self, stream: str) -> bool:
+        """Return whether rows of a canonical stream tell."""
+        return _names(self.by, stream)
+
+    def tells_of(self, stream: str) -> bool:
+        """Return whether a canonical stream must have pushed something."""
+        return any(_names(name, stream) for name in self.of)
 
     @property
     def has_fields(self) -> bool:
@@ -50,10 +64,19 @@ class Witness(msgspec.Struct, frozen=True, kw_only=True):
         ):
             return False
         return any(
-            getattr(before, name) != getattr(after, name) for name in self.changed
+            _differ(getattr(before, name), getattr(after, name))
+            for name in self.changed
         ) or any(
             _is_less(getattr(before, name), getattr(after, name)) for name in self.grown
         )
+
+
+def _names(name: str, stream: str) -> bool:
+    return stream.partition(":")[0] == name or fnmatchcase(stream, name)
+
+
+def _differ(before: object, after: object) -> bool:
+    return before is not None and after is not None and before != after
 
 
 def _is_less(before: str | None, after: str | None) -> bool:

@@ -22,12 +22,15 @@ TRADES = Chain("A_B", "trades")
 TICKERS = Chain("A_B", "tickers")
 OTHERS = Chain("C_D", "trades")
 BOOK = Chain("A_B", "depth:10")
+KLINES = Chain("A_B", "klines:1m")
+MARKS = Chain("A_B", "klines:mark.1m")
 T0 = 1_000 * SECOND_NS
 
 WITNESSES = (
     Witness(by="tickers", of=("trades",), changed=("last",), signs=2),
     Witness(by="trades", of=("tickers",), signs=2),
     Witness(by="trades", of=("depth",), signs=5),
+    Witness(by="trades", of=("klines:[0-9]*",), signs=2),
 )
 
 
@@ -116,6 +119,16 @@ def test_another_market_tells_nothing() -> None:
         desk.wait(SECOND_NS)
 
     assert desk.silent() == []
+
+
+def test_of_the_streams_of_a_table_only_those_are_judged_that_are_told_of() -> None:
+    desk = Desk(TRADES, KLINES, MARKS)
+    desk.wait(LAG_NS)
+    for _ in range(100):
+        desk.trade()
+        desk.wait(SECOND_NS)
+
+    assert desk.silent() == [(KLINES, T0)]
 
 
 def test_what_a_row_has_told_already_is_no_sign() -> None:

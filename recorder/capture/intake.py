@@ -119,8 +119,9 @@ class Intake:
         self._plain_chains: dict[tuple[str, str], list[Chain]] = {}
         for chain in chains:
             if chain not in books:
-                key = (chain.market, table_of(chain.stream))
-                self._plain_chains.setdefault(key, []).append(chain)
+                for name in {table_of(chain.stream), chain.stream}:
+                    key = (chain.market, name)
+                    self._plain_chains.setdefault(key, []).append(chain)
         self._handlers: dict[type, Handler] = {
             Trade: self._on_trade,
             DepthUpdate: self._on_depth,
@@ -228,7 +229,7 @@ class Intake:
         kind = type(event)
         self._count(link, kind, payload)
         market = event.market or NO_MARKET
-        chains = self._plain_chains.get((market, TABLE_OF[kind]))
+        chains = self._plain_chains.get((market, _name_of(event)))
         if chains is None:
             return _unasked(market)
         self._heard[chains[0]] = ts
@@ -369,6 +370,14 @@ class Intake:
                 if key not in self._known_keys:
                     self._known_keys.add(key)
                     emit(KeyAppeared(source=self._source, key=key))
+
+
+def _name_of(event: PlainEvent) -> str:
+    """Return the name of an event's stream, as far as the event tells it."""
+    table = TABLE_OF[type(event)]
+    if isinstance(event, ContractStats):
+        return f"{table}:{event.interval}"
+    return table
 
 
 def _unasked(market: str) -> str:

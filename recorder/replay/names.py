@@ -88,8 +88,9 @@ def require_streams(
         for source in sources:
             rows = listing.read("depth", source=source, columns=["stream"])
             known |= _texts(rows, "stream")
-            rows = listing.read("klines", source=source, columns=["interval"])
-            known |= {f"klines:{text}" for text in _texts(rows, "interval")}
+            for table in ("klines", "contract_stats"):
+                rows = listing.read(table, source=source, columns=["interval"])
+                known |= {f"{table}:{text}" for text in _texts(rows, "interval")}
     for stream in sorted(unknown - known):
         raise ConfigError(
             f"{listing.root} has no stream {stream!r}; it has {_several(known)}"

@@ -15,6 +15,7 @@ from recorder.errors import WireError
 from recorder.model import (
     Bbo,
     Chain,
+    ContractStats,
     DepthUpdate,
     Kline,
     StatusEvent,
@@ -197,6 +198,9 @@ _ITEMS = {
     "kline": _kline,
     "ticker": lambda market, last: Ticker(market=market, ts_event=None, last=last),
     "bbo": lambda market, bid: Bbo(market=market, ts_event=None, bid_price=bid),
+    "stats": lambda market, interval: ContractStats(
+        market=market, ts_event=None, interval=interval
+    ),
     "status": lambda text: StatusEvent(kind="notice", payload=text),
     "ok": lambda chains, ts_event=None: Subscribed(
         chains=tuple(Chain(*chain) for chain in chains), ts_event=ts_event
@@ -249,6 +253,7 @@ FAKE = Source(
         StreamKind(name="klines", doc="Klines.", parameters=("1m", "5m")),
         StreamKind(name="tickers", doc="Tickers."),
         StreamKind(name="bbo", doc="Best bid and offer."),
+        StreamKind(name="contract_stats", doc="Statistics.", parameters=("1m", "1d")),
     ),
     options=(Option(name="taste", doc="Of it.", choices=("sweet", "sour")),),
     requests_per_second=1000.0,

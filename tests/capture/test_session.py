@@ -824,6 +824,19 @@ def test_a_stream_without_rows_is_asked_for_once_more_and_no_harm_done(watched):
     assert desk.rows("coverage") == []
 
 
+def test_statistics_of_each_interval_are_a_stream_of_their_own(watched):
+    minutes, days = (Chain("BTC_USDT", f"contract_stats:{i}") for i in ("1m", "1d"))
+    desk = watched(minutes, days)
+    link = desk.open()
+    desk.say(link, ["stats", "BTC_USDT", "1d"])
+    desk.say(link, ["stats", "BTC_USDT", "4h"])
+    desk.wait(FIRST_PROBE_NS)
+
+    assert desk.send(link) == [b'{"once more":["BTC_USDT","contract_stats:1m"]}']
+    assert [row.interval for row in desk.events("contract_stats")] == ["1d"]
+    assert [frame.reason for frame in desk.events("frames")] == ["unknown"]
+
+
 def test_what_comes_only_after_asking_again_was_missing_before(watched):
     desk = watched(TRADES)
     link = desk.open()

@@ -8,6 +8,7 @@ from recorder.errors import ConfigError
 from recorder.model import (
     TABLE_OF,
     Bbo,
+    ContractStats,
     Coverage,
     DepthUpdate,
     Gap,
@@ -227,6 +228,16 @@ def test_a_stream_without_markets_is_chosen_by_its_parameter(recorded):
     assert len(list(replay(listing, streams=["status"]))) == 4
     with pytest.raises(ConfigError, match=r"no market 'X'.* there is none"):
         replay(listing, markets=["X"])
+
+
+def test_statistics_are_chosen_by_their_interval(recorded):
+    for at, interval in ((1, "1m"), (2, "1d"), (3, "1m")):
+        recorded.row(
+            at, ContractStats(market="BTC_USDT", ts_event=None, interval=interval)
+        )
+
+    assert streams_of(recorded, streams=["contract_stats:1m"]) == ["1m", "1m"]
+    assert streams_of(recorded, streams=["contract_stats"]) == ["1m", "1d", "1m"]
 
 
 def test_a_gap_is_there_once_as_its_newest_revision(recorded, at):

@@ -10,14 +10,12 @@ top.20         spot.order_book         each push, which is the whole top
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from recorder.model import Chain, DepthUpdate, RawLevels
 from recorder.source import BookRule, HttpRequest, table_of
-from recorder.sources import _gate_obu, _gate_spot_wire as wire
-from recorder.sources._gate import (
-    depth_stream_of,
-)
+from recorder.sources import _gate_obu, _gate_spot_wire as wire, _gate_v4_books
+from recorder.sources._gate_v4_books import parameter_of
 
 
 UPDATE_CHANNEL: Final = "spot.order_book_update"
@@ -37,36 +35,10 @@ PARAMETERS: Final = (*UPDATES, *_gate_obu.LEVELS, *TOPS)
 _TOP_INTERVAL: Final = "100ms"
 
 
-class Books(NamedTuple):
-    """The books that one connection carries of a kind whose pushes name no stream.
-
-    Attributes:
-        stream: The one stream there can be; empty if there is none.
-        depth_limit: Its levels a side.
-        markets: Its markets, each under its own name.
-    """
-
-    stream: str
-    depth_limit: int
-    markets: Mapping[str, str]
-
-    @classmethod
-    def of(cls, chains: Sequence[Chain], levels: Mapping[str, int]) -> "Books":
-        """Return the books of some streams, given with their levels.
-
-        Raises:
-            ValueError: If the chains hold several of them.
-        """
-        mine = [chain for chain in chains if _parameter(chain.stream) in levels]
-        stream = depth_stream_of(mine)
-        markets = {chain.market: chain.market for chain in mine}
-        return cls(stream, levels.get(_parameter(stream), 0), markets)
-
-
 def address(chains: Sequence[Chain]) -> tuple[str, list[str]]:
     """Return channel and payload that ask for depth chains of one request."""
     market, stream = chains[0]
-    parameter = _parameter(stream)
+    parameter = parameter_of(stream)
     if parameter in UPDATES:
         return UPDATE_CHANNEL, [market, parameter]
     if parameter in TOPS:
@@ -80,28 +52,20 @@ def plan(chains: Sequence[Chain]) -> list[tuple[Chain, ...]]:
     All, but of the streams whose pushes do not name them each connection has
     one of a kind.
     """
-    groups: list[list[Chain]] = [[]]
-    kinds: tuple[dict[str, list[Chain]], ...] = ({}, {})
-    for chain in dict.fromkeys(chains):
-        parameter = _parameter(chain.stream)
-        if table_of(chain.stream) != "depth" or parameter in _gate_obu.LEVELS:
-            groups[0].append(chain)
-        else:
-            kind = kinds[parameter in TOPS]
-            kind.setdefault(parameter, []).append(chain)
-    for kind in kinds:
-        for place, of_one_stream in enumerate(kind.values()):
-            if place == len(groups):
-                groups.append([])
-            groups[place] += of_one_stream
-    return [tuple(group) for group in groups if group]
+    return _gate_v4_books.plan(
+        chains,
+        (
+            lambda stream: parameter_of(stream) in UPDATES,
+            lambda stream: parameter_of(stream) in TOPS,
+        ),
+    )
 
 
 def book_rule(stream: str) -> BookRule | None:
     """Return the rule of a canonical stream; None if it has no book."""
     if table_of(stream) != "depth":
         return None
-    parameter = _parameter(stream)
+    parameter = parameter_of(stream)
     if parameter in UPDATES:
         levels = UPDATES[parameter]
         return BookRule(has_ids=True, snapshot="rest", depth_limit=levels)
@@ -119,7 +83,7 @@ def snapshot_request(chain: Chain, _options: Mapping[str, str]) -> HttpRequest:
         path="/spot/order_book",
         query=(
             ("currency_pair", chain.market),
-            ("limit", str(UPDATES[_parameter(chain.stream)])),
+            ("limit", str(UPDATES[parameter_of(chain.stream)])),
             ("interval", "0"),
             ("with_id", "true"),
         ),
@@ -132,8 +96,4 @@ def snapshot_decode(chain: Chain, body: bytes) -> DepthUpdate[RawLevels]:
     Raises:
         WireError: If the body does not fit, also if it carries no id.
     """
-    return wire.snapshot_of(chain, body, UPDATES[_parameter(chain.stream)])
-
-
-def _parameter(stream: str) -> str:
-    return stream.partition(":")[2]
+    return wire.snapshot_of(chain, body, UPDATES[parameter_of(chain.stream)])

@@ -14,11 +14,8 @@ from recorder.sources._gate import (
     moment_ns,
 )
 from recorder.sources._gate_v4 import Push
+from recorder.sources._gate_v4_books import Depth
 from recorder.sources._json import DECODE_ERRORS, Known, check_utf8, decoded, keys
-
-
-ABSENT: Final = msgspec.Raw(b"[]")
-"""A side that is not there: it is known by being this very object."""
 
 
 class Trade(msgspec.Struct, gc=False):
@@ -50,33 +47,6 @@ class Trade(msgspec.Struct, gc=False):
         ):
             raise WireError(f"not a range of trades: {self.range!r}")
         return int(first), int(last)
-
-
-class Depth(
-    msgspec.Struct,
-    gc=False,
-    rename={
-        "market": "s",
-        "first_update_id": "U",
-        "last_update_id": "u",
-        "bids": "b",
-        "asks": "a",
-        "is_full": "full",
-    },
-):
-    """An order book update.
-
-    A side without a change may be left out, or null. The sides stay raw:
-    whether they hold levels is judged by the store, which reads them in bulk.
-    """
-
-    t: Moment
-    market: str
-    last_update_id: Id
-    bids: msgspec.Raw = ABSENT
-    asks: msgspec.Raw = ABSENT
-    first_update_id: Id | None = None
-    is_full: bool | None = None
 
 
 class DepthPush(msgspec.Struct, gc=False):

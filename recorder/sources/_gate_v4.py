@@ -31,13 +31,14 @@ from recorder.sources._times import SECOND_NS
 R = TypeVar("R")
 
 _ANSWERS: Final = ("subscribe", "unsubscribe")
+_PUSHES: Final = ("update", "all")
 
 
 class Push(Stamped, Generic[R], gc=False, kw_only=True):
     """A push in its common form, decoded in one pass."""
 
     channel: str
-    event: Literal["update"]
+    event: Literal["update", "all"]
     error: None = None
     result: R
 
@@ -47,15 +48,18 @@ class Route(msgspec.Struct, Generic[R], frozen=True):
 
     Attributes:
         channel: Its name.
-        push: Decodes a whole push whose result is one object.
+        push: Decodes a whole push in the form that is usual: its result is
+            one object, or may also be an array of them.
         result: Decodes one object of a result.
         make: What such an object, with the times of its envelope, says.
+        event: What such pushes call themselves.
     """
 
     channel: str
-    push: msgspec.json.Decoder[Push[R]]
+    push: msgspec.json.Decoder[Push[R]] | msgspec.json.Decoder[Push[R | list[R]]]
     result: msgspec.json.Decoder[R]
     make: Callable[[R, Stamped], Said]
+    event: Literal["update", "all"] = "update"
 
 
 class _System(msgspec.Struct, gc=False):
@@ -91,13 +95,25 @@ class Conversation(ABC):
         self._chains = tuple(dict.fromkeys(chains))
         self._requests = Requests(self.address)
         self._later = self._requests.later
-        self._routes = {route.channel: route for route in self.routes()}
-        self._by_name = {name.encode(): route for name, route in self._routes.items()}
+        routes = self.routes()
+        self._routes: dict[tuple[str, str], Route[Any]] = {
+            (route.channel, route.event): route for route in routes
+        }
+        self._by_name = {route.channel.encode(): route for route in routes}
         self._mark = f'"{self.prefix}.'.encode()
 
     @abstractmethod
     def routes(self) -> Sequence[Route[Any]]:
         """Return how pushes are understood, one for each channel."""
+
+    def other(self, frame: Envelope) -> Said | None:
+        """Return what a push says that goes no route; None if it is not known.
+
+        Raises:
+            WireError: If it does not fit.
+        """
+        del frame
+        return None
 
     @abstractmethod
     def address(self, chains: Sequence[Chain]) -> tuple[str, list[str]]:
@@ -191,9 +207,12 @@ class Conversation(ABC):
             push = route.push.decode(payload)
         except DECODE_ERRORS:
             return None
-        if push.channel != route.channel:
+        if push.channel != route.channel or push.event != route.event:
             return None
-        return route.make(push.result, push)
+        result = push.result
+        if isinstance(result, list):
+            return [said for row in result for said in route.make(row, push)]
+        return route.make(result, push)
 
     def _any(self, payload: bytes, now_ns: int) -> Said:
         frame = decoded(_ENVELOPE, payload)
@@ -203,19 +222,22 @@ class Conversation(ABC):
             return [*self._requests.answer(frame, now_ns)]
         if frame.error is not None:
             return [Unrecognized(error=_about(frame.channel, frame.error.words()))]
-        if frame.event == "update":
+        if frame.event in _PUSHES:
             if frame.result == NULL:
                 words = _about(frame.channel, "an update without result")
                 return [Unrecognized(error=words)]
             if frame.channel == f"{self.prefix}.system":
                 return self._notice(frame, payload)
-            route = self._routes.get(frame.channel)
+            route = self._routes.get((frame.channel, frame.event))
             if route is not None:
                 return [
                     said
                     for raw in items_of(frame.result)
                     for said in route.make(decoded(route.result, raw), frame)
                 ]
+            said = self.other(frame)
+            if said is not None:
+                return said
         what = f"channel {frame.channel!r}, event {frame.event!r}"
         return [Unrecognized(error=f"not known: {what}")]
 

@@ -187,6 +187,26 @@ class Requests:
         return None
 
 
+def batched(
+    chains: Sequence[Chain], lists: Sequence[tuple[Callable[[str], bool], int]]
+) -> list[tuple[Chain, ...]]:
+    """Return chains, grouped as one request each can carry them.
+
+    Args:
+        chains: Any number.
+        lists: Kinds of streams of which one request carries several: which
+            canonical streams are of the kind, and how many at most. All
+            others go alone, after them.
+    """
+    batches: list[tuple[Chain, ...]] = []
+    alone = list(chains)
+    for is_of_kind, most in lists:
+        listed = [chain for chain in alone if is_of_kind(chain.stream)]
+        batches += (tuple(listed[at : at + most]) for at in range(0, len(listed), most))
+        alone = [chain for chain in alone if not is_of_kind(chain.stream)]
+    return batches + [(chain,) for chain in alone]
+
+
 def items_of(raw: msgspec.Raw, depth: int = 2) -> Iterator[msgspec.Raw]:
     """Yield the objects of a result: itself, or the items of its arrays.
 

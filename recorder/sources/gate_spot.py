@@ -49,8 +49,7 @@ recordings of 2021, 2022 and 2026).
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
-from recorder.errors import WireError
-from recorder.model import Bbo, Chain, DepthUpdate, Kline, Ticker, Trade
+from recorder.model import Bbo, Chain, Kline, Ticker, Trade
 from recorder.source import (
     NO_SECRETS,
     Said,
@@ -73,11 +72,11 @@ from recorder.sources._gate import (
     TICKER_TELLS_OF_TRADES,
     markets_by_table,
     moment_ns,
-    side_of,
     unasked,
 )
 from recorder.sources._gate_v4 import Conversation, Route
-from recorder.sources._gate_v4_asking import Stamped
+from recorder.sources._gate_v4_asking import Stamped, batched
+from recorder.sources._gate_v4_books import Books, Depth
 from recorder.sources._json import DECODE_ERRORS, Known
 from recorder.sources._times import MILLISECOND_NS, SECOND_NS
 
@@ -124,9 +123,9 @@ class Dialogue(Conversation):
         _secrets: Secrets = NO_SECRETS,
     ) -> None:
         self._markets = markets_by_table(chains, (*_CHANNELS, "depth"))
-        updates = books.Books.of(chains, books.UPDATES)
-        self._depth_stream, self._depth_limit, self._depth_markets = updates
-        self._tops = books.Books.of(chains, books.TOPS)
+        self._updates = Books.of(chains, books.UPDATES)
+        self._depth_markets = self._updates.markets
+        self._tops = Books.of(chains, books.TOPS)
         self._obu = _gate_obu.ObuStreams(chains)
         # A push of a kline names interval and market in one text.
         self._klines: dict[str, tuple[str, str]] = {}
@@ -166,19 +165,13 @@ class Dialogue(Conversation):
 
     def batches(self, chains: Sequence[Chain]) -> list[tuple[Chain, ...]]:
         """Return the chains, grouped as one request each can carry them."""
-        lists = [
-            ([chain for chain in chains if chain.stream == table], _LIST_MARKETS)
-            for table in _LISTED
-        ]
-        obu = [chain for chain in chains if _gate_obu.is_obu(chain.stream)]
-        lists.append((obu, _gate_obu.LIST_STREAMS))
-        batches = [
-            tuple(listed[at : at + most])
-            for listed, most in lists
-            for at in range(0, len(listed), most)
-        ]
-        in_lists = {chain for listed, _ in lists for chain in listed}
-        return batches + [(chain,) for chain in chains if chain not in in_lists]
+        return batched(
+            chains,
+            (
+                *((table.__eq__, _LIST_MARKETS) for table in _LISTED),
+                (_gate_obu.is_obu, _gate_obu.LIST_STREAMS),
+            ),
+        )
 
     def receive(self, payload: bytes, now_ns: int) -> Said:
         """Return what a frame says, in the order of the frame.
@@ -204,53 +197,17 @@ class Dialogue(Conversation):
             return self._depth(row)
         return super().receive(payload, now_ns)
 
-    def _depth(self, row: wire.Depth, _stamp: Stamped | None = None) -> Said:
+    def _depth(self, row: Depth, _stamp: Stamped | None = None) -> Said:
         market = self._depth_markets.get(row.market)
         if market is None:
             return [unasked("depth", row.market)]
-        first, last = row.first_update_id, row.last_update_id
-        is_whole = row.is_full or False
-        bids, asks = side_of(row.bids), side_of(row.asks)
-        if is_whole and (bids is wire.ABSENT or asks is wire.ABSENT):
-            raise WireError("a whole book without one of its sides")
-        if first is None:
-            if not is_whole:
-                raise WireError("an update without its first id, U")
-        elif first > last:
-            raise WireError(f"update ids run backwards: {first} to {last}")
-        elif first == last and not is_whole:
-            is_whole = wire.is_whole_window(bids, asks)
-        return [
-            DepthUpdate(
-                market=market,
-                stream=self._depth_stream,
-                ts_event=moment_ns(row.t),
-                is_snapshot=is_whole,
-                first_update_id=first,
-                last_update_id=last,
-                bids=bids,
-                asks=asks,
-                depth_limit=self._depth_limit,
-            )
-        ]
+        return [self._updates.update(row, market, wire.is_whole_window)]
 
     def _top(self, row: wire.Top, _stamp: Stamped) -> Said:
         market = self._tops.markets.get(row.market)
         if market is None:
             return [unasked("depth", row.market)]
-        return [
-            DepthUpdate(
-                market=market,
-                stream=self._tops.stream,
-                ts_event=moment_ns(row.t),
-                is_snapshot=True,
-                first_update_id=None,
-                last_update_id=row.update_id or None,
-                bids=side_of(row.bids),
-                asks=side_of(row.asks),
-                depth_limit=self._tops.depth_limit,
-            )
-        ]
+        return [self._tops.whole(market, row.update_id, row.bids, row.asks, row.t)]
 
     def _trade(self, row: wire.Trade, _stamp: Stamped) -> Said:
         market = self._markets["trades"].get(row.currency_pair)

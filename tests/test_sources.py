@@ -214,10 +214,17 @@ def test_what_streams_tell_of_each_other_is_about_streams_there_are(
     names = {kind.name for kind in source.streams}
     events = {TABLE_OF[kind]: kind for kind in TABLE_OF}
     assert source.witnesses or not any(kind.has_markets for kind in source.streams)
+    streams = [
+        f"{kind.name}:{parameter}" if parameter else kind.name
+        for kind in source.streams
+        for parameter in kind.parameters or ("",)
+    ]
     for witness in source.witnesses:
-        assert {witness.by, *witness.of} <= names
+        assert {table_of(name) for name in (witness.by, *witness.of)} <= names
+        assert any(witness.tells_by(stream) for stream in streams)
+        assert any(witness.tells_of(stream) for stream in streams)
         fields = {*witness.changed, *witness.grown, *witness.within}
-        assert fields <= set(events[witness.by].__struct_fields__)
+        assert fields <= set(events[table_of(witness.by)].__struct_fields__)
         assert witness.signs > 1
 
 

@@ -1,0 +1,150 @@
+"""What Gate futures' results say, as events; what is sent, `_gate_futures_wire` has."""
+
+import msgspec
+
+from recorder.errors import WireError
+from recorder.model import (
+    Bbo,
+    Chain,
+    ContractStats,
+    Kline,
+    Liquidation,
+    Ticker,
+    Trade,
+)
+from recorder.sources import _gate_futures_wire as wire
+from recorder.sources._gate import moment_ns
+from recorder.sources._gate_futures_wire import is_zero, ns_of, number_of, text_of
+from recorder.sources._gate_v4_asking import Stamped
+from recorder.sources._gate_v4_books import parameter_of
+from recorder.sources._times import MILLISECOND_NS, SECOND_NS
+
+
+def trade(market: str, row: wire.Trade) -> Trade[str]:
+    """Return a trade.
+
+    Raises:
+        WireError: If it lacks a number, or its size is 0: that is on no side.
+    """
+    size = number_of(row.size)
+    if is_zero(size):
+        raise WireError(f"a trade of size {size}, which is on no side")
+    exact = ns_of(row.create_time_ms, MILLISECOND_NS)
+    return Trade(
+        market=market,
+        ts_event=exact or ns_of(row.create_time, SECOND_NS),
+        trade_id=row.id,
+        side="sell" if size.startswith("-") else "buy",
+        price=number_of(row.price),
+        amount=size.removeprefix("-"),
+    )
+
+
+def kline(chain: Chain, row: wire.Kline, stamp: Stamped) -> Kline[str]:
+    """Return a kline.
+
+    Raises:
+        WireError: If it lacks a number.
+    """
+    return Kline(
+        market=chain.market,
+        ts_event=stamp.ts_event(),
+        interval=parameter_of(chain.stream),
+        open_at=ns_of(row.t, SECOND_NS) or 0,
+        open=number_of(row.open),
+        high=number_of(row.high),
+        low=number_of(row.low),
+        close=number_of(row.close),
+        volume=text_of(row.volume),
+        is_closed=row.is_closed,
+    )
+
+
+def ticker(market: str, row: wire.Ticker, stamp: Stamped) -> Ticker[str]:
+    """Return a ticker.
+
+    Raises:
+        WireError: If a value is neither a text nor a number.
+    """
+    return Ticker(
+        market=market,
+        ts_event=moment_ns(row.t or 0) or stamp.ts_event(),
+        last=text_of(row.last),
+        high=text_of(row.high_24h),
+        low=text_of(row.low_24h),
+        change_pct=text_of(row.change_percentage),
+        base_volume=text_of(row.volume_24h),
+        quote_volume=text_of(row.volume_24h_quote),
+        mark_price=text_of(row.mark_price),
+        index_price=text_of(row.index_price),
+        funding_rate=text_of(row.funding_rate),
+        open_interest=text_of(row.total_size),
+    )
+
+
+def bbo(market: str, row: wire.Bbo) -> Bbo[str]:
+    """Return best bid and offer; 0 stands for "none" in time and id.
+
+    Raises:
+        WireError: If a value is neither a text nor a number.
+    """
+    bid_price, bid_amount = _best(row.bid_price, row.bid_amount)
+    ask_price, ask_amount = _best(row.ask_price, row.ask_amount)
+    return Bbo(
+        market=market,
+        ts_event=moment_ns(row.t),
+        update_id=row.update_id or None,
+        bid_price=bid_price,
+        bid_amount=bid_amount,
+        ask_price=ask_price,
+        ask_amount=ask_amount,
+    )
+
+
+def _best(price: msgspec.Raw, amount: msgspec.Raw) -> tuple[str | None, str | None]:
+    """Return best price and amount of a side; None for both if it is empty."""
+    price_text, amount_text = text_of(price), text_of(amount)
+    if all(text is None or is_zero(text) for text in (price_text, amount_text)):
+        return None, None
+    return price_text, amount_text
+
+
+def liquidation(market: str, row: wire.Liquidation) -> Liquidation[str]:
+    """Return a liquidation.
+
+    Raises:
+        WireError: If it lacks a number.
+    """
+    exact = ns_of(row.time_ms, MILLISECOND_NS)
+    return Liquidation(
+        market=market,
+        ts_event=exact or wire.moment_of(row.time),
+        price=number_of(row.price),
+        size=number_of(row.size),
+    )
+
+
+def statistics(market: str, interval: str, row: wire.Stats) -> ContractStats[str]:
+    """Return statistics.
+
+    Raises:
+        WireError: If a value is neither a text nor a number.
+    """
+    return ContractStats(
+        market=market,
+        ts_event=wire.moment_of(row.time),
+        interval=interval,
+        mark_price=text_of(row.mark_price),
+        open_interest=text_of(row.open_interest),
+        open_interest_usd=text_of(row.open_interest_usd),
+        long_short_taker=text_of(row.lsr_taker),
+        long_short_accounts=text_of(row.lsr_account),
+        top_long_short_accounts=text_of(row.top_lsr_account),
+        top_long_short_size=text_of(row.top_lsr_size),
+        long_liq_size=text_of(row.long_liq_size),
+        long_liq_amount=text_of(row.long_liq_amount),
+        long_liq_usd=text_of(row.long_liq_usd),
+        short_liq_size=text_of(row.short_liq_size),
+        short_liq_amount=text_of(row.short_liq_amount),
+        short_liq_usd=text_of(row.short_liq_usd),
+    )

@@ -171,17 +171,19 @@ async def _until_stopped(serving: Coroutine[Any, Any, None]) -> None:
 
 
 def _announce(exchange: Exchange) -> None:
-    futures = [exchange.ws_url_futures(name) for name in exchange.futures.settles]
-    markets = (exchange.ws_url_spot, exchange.ws_url_v3, *futures)
-    urls = (*markets, *exchange.status_urls.values())
-    _print_addresses((*urls, exchange.rest_url))
-    some = exchange.settings.all_markets()[:3]
-    _print_commands(urls, exchange.rest_url, some, exchange.keys)
+    markets = exchange.settings.all_markets()[:3]
+    served = {exchange.ws_url_spot: markets, exchange.ws_url_v3: markets}
+    for settle in exchange.futures.settles:
+        names = exchange.futures.names_of(settle)
+        served[exchange.ws_url_futures(settle)] = names[:3]
+    served |= dict.fromkeys(exchange.status_urls.values(), ())
+    _print_addresses((*served, exchange.rest_url))
+    _print_commands(served, exchange.rest_url, exchange.keys)
 
 
 def _announce_recording(player: Player) -> None:
     _print_addresses((player.ws_url, player.rest_url))
-    _print_commands((player.ws_url,), player.rest_url, (), {})
+    _print_commands({player.ws_url: ()}, player.rest_url, {})
 
 
 def _print_addresses(urls: Iterable[str]) -> None:
@@ -191,23 +193,48 @@ def _print_addresses(urls: Iterable[str]) -> None:
 
 
 def _print_commands(
-    ws_urls: Iterable[str],
+    served: Mapping[str, tuple[str, ...]],
     rest_url: str,
-    markets: tuple[str, ...],
     keys: Mapping[str, Mapping[str, str]],
 ) -> None:
-    """Print how each feed that speaks one of the protocols records from here."""
+    """Print how each feed that speaks one of the protocols records from here.
+
+    Args:
+        served: Addresses of WebSockets, each with markets there are.
+        rest_url: Where REST calls are served.
+        keys: Keys that are taken here, by feed, as the feed calls them.
+    """
     click.echo("Record it, in another terminal, with")
     feeds = [sources.load(name) for name in sources.names()]
-    for ws_url in ws_urls:
+    for ws_url, markets in served.items():
         for feed in feeds:
-            # The simulator serves each protocol at the path that the venue has.
-            usual = feed.ws_url.format_map(resolve_options(feed, {}))
-            if _path(usual) == _path(ws_url):
+            options = options_at(feed, ws_url)
+            if options is not None:
                 known = keys.get(feed.name, {})
-                command = capture_command(feed, ws_url, rest_url, markets, known)
-                click.echo(f"  {command}")
+                words = capture_command(feed, ws_url, rest_url, markets, known, options)
+                click.echo(f"  {words}")
     click.echo("Stop with Ctrl-C.")
+
+
+def options_at(feed: Source, ws_url: str) -> dict[str, str] | None:
+    """Return the options with which a feed reads what an address serves.
+
+    The simulator serves each protocol at the path that the venue has.
+
+    Args:
+        feed: Which one.
+        ws_url: The address.
+
+    Returns:
+        What is not as usual; None if it does not read it.
+    """
+    given: list[dict[str, str]] = [{}]
+    given += [{o.name: choice} for o in feed.options for choice in o.choices]
+    for options in given:
+        own = feed.ws_url.format_map(resolve_options(feed, options))
+        if _path(own) == _path(ws_url):
+            return options
+    return None
 
 
 def _path(url: str) -> str:
@@ -220,6 +247,7 @@ def capture_command(
     rest_url: str,
     markets: tuple[str, ...],
     keys: Mapping[str, str] = NO_SECRETS,
+    options: Mapping[str, str] | None = None,
 ) -> str:
     """Return the command that records from here all streams that a feed can have.
 
@@ -229,6 +257,7 @@ def capture_command(
         rest_url: Where its REST calls are served.
         markets: What to record; a placeholder stands for none.
         keys: Keys that are taken here, as the feed calls them.
+        options: Its options that are not as usual.
     """
     streams = [kind for kind in feed.streams if set(kind.needs) <= keys.keys()]
     variables = [
@@ -242,6 +271,8 @@ def capture_command(
             words += ["-m", market]
     for kind in streams:
         words += ["-s", _typed(kind)]
+    for name, value in (options or {}).items():
+        words += ["-O", f"{name}={value}"]
     words += ["--ws-url", ws_url]
     words += ["--rest-url", rest_url] if feed.rest_url else []
     return " ".join([*variables, shlex.join([*words, "--store", "data"])])

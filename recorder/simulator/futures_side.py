@@ -76,6 +76,14 @@ class FuturesSide:
         used = {one.contract.settle for one in self.perpetuals.values()}
         return tuple(settle for settle in SETTLES if settle in used)
 
+    def names_of(self, settle: str) -> tuple[str, ...]:
+        """Return the contracts that are settled so."""
+        return tuple(
+            name
+            for name, one in self.perpetuals.items()
+            if one.contract.settle == settle
+        )
+
     def routes(self) -> Iterator[web.RouteDef]:
         """Return the REST calls as routes."""
         yield from self._rest.routes()

@@ -104,13 +104,12 @@ class Exchange(LocalServer):
     def ws_urls(self) -> dict[str, str]:
         """Addresses of its markets, by the name of the feed that reads them.
 
-        What stands in braces is for the reader to fill in.
+        Of contracts, of one settle currency; without contracts there is none.
         """
-        return {
-            "gate_spot": self.ws_url_spot,
-            "gate_v3": self.ws_url_v3,
-            "gate_futures": self.ws_url_of(PATHS["futures"][0]),
-        }
+        urls = {"gate_spot": self.ws_url_spot, "gate_v3": self.ws_url_v3}
+        for settle in self.futures.settles[:1]:
+            urls["gate_futures"] = self.ws_url_futures(settle)
+        return urls
 
     @property
     def status_urls(self) -> dict[str, str]:

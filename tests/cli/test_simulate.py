@@ -8,7 +8,7 @@ from urllib.request import urlopen
 import msgspec
 import pytest
 
-from recorder.cli.simulate import capture_command
+from recorder.cli.simulate import capture_command, options_at
 from recorder.source import StreamKind
 from recorder.sources import load
 
@@ -64,12 +64,23 @@ def test_the_exchange_says_how_to_record_it_and_stops_when_told(start, number):
         printed,
     )
     feeds = re.findall(r"recorder capture (\w+) ", printed)
-    assert len(feeds) == len(set(feeds))
     assert {"gate_spot", "gate_v3", "gate_announcements", "okx_status"} <= set(feeds)
     assert (
         f"\n  recorder capture okx_status -s status "
         f"--ws-url ws://127.0.0.1:{port}/ws/v5/public --store data\n"
     ) in printed
+    assert printed.count("recorder capture gate_v3") == 1
+    assert re.search(
+        r"\n  recorder capture gate_futures -m BTC_USDT -m ETH_USDT -s trades .*"
+        rf"-s liquidations .*--ws-url ws://127\.0\.0\.1:{port}/v4/ws/usdt "
+        rf"--rest-url http://127\.0\.0\.1:{port}/api/v4 --store data\n",
+        printed,
+    )
+    assert re.search(
+        r"\n  recorder capture gate_futures -m BTC_USD -s .* -O settle=btc "
+        rf"--ws-url ws://127\.0\.0\.1:{port}/v4/ws/btc ",
+        printed,
+    )
     assert out == ""
     assert process.returncode == 0
     assert f"port={port}" in err
@@ -92,9 +103,23 @@ def test_a_feed_without_markets_and_rest_calls_is_recorded_without_them():
     stream = StreamKind(name="status", doc="Status.", has_markets=False)
     feed = msgspec.structs.replace(load("gate_spot"), streams=(stream,), rest_url="")
 
-    assert capture_command(feed, "ws://x/", "http://y", ("A",)) == (
+    assert capture_command(feed, "ws://x/", "http://y", ("A",), {}) == (
         "recorder capture gate_spot -s status --ws-url ws://x/ --store data"
     )
+
+
+@pytest.mark.parametrize(
+    ("source", "path", "options"),
+    [
+        ("gate_futures", "/v4/ws/usdt", {}),
+        ("gate_futures", "/v4/ws/btc", {"settle": "btc"}),
+        ("gate_futures", "/v4/ws/eur", None),
+        ("gate_spot", "/ws/v4", {}),
+        ("gate_v3", "/ws/v4/", None),
+    ],
+)
+def test_the_options_of_a_feed_follow_from_the_address(source, path, options):
+    assert options_at(load(source), f"ws://127.0.0.1:7{path}") == options
 
 
 def test_the_truth_holds_the_frames_that_were_pushed(start, run, tmp_path):

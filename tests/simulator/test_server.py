@@ -19,16 +19,20 @@ async def test_addresses_name_the_port_it_serves(connect, get):
         assert exchange.ws_urls == {
             "gate_spot": exchange.ws_url_spot,
             "gate_v3": exchange.ws_url_v3,
-            "gate_futures": f"ws://127.0.0.1:{exchange.port}/v4/ws/{{settle}}",
         }
-        url = exchange.ws_urls["gate_futures"]
-        assert exchange.ws_url_futures("btc") == url.format(settle="btc")
         assert exchange.status_urls == {
             "cryptolisting": f"ws://127.0.0.1:{exchange.port}/",
             "okx_status": f"ws://127.0.0.1:{exchange.port}/ws/v5/public",
             "gate_announcements": f"ws://127.0.0.1:{exchange.port}/ws/v4/ann",
         }
         assert exchange.port > 0
+
+
+async def test_contracts_have_the_address_of_what_they_are_settled_in():
+    async with Exchange(Settings(rate=0.0, contracts=("A_USD", "B_USDT"))) as exchange:
+        here = f"ws://127.0.0.1:{exchange.port}/v4/ws"
+        assert exchange.ws_url_futures("btc") == f"{here}/btc"
+        assert exchange.ws_urls["gate_futures"] == f"{here}/usdt"
 
 
 async def test_a_port_that_is_taken_is_an_error():

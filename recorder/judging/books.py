@@ -269,7 +269,7 @@ def _expected(
     ids = [row.values["last_update_id"] for row in rows]
     if all(last is not None for last in ids):
         newest = list(accumulate(ids, max))
-        return partial(_by_id, evidence, chain.market, newest)
+        return partial(_by_id, evidence, evidence.key_of(chain), newest)
     sent = _noted(evidence)
     windows = {
         _key(row): sent.get((frame.conn, frame.n)) for row, frame in alignment.given
@@ -278,10 +278,10 @@ def _expected(
 
 
 def _by_id(
-    evidence: Evidence, market: str, newest: Sequence[int], at: int, depth: int
+    evidence: Evidence, key: str, newest: Sequence[int], at: int, depth: int
 ) -> Sides | None:
     try:
-        bids, asks = evidence.truth.book_at(market, newest[at], depth)
+        bids, asks = evidence.truth.book_at(key, newest[at], depth)
     except KeyError:
         return None
     return _floats(bids, depth), _floats(asks, depth)

@@ -15,14 +15,20 @@ import msgspec
 import pyarrow as pa
 
 from recorder.model import NO_MARKET, Chain, Gap
-from recorder.simulator.truth import FEEDS, FrameSent, Truth
+from recorder.simulator.truth import FEEDS, FrameSent, Truth, key_of
 from recorder.store.listing import Listing
 
 
 FOREVER: Final = (1 << 63) - 1
 
-TABLES: Final = ("trades", "depth", "klines", "tickers", "bbo", "status")
+TABLES: Final = (
+    *("trades", "depth", "klines", "tickers", "bbo"),
+    *("liquidations", "contract_stats", "status"),
+)
 """The tables that chains fill."""
+
+OF_INTERVALS: Final = ("klines", "contract_stats")
+"""Those of which each interval is a stream."""
 
 CONTROL: Final = "control"
 """Frames of the session, which carry no rows."""
@@ -118,11 +124,15 @@ class Evidence:
     def _stream(self, table: str, row: Mapping[str, Any]) -> str:
         if table == "depth":
             return str(row["stream"])
-        if table == "klines":
-            return f"klines:{row['interval']}"
+        if table in OF_INTERVALS:
+            return f"{table}:{row['interval']}"
         # Of one type among several, or of all alike.
         stream = f"{table}:{row.get('state')}"
         return stream if Chain(NO_MARKET, stream) in self.chains else table
+
+    def key_of(self, chain: Chain) -> str:
+        """Return under which name the truth keeps the market of a chain."""
+        return key_of(self.feed, chain.market)
 
     def rows_of(self, chain: Chain) -> list[Stored]:
         """Return the rows of a chain that came over a socket."""

@@ -12,7 +12,7 @@ from recorder.judging.accounts import (
     judge_accounts,
 )
 from recorder.judging.books import BookVerdict, judge_books
-from recorder.judging.evidence import Evidence, plain
+from recorder.judging.evidence import TABLES, Evidence, plain
 from recorder.judging.notices import NoticeVerdict, judge_notices, longest_way_ns
 from recorder.judging.pushes import PushVerdict, align_all, judge_pushes, slack_of
 from recorder.judging.traces import TraceVerdict, judge_traces
@@ -22,16 +22,7 @@ from recorder.simulator.truth import Truth
 from recorder.store.listing import Listing
 
 
-NAMED: Final = (
-    "trades",
-    "depth",
-    "klines",
-    "tickers",
-    "bbo",
-    "status",
-    "coverage",
-    "connections",
-)
+NAMED: Final = (*TABLES, "status", "coverage", "connections")
 """Tables in which no two rows have the same place in the same frame."""
 
 

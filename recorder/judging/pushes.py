@@ -144,7 +144,7 @@ def _judge_answers(evidence: Evidence, chain: Chain, about: str) -> list[str]:
         if not is_rest(row):
             continue
         base, limit = row.values["last_update_id"], row.values["depth_limit"]
-        books = evidence.truth.book_at(chain.market, base, limit)
+        books = evidence.truth.book_at(evidence.key_of(chain), base, limit)
         told = [
             [(float(price), float(amount)) for price, amount in side] for side in books
         ]

@@ -18,7 +18,7 @@ from recorder.judging.evidence import (
     said,
     touches,
 )
-from recorder.judging.trades import BATCH_NS, names
+from recorder.judging.trades import BATCH_NS, UNNUMBERED, names
 from recorder.model import Chain, Gap
 from recorder.simulator.truth import FaultDone
 
@@ -51,6 +51,8 @@ class Trace(msgspec.Struct, frozen=True):
 
 
 _NUMBERED: Final = frozenset({"depth", "trades"})
+# Streams of which others tell, so that a silent one can be found.
+_TOLD: Final = frozenset({"depth", "trades", "tickers", "klines", "bbo"})
 _SEQUENCE: Final = frozenset({"sequence_gap"})
 # Where the ids showed it first, the chain is in that gap already.
 _UNDECODABLE: Final = frozenset({"undecodable", "sequence_gap"})
@@ -67,7 +69,7 @@ TRACES: Final[dict[str, Trace]] = {
     "upgrade": Trace("connection", ENDINGS | {"venue_upgrade"}),
     "v3_stall": Trace("connection", ENDINGS),
     "v3_abort": Trace("connection", ENDINGS),
-    "silent_ack": Trace("chain", ENDINGS | {"not_started"}),
+    "silent_ack": Trace("chain", ENDINGS | {"not_started"}, _TOLD),
     "v5_malformed": Trace("frame", _UNDECODABLE),
     "v5_stall": Trace("connection", ENDINGS),
     "v5_abort": Trace("connection", ENDINGS),
@@ -232,7 +234,8 @@ class _Tracer:
             return
         gaps = self._evidence.gaps_of(chain, "rows")
         if fault.stream == "trades":
-            yield chain, self._are_named(fault, chain, gaps)
+            if self._evidence.feed not in UNNUMBERED:
+                yield chain, self._are_named(fault, chain, gaps)
             return
         missing = self._missing_ids(fault, chain)
         if missing is not None:
@@ -254,7 +257,7 @@ class _Tracer:
         transit_ns = self._slack_ns + BATCH_NS
         return all(
             any(names(gap, trade, transit_ns) for gap in gaps)
-            for trade in self._evidence.truth.trades_of(chain.market)
+            for trade in self._evidence.truth.trades_of(self._evidence.key_of(chain))
             if trade.trade_id in ids
         )
 

@@ -15,6 +15,11 @@ BATCH_NS: Final = 1_000_000_000
 """The older protocol sends trades once a second."""
 
 
+UNNUMBERED: Final = frozenset({"v3", "futures"})
+"""What the truth calls feeds whose trades have no running number: nothing could
+reveal that one was not sent."""
+
+
 class TradeVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """How the stored trades of one market compare.
 
@@ -48,6 +53,7 @@ def judge_trades(evidence: Evidence, slack_ns: int) -> list[TradeVerdict]:
     A trade that is not stored must lie in a gap of rows, by its running
     number where the gap names numbers, else by the time of its way to us:
     of each push that carried it, or, if none did, of the one that would have.
+    Where trades have no number, nothing is asked of those that were not sent.
 
     Args:
         evidence: What both sides say.
@@ -63,7 +69,8 @@ def judge_trades(evidence: Evidence, slack_ns: int) -> list[TradeVerdict]:
 def _judge(evidence: Evidence, chain: Chain, slack_ns: int) -> TradeVerdict:
     rows = evidence.stored.get(chain, [])
     counts = Counter(row.values["trade_id"] for row in rows)
-    known = {trade.trade_id: trade for trade in evidence.truth.trades_of(chain.market)}
+    happened = evidence.truth.trades_of(evidence.key_of(chain))
+    known = {trade.trade_id: trade for trade in happened}
     wrong = [
         row.values["trade_id"]
         for row in rows
@@ -74,11 +81,12 @@ def _judge(evidence: Evidence, chain: Chain, slack_ns: int) -> TradeVerdict:
     covered = [c for c in evidence.coverage if c.chain == chain]
     began = min((c.started_at for c in covered), default=0)
     ended = max((c.ended_at for c in covered), default=0)
-    pushed = _pushed(evidence, chain)
+    pushed, unsent = _pushed(evidence, chain), _unsent(evidence, chain)
     expected = [
         trade
         for trade in known.values()
-        if began <= trade.ts_ns < ended or trade.trade_id in pushed
+        if trade.trade_id in pushed
+        or (began <= trade.ts_ns < ended and trade.trade_id not in unsent)
     ]
     missing = [trade for trade in expected if trade.trade_id not in counts]
     lost = [
@@ -120,6 +128,18 @@ def _pushed(evidence: Evidence, chain: Chain) -> Mapping[int, list[int]]:
             for trade_id in frame.trade_ids if frame.is_whole else ():
                 found.setdefault(trade_id, []).append(frame.ts_ns)
     return found
+
+
+def _unsent(evidence: Evidence, chain: Chain) -> frozenset[int]:
+    """Return trades of which nobody can know that they were not sent."""
+    if evidence.feed not in UNNUMBERED:
+        return frozenset()
+    return frozenset(
+        trade_id
+        for fault in evidence.truth.faults_of("drop")
+        if (fault.feed, fault.market, fault.stream) == (evidence.feed, *chain)
+        for trade_id in fault.trade_ids
+    )
 
 
 def _is_told(

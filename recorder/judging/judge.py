@@ -22,7 +22,7 @@ from recorder.simulator.truth import Truth
 from recorder.store.listing import Listing
 
 
-NAMED: Final = (*TABLES, "status", "coverage", "connections")
+NAMED: Final = (*TABLES, "coverage", "connections")
 """Tables in which no two rows have the same place in the same frame."""
 
 

@@ -7,10 +7,11 @@ serving data it writes down the truth, for tests to compare with.
 Layers, each knowing only those above it:
 
 * `book`, `flow`, `candles`, `engine`: markets, pure and seeded;
-  `maintenance`: of a venue's systems, likewise;
+  `account`: somebody who trades there; `maintenance`: of a venue's systems,
+  likewise;
 * `truth`, `faults`: what really happened, and what is to go wrong;
 * `wire_v3`, `wire_v4`, `wire_okx`, `window`: how it is said;
-* `connection`, `spot_v4`, `v3`, `rest`, `okx`, `announcements`: to whom;
+* `connection`, `spot_v4`, `v3`, `v3_private`, `rest`, `okx`, `announcements`: to whom;
 * `cryptolisting`: the listing service, which shares nothing with the exchange
   but the port;
 * `server`: the exchange as a whole. `play` serves a recording instead,

@@ -98,6 +98,7 @@ class Connection:
     Attributes:
         number: From 1, in order of acceptance, by feed.
         feed: ``v4``, ``v3``, ``futures``, ``v5`` or ``ann``.
+        path: Of the address that the client asked for.
         is_open: False as soon as it is to end.
         is_stalled: True if nothing is sent any more.
         active_ns: When something last went either way.
@@ -115,9 +116,11 @@ class Connection:
         transport: asyncio.Transport,
         context: Context,
         queue_frames: int,
+        path: str = "",
     ) -> None:
         self.number = number
         self.feed = feed
+        self.path = path
         self.is_open = True
         self.is_stalled = False
         self.active_ns = context.clock.now_ns()

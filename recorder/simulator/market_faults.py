@@ -21,6 +21,7 @@ STREAMS = (
     "liquidations",
     "contract_stats",
 )
+V3_STREAMS = ("depth", "trades", "tickers", "klines", "orders", "balances")
 SILENT_ACK_RANDOM = 0.02
 """Chance of ``silent_ack`` under ``random``; 0 leaves it out there."""
 
@@ -127,12 +128,12 @@ MARKET_KINDS: dict[str, FaultKind] = {
     "v3_drop": FaultKind(
         doc="v3: a push is not sent, which v3 cannot reveal",
         keys=FRAME,
-        streams=STREAMS,
+        streams=V3_STREAMS,
     ),
     "v3_malformed": FaultKind(
         doc="v3: a push is not valid JSON",
         keys=FRAME,
-        streams=STREAMS,
+        streams=V3_STREAMS,
         random=0.002,
     ),
     "v3_omit_clean": FaultKind(
@@ -141,9 +142,9 @@ MARKET_KINDS: dict[str, FaultKind] = {
         random=0.1,
     ),
     "v3_error": FaultKind(
-        doc="v3: a request is answered with error CODE, 3 or 5",
+        doc="v3: a request is answered with error CODE: 3, 5, 1, 2, 4, 6 or 11",
         keys=(*TIMING, "code"),
-        codes=(3, 5),
+        codes=(3, 5, 1, 2, 4, 6, 11),
         random=0.05,
     ),
     "v3_stall": FaultKind(

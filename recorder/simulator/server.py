@@ -18,6 +18,8 @@ import msgspec
 from aiohttp import WSMsgType, web
 
 from recorder.clock import Clock, SystemClock
+from recorder.simulator.account import Account, Change
+from recorder.simulator.account_truth import beginning, changed
 from recorder.simulator.announcements import Announcements
 from recorder.simulator.connection import Connection, Context
 from recorder.simulator.cryptolisting.server import PATH as LISTINGS_PATH, Listings
@@ -40,7 +42,8 @@ from recorder.simulator.v3 import SpotV3
 
 PATHS = {
     "v4": ("/ws/v4/", "/ws/v4"),
-    "v3": ("/v3/", "/v3"),
+    # The same protocol at both; the second wants APIv4 keys.
+    "v3": ("/v3/", "/v3", "/v4/", "/v4"),
     "futures": ("/v4/ws/{settle}", "/v4/ws/{settle}/"),
     "v5": ("/ws/v5/public",),
     "ann": ("/ws/v4/ann", "/ws/v4/ann/"),
@@ -60,6 +63,7 @@ class Exchange(LocalServer):
             connections accepted as ``v4``, ``v3``, ``futures``, ``v5`` and
             ``ann``.
         engine: The spot markets; made when the exchange opens.
+        account: The one account that v3 tells of; made when the exchange opens.
         futures: The contracts; made when the exchange opens.
         listings: The listing service; made when the exchange opens.
         okx: The feed of OKX; made when the exchange opens.
@@ -67,6 +71,7 @@ class Exchange(LocalServer):
     """
 
     engine: Engine
+    account: Account
     futures: FuturesSide
     listings: Listings
     okx: OkxStatus
@@ -96,6 +101,11 @@ class Exchange(LocalServer):
         """Address of the v3 WebSocket."""
         return self.ws_url_of(PATHS["v3"][0])
 
+    @property
+    def ws_url_v3_apiv4(self) -> str:
+        """Address of the v3 WebSocket for APIv4 keys."""
+        return self.ws_url_of(PATHS["v3"][2])
+
     def ws_url_futures(self, settle: str) -> str:
         """Return the address of the WebSocket of contracts settled so."""
         return self.ws_url_of(PATHS["futures"][0].format(settle=settle))
@@ -123,7 +133,11 @@ class Exchange(LocalServer):
     @property
     def keys(self) -> dict[str, dict[str, str]]:
         """Keys that it takes: by the name of the feed, and what the feed calls them."""
-        return {"cryptolisting": {"key": self.listings.settings.keys[0].key}}
+        key, secret = self.settings.v3_keys
+        return {
+            "cryptolisting": {"key": self.listings.settings.keys[0].key},
+            "gate_v3": {"key": key, "secret": secret},
+        }
 
     async def _open(self, stack: AsyncExitStack) -> None:
         """Make the markets and start to serve.
@@ -196,7 +210,16 @@ class Exchange(LocalServer):
             for market in engine.markets.values():
                 self.truth.watch(market)
         self._spot = SpotV4(self.engine, settings, self._context)
-        self._v3 = SpotV3(self.engine, settings, self._context)
+        self.account = Account(
+            [self.engine.markets[name] for name in settings.all_markets()],
+            seed=settings.seed,
+            start_ns=start_ns,
+            seconds=settings.account_seconds,
+            open_orders=settings.account_orders,
+        )
+        for row in beginning(self.account, start_ns):
+            self.truth.add(row)
+        self._v3 = SpotV3(self.engine, self.account, settings, self._context)
         self.okx = OkxStatus(settings.okx, self._context, settings.seed)
         self.announcements = Announcements(settings, self._context)
         self._snapshots = Snapshots(self.engine, settings, self._context)
@@ -242,7 +265,7 @@ class Exchange(LocalServer):
             done = [] if self._is_paused else self.futures.advance(now_ns)
             self._snapshots.publish(now_ns)
             self._spot.publish(now_ns, trades)
-            self._v3.publish(now_ns, trades)
+            self._v3.publish(now_ns, trades, self._advance_account(now_ns))
             self.futures.publish(now_ns, done)
             if not self._is_paused:
                 self.okx.publish(now_ns)
@@ -259,6 +282,13 @@ class Exchange(LocalServer):
             if self._files is not None and now_ns - flushed_ns >= _FLUSH_NS:
                 flushed_ns = now_ns
                 self._files.flush()
+
+    def _advance_account(self, now_ns: int) -> list[Change]:
+        changes = [] if self._is_paused else self.account.advance(now_ns)
+        for change in changes:
+            for row in changed(change, self.account.user):
+                self.truth.add(row)
+        return changes
 
     async def _serve_v4(self, request: web.Request) -> web.StreamResponse:
         return await self._serve(request, "v4", self._spot, "handshake_502")
@@ -303,6 +333,7 @@ class Exchange(LocalServer):
             transport,
             msgspec.structs.replace(self._context, plan=plan),
             self.settings.queue_frames,
+            request.path,
         )
         self._connections[name][conn] = None
         feed.opened(conn)

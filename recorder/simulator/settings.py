@@ -13,6 +13,7 @@ from recorder.simulator.okx import OkxSettings
 
 
 WIRE_ERAS = ("2021", "2026")
+V3_ALL = ("empty", "null", "both")
 FUTURES_SHAPES = ("array", "nested", "object")
 
 
@@ -75,6 +76,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         v3_late: v3: formats of 2022: ``v``, ``current``, ``update`` and the
             closed flag of klines.
         v3_any_limit: v3: depth limits that are not documented are accepted.
+        v3_keys: v3: key and secret of the account.
+        v3_apiv4_keys: v3: its APIv4 key and secret, which are shown to ``/v4/``.
+        v3_nonce_seconds: v3: how far the nonce that is signed may be from our
+            clock.
+        v3_all: v3: what stands for all markets or currencies: ``empty``, an
+            empty list; ``null``; or ``both``.
+        account_seconds: How often something happens to the account; 0 is
+            never.
+        account_orders: Orders that the account has open at the start.
         listings: How the listing service behaves; port, faults and folder
             are those of the exchange.
         okx: How the feed of OKX behaves.
@@ -124,6 +134,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     v3_batch_seconds: float = 1.0
     v3_late: bool = False
     v3_any_limit: bool = False
+    # Keys of nothing: everybody may know them.
+    v3_keys: tuple[str, str] = ("demo-key-of-v3", "demo-secret-of-v3")
+    v3_apiv4_keys: tuple[str, str] = ("demo-key-of-apiv4", "demo-secret-of-apiv4")
+    v3_nonce_seconds: float = 60.0  # not documented
+    v3_all: str = "both"
+    account_seconds: float = 1.0  # often enough to watch
+    account_orders: int = 3
     # Announcements are rare out there; often enough here to watch.
     listings: ListingSettings = settings_of("C", announcements_per_minute=3.0)
     okx: OkxSettings = OkxSettings()
@@ -155,6 +172,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 f"quiet markets {', '.join(sorted(strangers))} are not among the markets"
             )
         self._check_contracts()
+        if self.v3_all not in V3_ALL:
+            raise ConfigError(
+                f"what stands for all is one of {', '.join(V3_ALL)}, not {self.v3_all!r}"
+            )
         if self.rate < 0:
             raise ConfigError("the rate of orders cannot be negative")
         if self.step_seconds <= 0:

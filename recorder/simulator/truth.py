@@ -7,10 +7,11 @@ now and then to start from.
 
 from array import array
 from bisect import bisect_right
-from typing import Literal, Protocol
+from typing import Protocol
 
 import msgspec
 
+from recorder.simulator.account_truth import AccountChange
 from recorder.simulator.book import ASK, BID
 from recorder.simulator.engine import BookChange, Market, Trade
 from recorder.simulator.markets import MarketSpec, market_key
@@ -178,7 +179,9 @@ class ChangeRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
     amount: int
 
 
-PlainRow = MarketStart | Trade | V3Depth | FaultDone | FrameSent | Notice
+PlainRow = (
+    MarketStart | Trade | V3Depth | FaultDone | FrameSent | Notice | AccountChange
+)
 TruthRow = PlainRow | ChangeRow
 
 
@@ -326,6 +329,7 @@ class Truth:
         faults: Every fault performed, in order.
         frames: Every pushed frame, if asked for, in order.
         notices: Everything that was said of the venue itself, in order.
+        account: Every change of the account, in order.
     """
 
     def __init__(
@@ -352,6 +356,7 @@ class Truth:
         self.faults: list[FaultDone] = []
         self.frames: list[FrameSent] = []
         self.notices: list[Notice] = []
+        self.account: list[AccountChange] = []
 
     @property
     def is_wanted(self) -> bool:
@@ -418,6 +423,8 @@ class Truth:
                 self.frames.append(row)
             case Notice():
                 self.notices.append(row)
+            case AccountChange():
+                self.account.append(row)
 
     def trades_of(self, market: str) -> list[Trade]:
         """Return every trade of a market, by its key, in order."""
@@ -435,14 +442,6 @@ class Truth:
         """Return a market's best bid and ask right after a change."""
         return self.markets[market].bbo_at(update_id)
 
-    def faults_of(
-        self,
-        name: str,
-        side: Literal["v4", "v3", "futures", "v5", "ann", "rest"] | None = None,
-    ) -> list[FaultDone]:
+    def faults_of(self, name: str, side: str | None = None) -> list[FaultDone]:
         """Return the faults performed under a name, of one feed or all."""
-        return [
-            fault
-            for fault in self.faults
-            if fault.name == name and side in {None, fault.feed}
-        ]
+        return [f for f in self.faults if f.name == name and side in {None, f.feed}]

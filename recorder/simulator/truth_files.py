@@ -1,8 +1,8 @@
 """The truth as JSON lines in a folder, so that another process can be judged.
 
 One file for each kind of row: ``markets``, ``trades``, ``changes``,
-``v3_depths``, ``faults``, ``frames``, ``notices``, each ``.jsonl``. Lines are appended
-while the exchange runs; a last line cut off by a kill is ignored.
+``v3_depths``, ``faults``, ``frames``, ``notices``, ``account``, each ``.jsonl``.
+Lines are appended while the exchange runs; a last line cut off by a kill is ignored.
 """
 
 from bisect import bisect_left, insort
@@ -14,6 +14,7 @@ from typing import IO, TypeVar
 import msgspec
 
 from recorder.errors import ConfigError
+from recorder.simulator.account_truth import AccountChange
 from recorder.simulator.book import ASK, BID
 from recorder.simulator.engine import Trade
 from recorder.simulator.truth import (
@@ -37,6 +38,7 @@ _FILES: dict[type, str] = {
     FaultDone: "faults.jsonl",
     FrameSent: "frames.jsonl",
     Notice: "notices.jsonl",
+    AccountChange: "account.jsonl",
 }
 
 T = TypeVar("T")
@@ -104,6 +106,7 @@ def load_truth(folder: Path) -> Truth:
         _rows(folder, FaultDone),
         _rows(folder, FrameSent),
         _rows(folder, Notice),
+        _rows(folder, AccountChange),
     )
     for row in rows:
         truth.add(row)

@@ -1,22 +1,23 @@
 """The v3 WebSocket: requests in order, each answered by its id.
 
 A second subscription of a kind replaces the first. What a subscription
-brings is pushed by `v3_push`, always after the answer.
+brings is pushed by `v3_push`, always after the answer; what needs keys is
+answered and pushed by `v3_private`.
 """
 
 import random
 from collections.abc import Callable, Sequence
-from typing import TypeVar
-
-import msgspec
 
 from recorder.simulator import wire_v3
+from recorder.simulator.account import Account, Change
 from recorder.simulator.candles import INTERVALS
 from recorder.simulator.connection import Connection, Context
 from recorder.simulator.engine import Engine, Market, Trade
 from recorder.simulator.numbers import SECOND_NS
 from recorder.simulator.settings import Settings
+from recorder.simulator.v3_private import PrivateV3
 from recorder.simulator.v3_push import DepthOrder, V3Session
+from recorder.simulator.v3_requests import Params, RequestError, converted
 from recorder.simulator.window import TopLevels, price_step
 from recorder.simulator.wire_v3 import INVALID_ARGUMENT, METHOD_NOT_FOUND
 
@@ -26,23 +27,19 @@ DEPTH_INTERVALS = ("0", *("0." + "1".rjust(n, "0") for n in range(8, 0, -1)))
 QUERY_LIMIT = 1_000
 KINDS = ("ticker", "trades", "depth", "kline")
 
-Params = list[object]
-T = TypeVar("T")
-
-
-class _InvalidError(Exception):
-    """The parameters of a request are not legal: error 1."""
-
 
 class SpotV3:
     """The v3 feed of the exchange."""
 
-    def __init__(self, engine: Engine, settings: Settings, context: Context) -> None:
+    def __init__(
+        self, engine: Engine, account: Account, settings: Settings, context: Context
+    ) -> None:
         self._engine = engine
         self._settings = settings
         self._context = context
         self._rng = random.Random(f"{settings.seed}:v3")
         self._wire = wire_v3.V3Wire(is_late=settings.v3_late)
+        self._private = PrivateV3(engine, account, settings, context)
         self._sessions: dict[Connection, V3Session] = {}
         self._queries: dict[str, Callable[[Params], object]] = {
             "server.ping": lambda _: "pong",
@@ -65,10 +62,12 @@ class SpotV3:
         self._sessions[conn] = V3Session(
             conn, self._wire, self._settings, self._context, self._rng
         )
+        self._private.opened(conn)
 
     def closed(self, conn: Connection) -> None:
         """Forget a connection."""
         del self._sessions[conn]
+        self._private.closed(conn)
 
     def receive(self, conn: Connection, text: str) -> None:
         """Answer what a client sent."""
@@ -82,35 +81,52 @@ class SpotV3:
             context.performed("v3_error", "v3", conn=conn.number)
             conn.reply(wire_v3.failure(request.id, strike.code))
             return
-        session = self._sessions[conn]
-        method = request.method
-        kind, _, verb = method.partition(".")
         try:
-            if method in self._queries:
-                result = self._queries[method](request.params)
-                conn.reply(wire_v3.success(request.id, result))
-            elif method in self._changes:
-                follow = self._changes[method](session, request.params)
-                conn.reply(wire_v3.success(request.id))
-                context.accepted()
-                follow()
-            elif kind in KINDS and verb == "unsubscribe":
-                session.unsubscribe(kind)
-                conn.reply(wire_v3.success(request.id))
-            else:
-                conn.reply(wire_v3.failure(request.id, METHOD_NOT_FOUND))
-        except _InvalidError:
-            conn.reply(wire_v3.failure(request.id, INVALID_ARGUMENT))
+            result, follow = self._answer(conn, request)
+        except RequestError as error:
+            conn.reply(wire_v3.failure(request.id, error.code))
+            return
+        conn.reply(wire_v3.success(request.id, result))
+        if follow is not None:
+            context.accepted()
+            follow()
 
-    def publish(self, now_ns: int, trades: Sequence[Trade]) -> None:
+    def _answer(
+        self, conn: Connection, request: wire_v3.Request
+    ) -> tuple[object, Callable[[], None] | None]:
+        """Return the result of a request, and what is to be done after it is sent.
+
+        Raises:
+            RequestError: If it is answered with an error.
+        """
+        session, method, params = self._sessions[conn], request.method, request.params
+        if method in self._private.methods:
+            return self._private.answer(conn, method, params)
+        if params is None:
+            raise RequestError
+        if method in self._queries:
+            return self._queries[method](params), None
+        if method in self._changes:
+            return wire_v3.SUCCESS, self._changes[method](session, params)
+        kind, _, verb = method.partition(".")
+        if kind not in KINDS or verb != "unsubscribe":
+            raise RequestError(METHOD_NOT_FOUND)
+        session.unsubscribe(kind)
+        return wire_v3.SUCCESS, None
+
+    def publish(
+        self, now_ns: int, trades: Sequence[Trade], changes: Sequence[Change]
+    ) -> None:
         """Send what is due.
 
         Args:
             now_ns: The present; the engine has been advanced to it.
             trades: What was traded since the last call, in order.
+            changes: What changed of the account since then, in order.
         """
         for session in self._sessions.values():
             session.publish(now_ns, trades)
+        self._private.publish(changes)
 
     def strike_time(self, now_ns: int, elapsed_seconds: float) -> None:
         """Perform faults that come with time."""
@@ -135,30 +151,30 @@ class SpotV3:
         is_single = bool(params) and isinstance(params[0], str)
         orders = [self._depth_order(p) for p in ([params] if is_single else params)]
         if not orders:
-            raise _InvalidError
+            raise RequestError
         return lambda: session.subscribe_depth(orders)
 
     def _subscribe_kline(
         self, session: V3Session, params: Params
     ) -> Callable[[], None]:
-        name, interval_s = _convert(params, tuple[str, int])
+        name, interval_s = converted(params, tuple[str, int])
         market = self._market(name)
         if interval_s not in INTERVALS.values():
-            raise _InvalidError
+            raise RequestError
         return lambda: session.subscribe_kline(market, interval_s)
 
     def _query_ticker(self, params: Params) -> object:
-        name, period_s = _convert(params, tuple[str, int])
+        name, period_s = converted(params, tuple[str, int])
         market = self._market(name)
         if period_s <= 0:
-            raise _InvalidError
+            raise RequestError
         return wire_v3.ticker_row(market, period_s, self._context.clock.now_ns())
 
     def _query_trades(self, params: Params) -> object:
-        name, limit, last_id = _convert(params, tuple[str, int, int])
+        name, limit, last_id = converted(params, tuple[str, int, int])
         market = self._market(name)
         if not 0 < limit <= QUERY_LIMIT:
-            raise _InvalidError
+            raise RequestError
         newest_first = [t for t in reversed(market.trades) if t.trade_id >= last_id]
         return [wire_v3.trade_row(trade) for trade in newest_first[:limit]]
 
@@ -172,10 +188,10 @@ class SpotV3:
         }
 
     def _query_klines(self, params: Params) -> object:
-        name, start, end, interval_s = _convert(params, tuple[str, int, int, int])
+        name, start, end, interval_s = converted(params, tuple[str, int, int, int])
         market = self._market(name)
         if start <= 0 or interval_s not in INTERVALS.values():
-            raise _InvalidError
+            raise RequestError
         now_ns = self._context.clock.now_ns()
         return [
             self._wire.kline_row(market, row, interval_s, now_ns)
@@ -184,31 +200,24 @@ class SpotV3:
         ]
 
     def _depth_order(self, params: object) -> DepthOrder:
-        name, limit, interval = _convert(params, tuple[str, int, str])
+        name, limit, interval = converted(params, tuple[str, int, str])
         market = self._market(name)
         step = price_step(interval, market.spec.price_decimals)
         is_limit_legal = limit in DEPTH_LIMITS or (
             self._settings.v3_any_limit and limit > 0
         )
         if step is None or interval not in DEPTH_INTERVALS or not is_limit_legal:
-            raise _InvalidError
+            raise RequestError
         name = str(limit) if interval == "0" else f"{limit}@{interval}"
         return DepthOrder(market, limit, step, name)
 
     def _markets(self, params: Params) -> list[Market]:
         if not params:
-            raise _InvalidError
-        return [self._market(_convert(name, str)) for name in params]
+            raise RequestError
+        return [self._market(converted(name, str)) for name in params]
 
     def _market(self, name: str) -> Market:
         market = self._engine.markets.get(name)
         if market is None:
-            raise _InvalidError
+            raise RequestError
         return market
-
-
-def _convert(value: object, kind: type[T]) -> T:
-    try:
-        return msgspec.convert(value, kind)
-    except msgspec.ValidationError as error:
-        raise _InvalidError from error

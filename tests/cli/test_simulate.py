@@ -133,9 +133,12 @@ def test_the_truth_holds_the_frames_that_were_pushed(start, run, tmp_path):
     assert (tmp_path / "truth" / "frames.jsonl").stat().st_size > 0
 
 
-def test_a_printed_command_that_needs_a_key_can_be_typed_as_it_is(start, tmp_path):
+@pytest.mark.parametrize("source", ["cryptolisting", "gate_v3"])
+def test_a_printed_command_that_needs_keys_can_be_typed_as_it_is(
+    start, tmp_path, source
+):
     _, printed = start("--markets", "AAA_USDT")
-    line = re.search(r"\S+=\S+ recorder capture .*", printed)[0]
+    line = re.search(rf"(\S+=\S+ )+recorder capture {source} .*", printed)[0]
     program = shlex.join(
         [sys.executable, "-c", "from recorder.cli import main; main()"]
     )

@@ -93,7 +93,7 @@ def test_a_text_orders_a_fault(text: str, fault: Fault):
         ("drop:probability=x", "probability cannot be 'x'"),
         ("drop:at=-1", "at cannot be '-1'"),
         ("drop:count=1.5", "count cannot be '1.5'"),
-        ("v3_error:code=4", "code cannot be '4'"),
+        ("v3_error:code=7", "code cannot be '7'"),
         ("v5_error:code=3", "code cannot be '3'"),
         ("v5_error:code=60000", "code cannot be '60000'"),
         ("random:count=1", "takes probability, at, not 'count'"),

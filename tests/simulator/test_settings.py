@@ -46,6 +46,7 @@ def test_fractions_of_contracts_are_newer_than_2021():
         ({"contracts": ("A_USD", "A_USD")}, "a contract twice"),
         ({"empty_contracts": ("A_USD",)}, "empty contracts A_USD"),
         ({"futures_shape": "tree"}, "array, nested, object, not 'tree'"),
+        ({"v3_all": "none"}, "one of empty, null, both, not 'none'"),
         ({"step_seconds": 0.0}, "above zero"),
     ],
 )

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from recorder.errors import ConfigError
+from recorder.simulator.account_truth import AccountChange
 from recorder.simulator.engine import Engine
 from recorder.simulator.markets import market_spec
 from recorder.simulator.truth import FaultDone, FrameSent, Notice, Truth, V3Depth
@@ -50,6 +51,9 @@ def written(folder: Path) -> Truth:
         Notice(ts_ns=8, feed="ann", stream="status:summary_all", option="en", facts={})
     )
     truth.add(
+        AccountChange(ts_ns=9, stream="balances", market=None, facts={"asset": "A"})
+    )
+    truth.add(
         V3Depth(
             conn=1,
             n=0,
@@ -76,6 +80,7 @@ def test_what_was_written_is_read_back_the_same(tmp_path: Path):
     assert loaded.faults == truth.faults
     assert loaded.frames == truth.frames
     assert loaded.notices == truth.notices
+    assert loaded.account == truth.account
     assert loaded.v3_depths == truth.v3_depths
     for name, market in truth.markets.items():
         other = loaded.markets[name]

@@ -17,6 +17,9 @@ import pytest
 from aiohttp import web
 
 from recorder import open_store
+from recorder.simulator.server import Exchange
+from recorder.simulator.settings import Settings
+from recorder.store.runfile import read_run_files
 
 
 KEY = "k3y-of-the-account/0123456789+abcdef=="
@@ -102,11 +105,71 @@ class Parrot:
         await socket.send_str(json.dumps(frame))
 
 
+class Simulated:
+    """The simulated exchange, whose account has these keys.
+
+    Args:
+        keys: ``v3`` or ``v4``: at which address they are shown.
+        secret: What goes with the key there.
+    """
+
+    def __init__(self, keys: str, secret: str) -> None:
+        self.heard: list[dict[str, Any]] = []
+        pair = {"v3": "v3_keys", "v4": "v3_apiv4_keys"}[keys]
+        self._settings = Settings(
+            **{pair: (KEY, secret)},
+            markets=("A_B",),
+            rate=0.0,
+            account_seconds=0.02,
+            log_frames=True,
+        )
+        self._is_v3 = keys == "v3"
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
+        self._thread.start()
+        assert self._ready.wait(20)
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._over.set)
+        self._thread.join()
+
+    async def _serve(self) -> None:
+        self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
+        async with Exchange(self._settings) as exchange:
+            receive = exchange._v3.receive
+
+            def heard(conn: Any, text: str) -> None:
+                self.heard.append(json.loads(text))
+                receive(conn, text)
+
+            exchange._v3.receive = heard  # type: ignore[method-assign]
+            self.exchange = exchange
+            url = exchange.ws_url_v3 if self._is_v3 else exchange.ws_url_v3_apiv4
+            self.ws_url = url
+            self._ready.set()
+            await self._over.wait()
+
+    def told(self, conn: int) -> int:
+        """How many events of the account were pushed over a connection."""
+        frames = [f for f in self.exchange.truth.frames if f.conn == conn]
+        return len([f for f in frames if f.stream in ("orders", "balances")])
+
+
 @pytest.fixture
 def parrot(request: pytest.FixtureRequest) -> Iterator[Parrot]:
     venue = Parrot(is_friendly=request.param)
     yield venue
     venue.close()
+
+
+@pytest.fixture
+def simulated(request: pytest.FixtureRequest) -> Iterator[Simulated]:
+    venue = Simulated(*request.param)
+    yield venue
+    venue.close()
+
+
+Venue = Parrot | Simulated
 
 
 def as_text(path: Path) -> str:
@@ -128,7 +191,7 @@ class Watched:
         self.folder = folder
         self.env = {**os.environ, "GATE_API_KEY": KEY, "GATE_API_SECRET": SECRET}
 
-    def start(self, venue: Parrot, *words: str) -> "subprocess.Popen[str]":
+    def start(self, venue: Venue, *words: str) -> "subprocess.Popen[str]":
         command = ["capture", "gate_v3", "--ws-url", venue.ws_url, "--archive", *words]
         program = [sys.executable, "-c", "from recorder.cli import main; main()"]
         with (
@@ -145,7 +208,7 @@ class Watched:
             )
 
     def run(
-        self, venue: Parrot, *words: str, until: Callable[[], bool] | None = None
+        self, venue: Venue, *words: str, until: Callable[[], bool] | None = None
     ) -> int:
         """Run until it ends by itself, or until something is so."""
         process = self.start(venue, *words)
@@ -170,7 +233,7 @@ class Watched:
     def stderr(self) -> str:
         return (self.folder / "stderr").read_text()
 
-    def search(self, venue: Parrot) -> set[str]:
+    def search(self, venue: Venue) -> set[str]:
         """Look for keys and signatures; return the kinds of files looked into."""
         signs = [a["params"][1] for a in venue.heard if a["method"] == "server.sign"]
         assert signs
@@ -266,3 +329,74 @@ def test_a_killed_run_leaves_no_key_behind(watched: Watched, parrot: Parrot) -> 
         process.wait()
 
     assert {".arrow", ".json"} <= watched.search(parrot)
+
+
+@pytest.mark.parametrize("simulated", [("v4", SECRET)], indirect=True)
+def test_right_keys_record_the_simulated_account(
+    watched: Watched, simulated: Simulated, tmp_path: Path
+) -> None:
+    words = ("-m", "A_B", "-s", "orders", "-s", "balances", "-O", "keys=v4")
+
+    code = watched.run(
+        simulated, *words, "--json-logs", until=lambda: simulated.told(1) > 30
+    )
+
+    assert code == 0
+    events = "select distinct event from orders order by 1"
+    assert {"put", "finish"} <= {event for (event,) in rows_of(tmp_path, events)}
+    kept = "select count(*) from frames where reason = 'archive'"
+    assert rows_of(tmp_path, kept)[0][0] > 30
+
+
+@pytest.mark.parametrize(
+    ("simulated", "logs"),
+    [
+        (("v3", "another-secret"), ("--json-logs",)),
+        (("v4", SECRET), ()),  # APIv4 keys, shown as if they were v3 keys
+    ],
+    indirect=["simulated"],
+)
+def test_wrong_keys_are_told_by_the_simulator_and_end_with_2(
+    watched: Watched, simulated: Simulated, logs: tuple[str, ...]
+) -> None:
+    words = ("-m", "A_B", "-s", "orders", "-s", "balances")
+
+    code = watched.run(simulated, *words, *logs)
+
+    assert code == 2
+    assert "the key is not accepted (Authentication fail.)" in watched.stderr
+    assert "whether they are keys of -O keys=v3" in watched.stderr
+
+
+@pytest.mark.parametrize("simulated", [("v3", SECRET)], indirect=True)
+def test_a_run_that_is_killed_while_the_account_lives_leaves_no_key(
+    watched: Watched, simulated: Simulated, tmp_path: Path
+) -> None:
+    words = ("-m", "A_B", "-s", "orders", "-s", "balances", "--flush", "50ms")
+    process = watched.start(simulated, *words, "--json-logs")
+
+    def is_covered() -> bool:
+        """Whether the run has put down that it covers both streams."""
+        covered = [
+            interval
+            for run in read_run_files(tmp_path / "store")
+            for interval in run.state.intervals
+            if interval.started_at
+            and interval.ended_at is None
+            and run.covered_until(interval) > interval.started_at
+        ]
+        return len(covered) == 2 and simulated.told(1) > 30
+
+    try:
+        watched.wait(is_covered)
+        shown = Path(f"/proc/{process.pid}/cmdline").read_bytes().decode()
+    finally:
+        process.kill()
+        process.wait()
+
+    assert KEY not in shown
+    assert SECRET not in shown
+    assert {".arrow", ".json"} <= watched.search(simulated)
+    assert watched.run(simulated, *words, until=lambda: simulated.told(2) > 9) == 0
+    killed = "select distinct stream from gaps where reason = 'process_killed'"
+    assert {s for (s,) in rows_of(tmp_path, killed)} == {"orders", "balances"}

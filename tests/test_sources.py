@@ -1,4 +1,8 @@
-"""What every feed owes, whichever venue it is of."""
+"""What every feed owes, whichever venue it is of.
+
+Feeds that are no part of the recorder owe it as well: those that Python finds
+when these tests run are held to the contract with the others.
+"""
 
 import ast
 import subprocess
@@ -55,11 +59,15 @@ def dialogue_of(source: Source, group: Sequence[Chain]) -> Dialogue:
 # The registry ------------------------------------------------------------
 
 
-def test_the_folder_is_the_registry() -> None:
-    folder = Path(sources.__file__).parent
+def folders() -> list[Path]:
+    """The recorder's own folder of feeds, and those that others brought."""
+    return [Path(folder) for folder in sources.__path__]
 
-    modules = {path.stem for path in folder.glob("*.py")}
 
+def test_the_folders_are_the_registry() -> None:
+    modules = {path.stem for folder in folders() for path in folder.glob("*.py")}
+
+    assert folders()[0] == Path(sources.__file__).parent
     assert sources.names() == tuple(sorted(m for m in modules if not m.startswith("_")))
     assert {"gate_spot", "gate_v3"} <= set(sources.names())
 
@@ -88,8 +96,14 @@ def test_loading_a_feed_imports_no_other(name: str) -> None:
     assert public == {f"recorder.sources.{name}"}
 
 
-def imports_of(path: Path) -> set[str]:
-    """Names of modules of the folder that a module imports, wherever in it."""
+def path_of(name: str, folders: Sequence[Path]) -> Path | None:
+    """The file of a module: the first folder that has it, as Python finds it."""
+    paths = (folder / f"{name}.py" for folder in folders)
+    return next((path for path in paths if path.is_file()), None)
+
+
+def imports_of(path: Path, folders: Sequence[Path]) -> set[str]:
+    """Names of modules of the folders that a module imports, wherever in it."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -99,16 +113,17 @@ def imports_of(path: Path) -> set[str]:
             found.update(f"{node.module}.{alias.name}" for alias in node.names)
     prefix = f"{sources.__name__}."
     inside = {name.removeprefix(prefix).partition(".")[0] for name in found}
-    return {name for name in inside if (path.parent / f"{name}.py").is_file()}
+    return {name for name in inside if path_of(name, folders)}
 
 
-def reached_from(name: str, folder: Path) -> set[str]:
-    """Names of modules of the folder that a module needs, by whatever way."""
+def reached_from(name: str, folders: Sequence[Path]) -> set[str]:
+    """Names of modules of the folders that a module needs, by whatever way."""
     reached: set[str] = set()
     ahead = {name}
     while ahead:
-        module = ahead.pop()
-        new = imports_of(folder / f"{module}.py") - reached
+        path = path_of(ahead.pop(), folders)
+        assert path is not None
+        new = imports_of(path, folders) - reached
         reached |= new
         ahead |= new
     return reached
@@ -116,7 +131,7 @@ def reached_from(name: str, folder: Path) -> set[str]:
 
 @pytest.mark.parametrize("name", sources.names())
 def test_no_feed_sees_another(name: str) -> None:
-    reached = reached_from(name, Path(sources.__file__).parent)
+    reached = reached_from(name, folders())
 
     assert reached & set(sources.names()) <= {name}
 
@@ -131,12 +146,15 @@ def test_no_feed_sees_another(name: str) -> None:
     ],
 )
 def test_a_feed_that_sees_another_would_be_found(tmp_path: Path, line: str) -> None:
-    (tmp_path / "one.py").write_text("import json, recorder.model")
-    (tmp_path / "_shared.py").write_text(line)
-    (tmp_path / "two.py").write_text("from recorder.sources._shared import late")
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    ours.mkdir()
+    theirs.mkdir()
+    (ours / "one.py").write_text("import json, recorder.model")
+    (ours / "_shared.py").write_text(line)
+    (theirs / "two.py").write_text("from recorder.sources._shared import late")
 
-    assert reached_from("one", tmp_path) == set()
-    assert reached_from("two", tmp_path) == {"_shared", "one"}
+    assert reached_from("one", [ours, theirs]) == set()
+    assert reached_from("two", [ours, theirs]) == {"_shared", "one"}
 
 
 # The feed as data --------------------------------------------------------

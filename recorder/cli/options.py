@@ -240,10 +240,8 @@ def parse_options(pairs: tuple[str, ...]) -> dict[str, str]:
 
 
 def example_source() -> str:
-    """Return a source for examples: one of markets, with their usual streams."""
+    """Return a source for examples: the plainest of those of markets."""
     usual = {"trades", "depth", "klines"}
-    return next(
-        name
-        for name in sources.names()
-        if usual <= {kind.name for kind in sources.load(name).streams}
-    )
+    offers = {n: {k.name for k in sources.load(n).streams} for n in sources.names()}
+    plain = [name for name, streams in offers.items() if usual <= streams]
+    return min(plain, key=lambda name: (len(offers[name]), name))

@@ -12,7 +12,7 @@ from recorder.simulator import faults
 from recorder.simulator.server import Exchange
 from recorder.simulator.settings import Settings
 from recorder.store.listing import open_listing
-from trials.report import MARKETS, STREAMS, config, report
+from trials.report import LANGUAGES, MARKETS, OFTEN, STREAMS, config, report
 
 
 async def run_faults(
@@ -32,6 +32,7 @@ async def run_faults(
         v3_clean_seconds=(10.0, 15.0),
         snapshot_age_seconds=1.0,
         log_frames=True,
+        **OFTEN,
     )
     async with Exchange(settings) as exchange:
         plans = [plan_capture(config(root, exchange, source)) for source in STREAMS]
@@ -46,4 +47,5 @@ async def run_faults(
     print("faults performed:", dict(sorted(done.items())))
     listing = open_listing(root)
     asked = {plan.source.name: plan.chains for plan in plans}
-    return report(root, listing, judge(listing, exchange.truth, asked, seed=seed))
+    judgement = judge(listing, exchange.truth, asked, options=LANGUAGES, seed=seed)
+    return report(root, listing, judgement)

@@ -26,7 +26,15 @@ from recorder.simulator.settings import Settings
 from recorder.store.layout import journals_folder, list_files, tmp_folder
 from recorder.store.listing import open_listing
 from recorder.store.recover import recover
-from trials.report import FLUSH_SECONDS, MARKETS, STREAMS, config, report
+from trials.report import (
+    FLUSH_SECONDS,
+    LANGUAGES,
+    MARKETS,
+    OFTEN,
+    STREAMS,
+    config,
+    report,
+)
 
 
 KILL_SLACK_SECONDS = 2.0
@@ -73,6 +81,7 @@ async def run_kills(root: Path, count: int, seed: int) -> list[str]:
         rate=30,
         v3_clean_seconds=(5.0, 8.0),
         log_frames=True,
+        **OFTEN,
     )
     kills: list[Kill] = []
     stages: Counter[str] = Counter()
@@ -100,9 +109,8 @@ async def run_kills(root: Path, count: int, seed: int) -> list[str]:
     print("killed while, and what was said last:", dict(sorted(stages.items())))
     print(f"{cut} of {count} kills left a conversion half done")
     listing = open_listing(root)
-    complaints += report(
-        root, listing, judge(listing, exchange.truth, asked, seed=seed)
-    )
+    judgement = judge(listing, exchange.truth, asked, options=LANGUAGES, seed=seed)
+    complaints += report(root, listing, judgement)
     for source, chains in asked.items():
         evidence = Evidence(listing, exchange.truth, source, chains)
         complaints += judge_source(evidence, kills)
@@ -167,9 +175,11 @@ async def one_clean_run(root: Path, exchange: Exchange, source: str) -> int:
 
 async def start(root: Path, exchange: Exchange, source: str) -> Process:
     """Start a capture as a process of its own."""
-    options = [f"-m{market}" for market in MARKETS]
-    options += [f"-s{stream}" for stream in STREAMS[source]]
-    options += ["--ws-url", exchange.ws_urls[source], "--rest-url", exchange.rest_url]
+    asked = config(root, exchange, source)
+    options = [f"-m{market}" for market in asked.markets]
+    options += [f"-s{stream}" for stream in asked.streams]
+    options += [f"-O{name}={value}" for name, value in asked.options.items()]
+    options += ["--ws-url", f"{asked.ws_url}", "--rest-url", exchange.rest_url]
     options += ["--flush", f"{FLUSH_SECONDS}s", "--rotate", "1s"]
     options += ["--job", f"soak-{source}", "--store", str(root), "--json-logs"]
     process = await asyncio.create_subprocess_exec(

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from recorder.config import CaptureConfig
 from recorder.judging import Judgement
 from recorder.judging.evidence import plain
+from recorder.simulator.okx import OkxSettings
 from recorder.simulator.server import Exchange
 from recorder.store.listing import Listing
 
@@ -17,7 +18,19 @@ MARKETS = ("BTC_USDT", "ETH_USDT", "GT_USDT", "SOL_USDT")
 STREAMS = {
     "gate_spot": ("trades", "depth:100ms", "depth:20ms", "bbo", "tickers", "klines:1m"),
     "gate_v3": ("trades", "depth:30", "tickers", "klines:1m"),
+    "okx_status": ("status",),
+    "gate_announcements": ("status:summary_all", "status:summary_listing"),
 }
+WITHOUT_MARKETS = {"okx_status", "gate_announcements"}
+OPTIONS = {"gate_announcements": {"lang": "both"}}
+LANGUAGES = ("en", "cn")
+"""What is heard under those options."""
+OFTEN = {
+    "okx": OkxSettings(change_seconds=0.3),
+    "ann_seconds": 0.3,
+    "ann_cached_seconds": 0.1,
+}
+"""Settings with which the exchange says something of itself all the time."""
 FLUSH_SECONDS = 0.5
 
 
@@ -25,10 +38,11 @@ def config(root: Path, exchange: Exchange, source: str) -> CaptureConfig:
     """Return what to record of a source."""
     return CaptureConfig(
         source=source,
-        markets=MARKETS,
+        markets=() if source in WITHOUT_MARKETS else MARKETS,
         streams=STREAMS[source],
         store=root,
-        ws_url=exchange.ws_urls[source],
+        options=OPTIONS.get(source, {}),
+        ws_url=(exchange.ws_urls | exchange.status_urls)[source],
         rest_url=exchange.rest_url,
         job=f"soak-{source}",
         flush_seconds=FLUSH_SECONDS,
@@ -59,6 +73,12 @@ def report(root: Path, listing: Listing, judgement: Judgement) -> list[str]:
         print(
             f"{trades.source} {trades.chain.market} trades: {trades.stored} of "
             f"{trades.expected} stored, {trades.in_gaps} in gaps, {len(trades.lost)} lost"
+        )
+    for notices in judgement.notices:
+        print(
+            f"{notices.source} {notices.chain.stream}: {notices.stored} of "
+            f"{notices.said} messages stored, {notices.in_gaps} in gaps; one of "
+            f"before was pushed {notices.repeated} times"
         )
     for trace in judgement.traces:
         print(

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
     "trial",
     [
         ("faults", "--minutes", "0.5", "--seed", "3"),
-        ("kills", "--count", "5", "--seed", "4"),
+        ("kills", "--count", "8", "--seed", "4"),
     ],
     ids=["faults", "kills"],
 )

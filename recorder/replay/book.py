@@ -57,7 +57,8 @@ When they are more, those held are forgotten and holding begins anew.
 """
 
 
-_TOLD_BY_IDS: Final = frozenset({"sequence_gap", "undecodable", "backpressure"})
+_OF_NOBODY: Final = frozenset({"undecodable", "backpressure"})
+_TOLD_BY_IDS: Final = _OF_NOBODY | {"sequence_gap"}
 
 
 def is_told_by_ids(gap: Gap) -> bool:
@@ -70,6 +71,11 @@ def is_told_by_ids(gap: Gap) -> bool:
     after, before = gap.after_update_id, gap.before_update_id
     is_new_count = after is not None and before is not None and before <= after
     return gap.reason in _TOLD_BY_IDS and not is_new_count
+
+
+def is_of_nobody(gap: Gap) -> bool:
+    """Return whether nobody knows whose frames were lost in a gap of rows."""
+    return gap.reason in _OF_NOBODY
 
 
 class _Side:
@@ -268,7 +274,7 @@ class OrderBook:
         if has_ids and gap.scope == "book":
             return None
         if has_ids and is_told_by_ids(gap):
-            return self.doubted()
+            return self.doubted() if is_of_nobody(gap) else None
         return self.lost()
 
     def _is_foreign(self, event: DepthUpdate[Levels], conn: str | None) -> bool:

@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recorder.model import Chain, Gap
-from recorder.replay.book import is_told_by_ids
+from recorder.replay.book import is_of_nobody, is_told_by_ids
 from recorder.replay.compiled import Ints
 from recorder.store.listing import Listing
 from recorder.store.revisions import newest_revisions, plain_rows
@@ -86,8 +86,8 @@ class Outages:
 
         Of some gaps the ids decide whether they hit this chain: those hide the
         instants within them, and no more, unless the last message was one of
-        which ids tell nothing. Such gaps may have been joined, so a message
-        that lies in one is doubted at its end once more. What
+        which ids tell nothing. Several of nobody's may have been joined, so a
+        message that lies in one is doubted at its end once more. What
         came while a gap was ending (before an acceptance, say) is held, as
         the capture held it; only after a process ended nothing is.
         """
@@ -105,9 +105,9 @@ class Outages:
             )
             left = without(_interval(gap), others)
             hidden += left
-            if is_told_by_ids(gap):
+            if is_of_nobody(gap):
                 doubted += [instant for piece in left for instant in piece]
-            else:
+            if not is_told_by_ids(gap):
                 lost += [start for start, _ in left]
                 if gap.reason.startswith("process_"):
                     lost += [end for _, end in left]

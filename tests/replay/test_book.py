@@ -291,6 +291,30 @@ def test_a_gap_that_proves_empty_is_over_with_the_next_update():
     assert book.best_bid == (9.0, 3.0)
 
 
+@pytest.mark.parametrize("reason", ["undecodable", "backpressure"])
+def test_a_gap_that_ids_decide_hides_a_book_of_which_they_tell_nothing(reason):
+    book = OrderBook()
+    book.apply(image(5, [(9.0, 1.0)], origin="live"))
+
+    book.apply(gap(reason=reason))
+    assert not book.is_known
+    book.apply(image(4, [(7.0, 1.0)], origin="live"))
+    assert not book.is_known
+    book.apply(image(8, [(8.0, 1.0)], origin="live"))
+
+    assert book.best_bid == (8.0, 1.0)
+
+
+def test_a_gap_that_ids_decide_leaves_a_book_that_updates_have_proved():
+    book = OrderBook()
+    book.apply(image(5, [(9.0, 1.0)], origin="live"))
+    book.apply(depth(6, 6))
+
+    book.apply(gap(reason="undecodable"))
+
+    assert book.is_known
+
+
 def test_a_gap_before_the_first_message_does_no_harm():
     book = OrderBook()
 

@@ -71,6 +71,7 @@ def test_what_the_ids_decide_is_hidden_and_not_marked():
     marks = Outages(gaps, coverage, {}).with_ids()
 
     assert marks.lost.tolist() == []
+    assert marks.doubted.tolist() == [10, 12]
     assert marks.hidden == ((5, 8), (10, 12))
 
 
@@ -92,6 +93,13 @@ def test_a_gap_of_no_length_is_marked_too():
 
     assert marks.lost.tolist() == [5]
     assert marks.hidden == ()
+
+
+def test_a_gap_of_no_length_that_the_ids_decide_is_doubted():
+    marks = Outages([gap(5, 5, reason="undecodable")], {}, {}).with_ids()
+
+    assert marks.lost.tolist() == []
+    assert marks.doubted.tolist() == [5]
 
 
 def test_gaps_of_the_book_alone_say_nothing_about_a_stream_with_ids():

@@ -206,6 +206,36 @@ def test_a_gap_that_the_ids_prove_empty_hides_no_message_after_it(recorded, at):
     assert book_at(listing, **WHERE, at_ns=at(9.5)).known
 
 
+def test_a_stream_of_whole_books_is_hidden_from_a_lost_frame_to_the_next(recorded, at):
+    for second, last in ((1, 5), (2, 9), (6, 12)):
+        recorded.image(second, last, [(last, 1)], [(99, 1)], origin="live")
+    recorded.gap(3, 3.5, reason="undecodable")
+    recorded.coverage(0, 3)
+    recorded.coverage(3.5, 60)
+    listing = recorded.listing()
+
+    seconds = (1, 2.5, 3, 3.4, 3.5, 5.9, 6, 30)
+    known = {s: book_at(listing, **WHERE, at_ns=at(s)).known for s in seconds}
+    assert [s for s, is_known in known.items() if is_known] == [1, 2.5, 6, 30]
+    assert [row[1] for row in quotes(bbo(listing, **WHERE))] == [
+        (5.0, 1.0),
+        (9.0, 1.0),
+        (12.0, 1.0),
+    ]
+
+
+def test_a_stream_whose_updates_tell_is_hidden_in_the_gap_alone(recorded, at):
+    recorded.image(1, 5, [(9, 1)], [(99, 1)], origin="live")
+    recorded.depth(2, 6, 6)
+    recorded.gap(3, 3.5, reason="undecodable")
+    recorded.coverage(0, 3)
+    recorded.coverage(3.5, 60)
+    listing = recorded.listing()
+
+    known = [s for s in (2, 3, 4, 9) if book_at(listing, **WHERE, at_ns=at(s)).known]
+    assert known == [2, 4, 9]
+
+
 def test_the_newest_revision_of_a_gap_counts(recorded, at):
     small_chain(recorded)
     recorded.gap(4, None, written_at=4.1, gap_id="g")
@@ -489,6 +519,25 @@ def test_a_later_start_looks_back_no_further_than_to_a_proven_snapshot(
 
     assert quotes(part) == [(20_002.0, (9.0, 2.0), (11.0, 1.0))]
     assert min(start for start, _ in read) == at(20_002 - 3600)
+
+
+def test_a_stream_of_whole_books_is_looked_at_no_further_than_its_last_two(
+    recorded, at, monkeypatch
+):
+    for second in (1, 20_000, 20_001, 20_002):
+        recorded.image(second, second, [(9, second)], [(11, 1)], origin="live")
+    recorded.coverage(0, 30_000)
+    read = []
+
+    def read_chain(*arguments):
+        read.append(arguments[3:])
+        return chain_rows.read_chain(*arguments)
+
+    monkeypatch.setattr(walk, "read_chain", read_chain)
+    view = book_at(recorded.listing(), **WHERE, at_ns=at(20_010))
+
+    assert view.bids == ((9.0, 20_002.0),)
+    assert min(start for start, _ in read) > at(10_000)
 
 
 def test_a_range_without_rows_is_empty_with_the_same_columns(recorded, at):

@@ -57,7 +57,7 @@ class Books:
 
     Attributes:
         believed: As of `Images`.
-        failed: As of `Images`.
+        doubted: As of `Images`.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Books:
         self._jumps = Jumps(ledger, note)
         self._images = Images(self._books.values(), ledger, note)
         self.believed = self._images.believed
-        self.failed = self._images.failed
+        self.doubted = self._images.doubted
         self._counts = NewCounts(ledger, note, put, self._take, self._start_over)
 
     def __contains__(self, chain: Chain) -> bool:
@@ -114,8 +114,7 @@ class Books:
         if book.continuity.is_live:
             return is_believed
         book.accepted_event = ts_event
-        is_asked_afresh = book.renewed_until > 0  # and was recorded before
-        if book.continuity.received == NO_ID and not is_asked_afresh:
+        if book.continuity.received == NO_ID and not self._ledger.is_covered(chain):
             book.last_at = at
         self._note(
             self._ledger.book_lost(
@@ -133,7 +132,8 @@ class Books:
         received = book.continuity.received
         if received != NO_ID and not self._ledger.is_covered(chain):
             at = book.last_at + 1
-            self._note(self._ledger.lost_again(chain, "connect_lost", at))
+            self._note(self._ledger.end_gap(chain, at))
+            self._note(self._ledger.lost(chain, "connect_lost", at))
         self._break_off(book)
         return None if received == NO_ID else received
 
@@ -217,8 +217,10 @@ class Books:
             self._known(book, ts_recv)  # the levels are those of before
         elif not verdict.is_live and book.rule.snapshot == "rest":
             self._queue.ask(book, ts_recv + FIRST_ASK_NS)
-        elif verdict.was_live and not verdict.is_live:
-            self._images.ask(book, ts_recv)
+        elif not verdict.is_live:
+            self._images.missed(book)  # it precedes its changes
+            if verdict.was_live:
+                self._images.ask(book, ts_recv)
 
     def _take(self, message: Message) -> None:
         self.event(*message)
@@ -279,14 +281,12 @@ class Books:
     ) -> None:
         """Note the changes between what was received and a snapshot.
 
-        They are missing if the snapshot says so by its first id, or if it was
-        asked for after a break: meanwhile nobody listened.
+        They are missing if the snapshot says so by its first id. Else it stands
+        for them, but they may still come, late.
         """
         if first is not None:
             if is_row_gap(received, first):
                 self._jumps.missed(book, at, received, first)
-        elif self._images.is_renewed(book, at) and base > received:
-            self._jumps.missed(book, at, received, base + 1)
         elif base > received and book.rule.snapshot != "each":
             book.pass_over(received + 1, base)
 

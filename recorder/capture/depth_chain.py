@@ -75,10 +75,10 @@ class DepthChain:
             connection begins with what the old one ended with.
         adopted: When the last snapshots were received that levels stem from.
         accepted_at: When the venue accepted the chain, while its snapshot on
-            the socket is awaited; 0 if it may have been missed since.
+            the socket is awaited.
+        is_image_missed: Whether that may have been missed since.
         failures: Acceptances in a row after which no snapshot came.
         restart_at: When the chain is to be asked for afresh; 0 for not at all.
-        renewed_until: Until when a snapshot counts as one asked for afresh.
         pending: The snapshot that waits for updates to prove it.
         suspects: Stale updates that continue each other, the last ones: either
             doubles, or the first of a new numbering.
@@ -95,12 +95,12 @@ class DepthChain:
         "epoch",
         "failures",
         "is_asked",
+        "is_image_missed",
         "last_at",
         "missing",
         "passed",
         "pending",
         "recent",
-        "renewed_until",
         "restart_at",
         "retry_ns",
         "rule",
@@ -119,9 +119,9 @@ class DepthChain:
         self.last_at = 0
         self.adopted: deque[int] = deque(maxlen=ADOPTIONS_REMEMBERED)
         self.accepted_at: int | None = None
+        self.is_image_missed = False
         self.failures = 0
         self.restart_at = 0
-        self.renewed_until = 0
         self.accepted_event: int | None = None
         self.pending: Message | None = None
         self.is_asked = False
@@ -151,7 +151,7 @@ class DepthChain:
         self.epoch += 1
         self.pending = None
         self.is_asked = False
-        self.asked_until = self.restart_at = self.renewed_until = 0
+        self.asked_until = self.restart_at = 0
         self.accepted_at = None
 
     def is_new(self, update: Message) -> bool:
@@ -177,6 +177,8 @@ class DepthChain:
         """Note an update; the first of a connection is where it began."""
         if self.began == NO_ID and first is not None:
             self.began = first
+            if first <= self.through:  # it counts anew: what is late is no double
+                self.through = NO_ID
 
     def note(self, update: Message) -> None:
         """Note that a message before those of its connection is stored."""

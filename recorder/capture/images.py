@@ -6,8 +6,10 @@ stays in the gap that it is in. If the snapshot does not come within
 `IN_BAND_NS` of the acceptance, that is a gap ``stale_stream`` from the
 acceptance on, and the stream is asked for afresh, at growing distances.
 
-A break of a book is mended the same way, and at once. What the venue would
-have sent between the last update and the fresh snapshot is missing then.
+A break of a book is mended the same way, and at once. Where ids tell of
+changes, those between the last one and the fresh snapshot are missing: while
+a chain is asked for afresh, nobody listens. So it is in a gap from its last
+row on, until the fresh snapshot came.
 """
 
 from collections.abc import Callable, Iterable
@@ -29,8 +31,6 @@ RESTART_FIRST_NS: Final = 10_000_000_000
 RESTART_MAX_NS: Final = 600_000_000_000
 """The longest time before it is."""
 
-_FOREVER: Final = 1 << 62
-
 
 class Images:
     """The streams whose snapshot comes on the socket.
@@ -43,8 +43,8 @@ class Images:
     Attributes:
         believed: Chains whose snapshot came after their acceptance, and since
             when they are believed. Whoever takes them empties it.
-        failed: Chains that were believed, and whose fresh snapshot did not
-            come. Whoever takes them empties it.
+        doubted: Chains that were believed and are no more. Whoever takes them
+            empties it.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Images:
         note: Callable[[list[LedgerRow]], None],
     ) -> None:
         self.believed: list[tuple[Chain, int]] = []
-        self.failed: list[Chain] = []
+        self.doubted: list[Chain] = []
         self._books = [book for book in books if book.rule.snapshot == "in_band"]
         self._ledger = ledger
         self._note = note
@@ -63,18 +63,19 @@ class Images:
         """Note an acceptance; return whether the chain is believed by it."""
         if book.rule.snapshot != "in_band":
             return True
-        if book.renewed_until:
-            book.renewed_until = at + IN_BAND_NS
         if book.continuity.is_live:
             return True
         book.asked_until = at + IN_BAND_NS
         book.accepted_at = at
-        return self._ledger.is_covered(book.chain)
+        book.is_image_missed = False
+        return self._is_covered(book)
 
     def missed(self, book: DepthChain) -> None:
-        """Note that a snapshot may have been among messages that were lost."""
-        if book.accepted_at is not None:
-            book.accepted_at = 0
+        """Note that a snapshot was, or may have been, among messages that were lost.
+
+        What was missed with it, no gap says but the one that the chain is in.
+        """
+        book.is_image_missed = True
 
     def came(self, book: DepthChain, at: int) -> None:
         """Note that a snapshot came and is adopted."""
@@ -88,19 +89,10 @@ class Images:
             return
         book.asked_until = book.restart_at = book.failures = 0
         if book.accepted_at is not None:
-            if not self._ledger.is_covered(book.chain):
-                self.believed.append((book.chain, book.accepted_at or at))
+            if not self._is_covered(book):
+                since = at if book.is_image_missed else book.accepted_at
+                self.believed.append((book.chain, since))
             book.accepted_at = None
-
-    def is_renewed(self, book: DepthChain, at: int) -> bool:
-        """Return whether a snapshot is the one that was asked for after a break.
-
-        So is each from the request on, up to the first one after its answer.
-        """
-        until = book.renewed_until
-        if until != _FOREVER:
-            book.renewed_until = 0
-        return at <= until
 
     def ask(self, book: DepthChain, at: int) -> None:
         """Have a book's snapshot asked for afresh."""
@@ -117,7 +109,9 @@ class Images:
             if 0 < book.restart_at <= now:
                 book.restart_at = 0
                 book.asked_until = now + IN_BAND_NS
-                book.renewed_until = _FOREVER
+                if book.rule.has_ids:
+                    since = book.last_at + 1
+                    self._lose(book, since, "sequence_gap", "it is asked for afresh")
                 due.append(book.chain)
         return due
 
@@ -127,23 +121,35 @@ class Images:
         book.restart_at = now + (min(pause, RESTART_MAX_NS) if book.failures else 0)
         book.asked_until = 0
         book.failures += 1
-        chain = book.chain
-        emit(ImageMissing(market=chain.market, stream=chain.stream))
+        emit(ImageMissing(market=book.chain.market, stream=book.chain.stream))
         since = book.last_at + 1
-        if self._ledger.is_covered(chain):
-            self.failed.append(chain)
-        elif book.failures == 1 and book.accepted_at:
+        if (
+            book.failures == 1
+            and book.accepted_at is not None
+            and not self._is_covered(book)
+        ):
             # The gap before is over: the venue has accepted the chain.
             since = book.accepted_at
-            self._note(self._ledger.covered(chain, since))
+            self._note(self._ledger.covered(book.chain, since))
+        why = "it was accepted, and its book did not come"
+        self._lose(book, since, "stale_stream", why)
+        book.accepted_at = None
+
+    def _is_covered(self, book: DepthChain) -> bool:
+        return self._ledger.is_covered(book.chain)
+
+    def _lose(self, book: DepthChain, since: int, reason: str, detail: str) -> None:
+        """Tell that rows may be missing from then on, unless a gap says so."""
+        if not self._is_covered(book):
+            return
         received = book.continuity.received
+        self.doubted.append(book.chain)
         self._note(
             self._ledger.lost(
-                chain,
-                "stale_stream",
+                book.chain,
+                reason,
                 since,
-                detail="it was accepted, and its book did not come",
+                detail=detail,
                 after_update_id=None if received == NO_ID else received,
             )
         )
-        book.accepted_at = None

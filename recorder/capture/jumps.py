@@ -32,9 +32,11 @@ class Jumps:
             before_update_id=first,
         )
         self._note(rows)
-        for gap in rows:
-            if isinstance(gap, Gap):
-                book.miss(gap, before + 1, first - 1)
+        gaps = [row for row in rows if isinstance(row, Gap)]
+        for gap in gaps:
+            book.miss(gap, before + 1, first - 1)
+        if not gaps:  # the chain is in a gap, and yet it may come late
+            book.pass_over(before + 1, first - 1)
 
     def filled(self, book: DepthChain, first: int | None, last: int | None) -> bool:
         """Return whether an update comes late, out of a gap: it is no double.

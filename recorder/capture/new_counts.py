@@ -101,19 +101,41 @@ class NewCounts:
         """
         suspects, book.suspects = book.suspects, []
         since = suspects[0].ts_recv
-        self._note(
-            self._ledger.missed(
-                book.chain,
+        self._tell(
+            book,
+            since,
+            suspects[-1].ts_recv + 1,
+            min(map(_start_of, suspects)),
+            f"{len(suspects)} messages with older ids, late or of a new numbering, "
+            "came last and are left out",
+        )
+
+    def _tell(
+        self, book: DepthChain, since: int, until: int, first: int, detail: str
+    ) -> None:
+        """Tell the ledger of messages that may be the first of a new numbering."""
+        chain, ledger, after = book.chain, self._ledger, book.continuity.received
+        if ledger.is_covered(chain):
+            rows = ledger.missed(
+                chain,
                 "sequence_gap",
                 since,
-                suspects[-1].ts_recv + 1,
-                after_update_id=book.continuity.received,
-                before_update_id=min(map(_start_of, suspects)),
-                detail=f"{len(suspects)} messages with older ids, late or of a new "
-                "numbering, came last and are left out",
+                until,
+                detail=detail,
+                after_update_id=after,
+                before_update_id=first,
             )
-        )
-        self._note(self._ledger.book_lost(book.chain, "resync", since))
+        else:  # a gap that began before must not hide it
+            rows = ledger.end_gap(chain, since) + ledger.lost(
+                chain,
+                "sequence_gap",
+                since,
+                detail=detail,
+                after_update_id=after,
+                before_update_id=first,
+            )
+        self._note(rows)
+        self._note(ledger.book_lost(chain, "resync", since))
 
     def _count_anew(self, book: DepthChain) -> None:
         """Take the suspects for the first messages of a new numbering."""
@@ -122,19 +144,13 @@ class NewCounts:
         # A snapshot of the old numbering that came later proves nothing.
         proven_at = book.known_since if book.known_since < began_at else 0
         since = min(max(book.last_at, proven_at) + 1, began_at)
-        first, last = suspects[0].ids
-        self._note(
-            self._ledger.missed(
-                book.chain,
-                "sequence_gap",
-                since,
-                began_at,
-                after_update_id=book.continuity.received,
-                before_update_id=last if first is None else first,
-                detail="the venue's update ids started over at lower numbers",
-            )
+        self._tell(
+            book,
+            since,
+            began_at,
+            _start_of(suspects[0]),
+            "the venue's update ids started over at lower numbers",
         )
-        self._note(self._ledger.book_lost(book.chain, "resync", since))
         self._told.append((book.chain, since - 1))
         book.count_anew()
         for suspect in suspects:

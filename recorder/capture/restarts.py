@@ -45,9 +45,9 @@ class Restarts:
         """
         self.judge(now)
         silence = self._silence
-        for chain in self._books.failed:
+        for chain in self._books.doubted:
             silence.lost(chain)
-        self._books.failed.clear()
+        self._books.doubted.clear()
         for chain, at in silence.take_recovered():
             self._note(self._ledger.covered(chain, at))
             if chain in self._books:

@@ -122,6 +122,7 @@ class Ledger:
         *,
         detail: str | None = None,
         after_update_id: int | None = None,
+        before_update_id: int | None = None,
         closed_by: str = "gap",
     ) -> list[LedgerRow]:
         """Note that from ``at`` on rows are missing, until `covered`.
@@ -134,20 +135,20 @@ class Ledger:
         if account.rows_gap is not None:
             return []
         earlier: list[Span] = []
-        if account.since is not None:
-            # When the chain came back, its connection was heard.
-            at = max(at, account.back_at)
-            if at < account.since:
-                earlier = account.cut(at, account.since)
-                at = account.since
-                if earlier and earlier[-1][1] == at:
-                    at, _ = earlier.pop()
+        # When the chain came back, its connection was heard.
+        at = max(at, account.back_at)
+        if account.since is not None and at < account.since:
+            earlier = account.cut(at, account.since)
+            at = account.since
+            if earlier and earlier[-1][1] == at:
+                at, _ = earlier.pop()
         account.close(at, closed_by)
         self._is_changed = True
         spans: list[tuple[int, int | None]] = [*earlier, (at, None)]
+        after, before = after_update_id, before_update_id
         gaps = [
             self._gap(
-                chain, "rows", reason, *span, detail=detail, after=after_update_id
+                chain, "rows", reason, *span, detail=detail, after=after, before=before
             )
             for span in spans
         ]
@@ -156,13 +157,14 @@ class Ledger:
 
     def refused(self, chain: Chain, at: int, detail: str) -> list[LedgerRow]:
         """Note that the venue refuses the chain: nothing of it will come."""
-        ended, at = self._accounts[chain].end_gap(at)
-        return [*ended, *self.lost(chain, "subscription_rejected", at, detail=detail)]
+        ended = self.end_gap(chain, at)
+        return ended + self.lost(chain, "subscription_rejected", at, detail=detail)
 
-    def lost_again(self, chain: Chain, reason: str, at: int) -> list[LedgerRow]:
-        """Note that rows came in a gap, and may be missing anew from ``at`` on."""
-        ended, at = self._accounts[chain].end_gap(at)
-        return [*ended, *self.lost(chain, reason, at)]
+    def end_gap(self, chain: Chain, at: int) -> list[LedgerRow]:
+        """End the gap that a chain is in, for another begins: say `lost` next."""
+        account = self._accounts[chain]
+        ended, account.back_at = account.end_gap(at)
+        return [*ended]
 
     def missed(
         self,

@@ -37,8 +37,8 @@ class Bench:
         )
 
     def accept(self, chain: Chain, at: int, ts_event: int | None = None) -> None:
-        self.notes += self.ledger.covered(chain, at)
         self.books.accepted(chain, at, ts_event)
+        self.notes += self.ledger.covered(chain, at)
 
     def update(self, ts: int, first: int, last: int) -> bool:
         event = DepthUpdate(

@@ -153,6 +153,8 @@ def test_changes_without_their_book_are_stored_and_not_believed(first):
     assert first.state == "aligning"
     assert len(first.stored()) == 2
     assert first.gaps() == [("not_started", 0, None)]
+    first.full(130, 9)
+    assert first.gaps() == [("not_started", 0, 130)]
 
 
 def test_a_book_that_does_not_come_is_a_gap_from_the_acceptance_on(first):
@@ -162,12 +164,20 @@ def test_a_book_that_does_not_come_is_a_gap_from_the_acceptance_on(first):
     assert first.books.take_restarts(100 + IN_BAND_NS) == [FIRST]
 
     assert first.gaps() == [("not_started", 0, 100), ("stale_stream", 100, None)]
-    assert first.books.failed == []
     again = 200 + IN_BAND_NS
     first.accept(again)
     first.full(again + 5, 7)
     assert first.gaps()[1:] == [("stale_stream", 100, again)]
     assert first.covered(again + 10) == [(again, again + 10)]
+
+
+def test_changes_without_their_book_are_no_reason_to_believe_it_in_the_end(first):
+    first.accept(100)
+    first.update(110, 5, 6)
+
+    assert first.books.take_restarts(100 + IN_BAND_NS) == [FIRST]
+
+    assert first.gaps() == [("not_started", 0, 100), ("stale_stream", 100, None)]
 
 
 def test_a_stream_that_stays_silent_is_one_gap_and_asked_for_less_and_less(first):
@@ -251,10 +261,12 @@ def test_a_jump_has_the_stream_asked_for_afresh_once(first):
     assert first.books.take_restarts(160) == []
 
 
-def test_what_was_not_heard_while_a_stream_was_asked_for_afresh_is_missing(first):
+def test_a_stream_that_is_asked_for_afresh_is_in_a_gap_until_its_book_came(first):
     live(first)
     first.update(130, 12, 13)
     first.books.take_restarts(140)
+    assert first.gaps()[1:] == [("sequence_gap", 121, 130), ("sequence_gap", 131, None)]
+    assert first.books.doubted == [FIRST]
     first.update(150, 14, 14)
 
     first.accept(160)
@@ -262,8 +274,8 @@ def test_what_was_not_heard_while_a_stream_was_asked_for_afresh_is_missing(first
     first.update(180, 21, 21)
 
     assert first.state == "live"
-    assert first.gaps()[1:] == [("sequence_gap", 121, 130), ("sequence_gap", 151, 170)]
-    assert first.ids_of_gaps() == [(9, 12), (14, 21)]
+    assert first.gaps()[1:] == [("sequence_gap", 121, 130), ("sequence_gap", 131, 160)]
+    assert first.ids_of_gaps() == [(9, 12), (13, None)]
     assert first.gaps("book")[1:] == [("resync", 121, 170)]
 
 
@@ -273,24 +285,23 @@ def test_so_it_is_when_the_fresh_book_comes_before_the_acceptance(first):
     first.books.take_restarts(140)
 
     first.full(150, 20)
+    assert first.gaps()[-1] == ("sequence_gap", 131, None)
     first.accept(160)
 
-    assert first.ids_of_gaps() == [(9, 12), (13, 21)]
+    assert first.gaps()[-1] == ("sequence_gap", 131, 160)
 
 
-def test_a_fresh_book_that_begins_where_the_updates_ended_misses_nothing(first):
+def test_a_connection_that_goes_while_a_stream_is_asked_for_afresh_ends_no_gap(first):
     live(first)
     first.update(130, 12, 13)
     first.books.take_restarts(140)
-    first.accept(160)
 
-    first.full(170, 13)
+    first.books.lost(FIRST)
 
-    assert first.state == "live"
-    assert first.ids_of_gaps() == [(9, 12)]
+    assert first.gaps()[2:] == [("sequence_gap", 131, 131), ("connect_lost", 131, None)]
 
 
-def test_a_fresh_book_that_does_not_come_is_a_gap_from_the_last_row_on(first):
+def test_a_fresh_book_that_does_not_come_is_a_gap_that_goes_on(first):
     live(first)
     first.update(130, 12, 13)
     first.books.take_restarts(140)
@@ -298,14 +309,13 @@ def test_a_fresh_book_that_does_not_come_is_a_gap_from_the_last_row_on(first):
 
     assert first.books.take_restarts(160 + IN_BAND_NS) == [FIRST]
 
-    assert first.gaps()[-1] == ("stale_stream", 131, None)
-    assert first.books.failed == [FIRST]
+    assert first.gaps()[2:] == [("sequence_gap", 131, 160), ("stale_stream", 160, None)]
     again = 300 + IN_BAND_NS
     first.accept(again)
     first.full(again + 10, 90)
     assert first.state == "live"
-    assert first.gaps()[-1] == ("stale_stream", 131, again)
-    assert len(first.ids_of_gaps()) == 1
+    assert first.gaps()[-1] == ("stale_stream", 160, again)
+    assert len(first.ids_of_gaps()) == 2
 
 
 def test_a_book_found_crossed_is_asked_for_afresh_and_may_have_the_same_id(first):

@@ -337,14 +337,15 @@ def test_a_refusal_ends_the_gap_before_it_and_opens_its_own():
     assert not book.is_covered(A)
 
 
-def test_a_loss_in_a_gap_ends_it_and_opens_another():
+@pytest.mark.parametrize(("at", "ended_at"), [(20, 20), (2, 3)])
+def test_a_gap_can_end_for_another_to_begin(at: int, ended_at: int):
     book = ledger(open_gap(A, started_at=3))
 
-    rows = book.lost_again(A, "connect_lost", 20)
+    rows = book.end_gap(A, at) + book.lost(A, "connect_lost", at)
 
     assert [(row.reason, row.started_at, row.ended_at) for row in rows] == [
-        ("process_stopped", 3, 20),
-        ("connect_lost", 20, None),
+        ("process_stopped", 3, ended_at),
+        ("connect_lost", ended_at, None),
     ]
 
 

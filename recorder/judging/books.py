@@ -34,7 +34,7 @@ from recorder.simulator.truth import V3Depth
 
 
 BEST_LEVELS: Final = 10
-"""Levels a side that are compared after each message."""
+"""Levels a side that are compared after each message, if the stream has so many."""
 
 SAMPLES: Final = 4
 """Instants of each kind at which a book is asked for."""
@@ -123,6 +123,7 @@ class _Judge:
     def _judge_messages(self) -> tuple[int, int]:
         """Judge the plain book; return its known states, and those that are right."""
         states = equal = 0
+        levels = min(BEST_LEVELS, self._levels)
         wrong: list[str] = []
         untold: list[str] = []
         for at, book in self._books():
@@ -132,7 +133,7 @@ class _Judge:
                     untold.append(_place(row))
                 continue
             states += 1
-            shown, expected = book.top(BEST_LEVELS), self._expected(at, BEST_LEVELS)
+            shown, expected = book.top(levels), self._expected(at, levels)
             if shown == expected:
                 equal += 1
             else:

@@ -5,7 +5,7 @@ its own leaves nothing, and `WITHOUT_TRACE` says why.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
@@ -69,7 +69,7 @@ TRACES: Final[dict[str, Trace]] = {
     "upgrade": Trace("connection", ENDINGS | {"venue_upgrade"}),
     "v3_stall": Trace("connection", ENDINGS),
     "v3_abort": Trace("connection", ENDINGS),
-    "silent_ack": Trace("chain", ENDINGS | {"not_started"}, _TOLD),
+    "silent_ack": Trace("chain", ENDINGS | {"not_started"} | _SEQUENCE, _TOLD),
     "v5_malformed": Trace("frame", _UNDECODABLE),
     "v5_stall": Trace("connection", ENDINGS),
     "v5_abort": Trace("connection", ENDINGS),
@@ -237,18 +237,16 @@ class _Tracer:
             if self._evidence.feed not in UNNUMBERED:
                 yield chain, self._are_named(fault, chain, gaps)
             return
-        missing = self._missing_ids(fault, chain)
-        if missing is not None:
-            first, last = missing
+        hole = self._hole(fault, chain)
+        if hole is not None:
             yield (
                 chain,
                 any(
-                    gap.reason in trace.reasons
-                    and gap.after_update_id is not None
-                    and gap.after_update_id < first
-                    and last < (gap.before_update_id or 0)
+                    gap.reason in trace.reasons and hole.is_named_by(gap)
                     for gap in gaps
-                ),
+                )
+                # Who is in a gap already need not tell of another.
+                or any(contains(gap, hole.shown_at) for gap in gaps),
             )
 
     def _are_named(self, fault: FaultDone, chain: Chain, gaps: list[Gap]) -> bool:
@@ -261,8 +259,8 @@ class _Tracer:
             if trade.trade_id in ids
         )
 
-    def _missing_ids(self, fault: FaultDone, chain: Chain) -> tuple[int, int] | None:
-        """Return the ids that are missing between two rows of one connection.
+    def _hole(self, fault: FaultDone, chain: Chain) -> "_Hole | None":
+        """Return which ids are missing between two rows of one connection.
 
         None if nothing on the connection could show it: no row before, none
         after, or none in between.
@@ -277,19 +275,28 @@ class _Tracer:
             return _before_image(rows, first)
         # A frame that came late shows nothing if no newer one was faster.
         own = ids.index(last) if last in ids else len(ids)
-        if any(i < first for i in ids[:own]) and any(i > last for i in ids[:own]):
-            return first, last
+        before = any(i < first for i in ids[:own])
+        after = next((row for row in rows[:own] if _last_id(row) > last), None)
+        if before and after is not None and not _stands_for_all(after):
+            return _Hole(first, last, after.ts_recv)
         return None
 
     def _look_for_book(
         self, fault: FaultDone, trace: Trace
     ) -> Iterable[tuple[Chain, bool]]:
-        """The gap begins with the row, unless the book is not known there."""
+        """The gap begins with the row, unless the book is not known there.
+
+        One that came late, after newer ones, touches no book.
+        """
         chain = self._chain(fault)
         if chain is None:
             return
+        newest = 0
         for row in self._evidence.rows_of(chain):
+            is_late, newest = _last_id(row) < newest, max(newest, _last_id(row))
             if row.values["last_update_id"] == fault.last_update_id:
+                if is_late:
+                    return
                 at = row.ts_recv
                 gaps = self._evidence.gaps_of(chain)
                 is_named = any(
@@ -333,13 +340,36 @@ class _Tracer:
             )
 
 
-def _before_image(rows: list[Stored], first: int) -> tuple[int, int] | None:
+class _Hole(NamedTuple):
+    """Ids that are missing, and when a row showed that they are."""
+
+    first: int
+    last: int
+    shown_at: int
+
+    def is_named_by(self, gap: Gap) -> bool:
+        """Return whether a gap says that they are missing."""
+        after, before = gap.after_update_id, gap.before_update_id
+        return after is not None and after < self.first and self.last < (before or 0)
+
+
+def _last_id(row: Stored) -> int:
+    return int(row.values["last_update_id"] or 0)
+
+
+def _stands_for_all(row: Stored) -> bool:
+    """Return whether a row is a whole book that says of no change that it is new."""
+    return row.values["is_snapshot"] and row.values["first_update_id"] is None
+
+
+def _before_image(rows: list[Stored], first: int) -> _Hole | None:
     """Return the ids that an image jumped over: those between it and the row before."""
     before = None
     for row in rows:
         if row.values["first_update_id"] == row.values["last_update_id"] == first:
-            is_jump = before is not None and before + 1 < first
-            return (before + 1, first - 1) if before is not None and is_jump else None
+            if before is None or before + 1 >= first:
+                return None
+            return _Hole(before + 1, first - 1, row.ts_recv)
         before = row.values["last_update_id"]
     return None
 

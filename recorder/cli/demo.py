@@ -35,7 +35,7 @@ from recorder.store.listing import open_listing
 MARKETS: Final = ("BTC_USDT", "ETH_USDT", "GT_USDT")
 
 STREAM_PARAMETERS_MAX: Final = 3
-"""Of a stream with more parameters than this, only one is recorded."""
+"""Of a stream with more parameters than this, few are recorded."""
 
 QUESTION: Final = """\
 SELECT source, market, count(*) AS trades, round(sum(price * amount)) AS turnover,
@@ -53,6 +53,9 @@ SELECT source, reason, scope, coalesce(stream, 'all') AS stream, count(*) AS gap
 FROM gaps GROUP BY source, reason, scope, stream
 ORDER BY source, scope DESC, reason, stream"""
 
+
+_LOST_FRAME: Final = "drop:feed=v4,stream=depth,parameter=100ms,market=ETH_USDT"
+"""Of a stream whose ids show it."""
 
 MISHAPS: Final = {"drop": "a frame", "abort": "a connection"}
 """What is to be lost on purpose, by the name of the fault."""
@@ -126,7 +129,7 @@ async def _record(
         seed=seed,
         markets=MARKETS,
         faults=(
-            faults.parse(f"drop:stream=depth,market=ETH_USDT,at={0.4 * seconds:g}"),
+            faults.parse(f"{_LOST_FRAME},at={0.4 * seconds:g}"),
             faults.parse(f"abort:at={0.6 * seconds:g}"),
         ),
         log_frames=True,
@@ -194,14 +197,23 @@ def _program() -> str:
 
 
 def _streams(source: Source) -> tuple[str, ...]:
-    """Return every kind of stream that needs no key, with few parameters of each."""
+    """Return every kind of stream that needs no key, with few parameters of each.
+
+    Of books, one for each way in which their snapshots come.
+    """
     streams = []
     for kind in source.streams:
         if kind.needs:
             continue
         parameters = kind.parameters
         if len(parameters) > STREAM_PARAMETERS_MAX:
-            parameters = (kind.default or "1m",)
+            parameters = (kind.default or "1m", *parameters)
+            ways = {
+                rule.snapshot: parameter
+                for parameter in reversed(parameters)
+                if (rule := source.book_rule(f"{kind.name}:{parameter}"))
+            }
+            parameters = tuple(reversed(ways.values())) or parameters[:1]
         streams += [f"{kind.name}:{parameter}" for parameter in parameters]
         if not parameters:
             streams.append(kind.name)

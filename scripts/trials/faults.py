@@ -31,6 +31,7 @@ async def run_faults(
         faults=tuple(ordered),
         v3_clean_seconds=(10.0, 15.0),
         snapshot_age_seconds=1.0,
+        obu_full_first=seed % 2 == 1,
         log_frames=True,
         **OFTEN,
     )

@@ -16,7 +16,10 @@ from recorder.store.listing import Listing
 
 MARKETS = ("BTC_USDT", "ETH_USDT", "GT_USDT", "SOL_USDT")
 STREAMS = {
-    "gate_spot": ("trades", "depth:100ms", "depth:20ms", "bbo", "tickers", "klines:1m"),
+    "gate_spot": (
+        *("trades", "bbo", "tickers", "klines:1m", "depth:100ms", "depth:20ms"),
+        *("depth:obu.400", "depth:obu.50", "depth:top.20", "depth:top.5"),
+    ),
     "gate_v3": ("trades", "depth:30", "tickers", "klines:1m"),
     "okx_status": ("status",),
     "gate_announcements": ("status:summary_all", "status:summary_listing"),

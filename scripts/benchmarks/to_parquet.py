@@ -245,6 +245,7 @@ def _plan(setting: Setting, store: Path) -> CapturePlan:
         plan.source,
         requests_per_second=_SETUP_PER_SECOND,
         rest_per_second=_SETUP_PER_SECOND,
+        market_list=None,  # what a day costs is no matter of frames
     )
     return msgspec.structs.replace(plan, source=source)
 

@@ -54,7 +54,7 @@ class Captures:
     Args:
         feeds: What is captured.
         stop: Set by whoever wants all to end in order.
-        stop_after_seconds: How long to record; None for no limit.
+        stop_after_seconds: How long to record each; None for no limit.
         stop_at_ns: When to stop, nanoseconds since 1970 UTC; None for never.
         on_progress: Called about once a second for each feed, in the loop's
             thread.
@@ -81,7 +81,6 @@ class Captures:
         self._shared = Shared()
         self._running: list[Capture] = []
         self._turn = asyncio.Lock()
-        self._begun_at = 0.0
         self._lock = hold_job(feeds.store, job=feeds.job, now_ns=wall_ns())
 
     async def run(self) -> tuple[Outcome, ...]:
@@ -91,7 +90,6 @@ class Captures:
             What became of each, in their order; everything recorded is
             durable by then.
         """
-        self._begun_at = asyncio.get_running_loop().time()
         try:
             with collector_at_ease():
                 async with asyncio.TaskGroup() as tasks:
@@ -133,8 +131,11 @@ class Captures:
                 self._on_progress(feed.name, None)
 
     async def _record(self, feed: Feed) -> Outcome:
+        clock = asyncio.get_running_loop().time
+        since = clock()
         plan = await self._settled(feed.plan)
-        capture = None if plan is None else await self._begun(feed.name, plan)
+        waited = clock() - since
+        capture = None if plan is None else await self._begun(feed.name, plan, waited)
         if capture is None:
             return Outcome(name=feed.name)
         self._running.append(capture)
@@ -154,27 +155,37 @@ class Captures:
         """
         if not plan.has_patterns:
             return plan
+        left = [] if self._seconds is None else [self._seconds]
+        if self._stop_at_ns is not None:
+            left.append(max(0.0, (self._stop_at_ns - wall_ns()) / 1e9))
         asking = choose_markets(plan, patience_seconds=None)
         try:
-            async with asyncio.timeout(self._seconds_left()):
+            async with asyncio.timeout(min(left, default=None)):
                 return await unless(self._stop, asking)
         except TimeoutError as exc:
             raise TransportError("there was no time to look up its markets") from exc
 
-    async def _begun(self, name: str, plan: CapturePlan) -> Capture | None:
+    async def _begun(
+        self, name: str, plan: CapturePlan, waited: float
+    ) -> Capture | None:
         """Return a capture that is ready to run; None if told to stop before.
 
         To get ready takes a while, in which others go on reading.
+
+        Args:
+            name: Of the feed.
+            plan: What is captured.
+            waited: How long it waited for its markets, seconds: so much
+                earlier it ends.
         """
         on_progress = self._on_progress and partial(self._on_progress, name)
+        seconds = None if self._seconds is None else max(self._seconds - waited, 0.001)
+        config = msgspec.structs.replace(
+            plan.config, stop_after_seconds=seconds, stop_at_ns=self._stop_at_ns
+        )
         async with self._turn:
             if self._stop.is_set():
                 return None
-            seconds = self._seconds_left()
-            config = msgspec.structs.replace(
-                plan.config,
-                stop_after_seconds=None if seconds is None else max(seconds, 0.001),
-            )
             return await asyncio.to_thread(
                 Capture,
                 msgspec.structs.replace(plan, config=config),
@@ -182,13 +193,3 @@ class Captures:
                 stop=asyncio.Event(),
                 shared=self._shared,
             )
-
-    def _seconds_left(self) -> float | None:
-        """Return how long there is still to record; None for no limit."""
-        left = []
-        if self._seconds is not None:
-            now = asyncio.get_running_loop().time()
-            left.append(self._begun_at + self._seconds - now)
-        if self._stop_at_ns is not None:
-            left.append((self._stop_at_ns - wall_ns()) / 1e9)
-        return max(0.0, min(left)) if left else None

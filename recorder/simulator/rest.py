@@ -22,6 +22,15 @@ from recorder.simulator.settings import Settings
 from recorder.simulator.snapshots import Snapshots
 
 
+NOT_TRADED = (
+    "margin/currency_pairs",
+    "delivery/usdt/contracts",
+    "delivery/btc/contracts",
+    "options/underlyings",
+)
+"""Lists of what the venue has besides; a general client asks for them all."""
+
+
 class RestApi(RestCalls):
     """Answers REST calls about spot markets."""
 
@@ -39,14 +48,16 @@ class RestApi(RestCalls):
         """Return the calls as routes."""
         calls: dict[str, Callable[[Query], object]] = {
             "order_book": self._order_book,
+            "currencies": self._currencies,
             "currency_pairs": self._market_list,
             "time": self._time,
             "trades": self._trades,
             "candlesticks": self._klines,
         }
+        paths = {f"spot/{name}": _of_query(call) for name, call in calls.items()}
         return [
-            web.get(f"{REST_ROOT}/spot/{name}", self.served(_of_query(call)))
-            for name, call in calls.items()
+            web.get(f"{REST_ROOT}/{path}", self.served(call))
+            for path, call in (paths | dict.fromkeys(NOT_TRADED, _nothing)).items()
         ]
 
     def _order_book(self, query: Query) -> object:
@@ -66,6 +77,27 @@ class RestApi(RestCalls):
         body["asks"] = market.level_texts(book.asks[:limit])
         body["bids"] = market.level_texts(book.bids[:limit])
         return body
+
+    def _currencies(self, query: Query) -> object:
+        specs = [market.spec for market in self._engine.markets.values()]
+        names = dict.fromkeys(
+            name for spec in specs for name in (spec.base, spec.quote)
+        )
+        return [
+            {
+                "currency": name,
+                "name": name,
+                "delisted": False,
+                "withdraw_disabled": False,
+                "withdraw_delayed": False,
+                "deposit_disabled": False,
+                "trade_disabled": False,
+                "fixed_rate": "",
+                "chain": name,
+                "chains": [],
+            }
+            for name in names
+        ]
 
     def _market_list(self, query: Query) -> object:
         return [
@@ -128,6 +160,10 @@ class RestApi(RestCalls):
                 400, "INVALID_CURRENCY_PAIR", f"Invalid currency pair {name}"
             )
         return market
+
+
+def _nothing(_request: web.Request) -> object:
+    return []
 
 
 def _of_query(call: Callable[[Query], object]) -> Callable[[web.Request], object]:

@@ -126,6 +126,7 @@ class FuturesRest(RestCalls):
             "quanto_multiplier": contract.multiplier,
             "order_price_round": decimal_text(1, spec.price_decimals),
             "mark_price_round": decimal_text(1, contract.mark_decimals),
+            "order_price_deviate": "0.5",
             "mark_type": "index",
             "last_price": last,
             "mark_price": perpetual.price_text(perpetual.mark),

@@ -99,6 +99,24 @@ async def test_markets_and_time_are_told(get):
         assert abs(now["server_time"] - time.time_ns() // 10**6) < 2_000
 
 
+async def test_currencies_are_told_and_what_is_not_traded_is_an_empty_list(get):
+    markets = ("BTC_USDT", "ETH_USDT", "ETH_BTC")
+    async with Exchange(Settings(rate=0.0, markets=markets)) as exchange:
+        _, currencies = await get(exchange.rest_url, "/spot/currencies")
+        others = [
+            await get(exchange.rest_url, path)
+            for path in (
+                "/margin/currency_pairs",
+                "/delivery/usdt/contracts",
+                "/delivery/btc/contracts",
+                "/options/underlyings",
+            )
+        ]
+
+    assert [row["currency"] for row in currencies] == ["BTC", "USDT", "ETH"]
+    assert others == [(200, [])] * 4
+
+
 async def test_trades_come_newest_first_and_can_be_paged(get):
     async with Exchange(Settings(rate=0.0)) as exchange:
         own = exchange.truth.trades_of("BTC_USDT")[::-1]

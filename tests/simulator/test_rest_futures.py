@@ -115,6 +115,7 @@ async def test_the_list_of_contracts_tells_their_units(get):
                 row["type"],
                 row["quanto_multiplier"],
                 row["order_price_round"],
+                row["order_price_deviate"],
                 row["order_size_min"],
                 row["enable_decimal"],
             )
@@ -124,14 +125,14 @@ async def test_the_list_of_contracts_tells_their_units(get):
     ]
     assert told == [
         [
-            ("ETH_USDT", "direct", "0.01", "0.01", "0.1", True),
-            ("BTC_USDT", "direct", "0.0001", "0.1", "1", False),
+            ("ETH_USDT", "direct", "0.01", "0.01", "0.5", "0.1", True),
+            ("BTC_USDT", "direct", "0.0001", "0.1", "0.5", "1", False),
         ],
         [
-            ("ETH_USDT", "direct", "0.01", "0.01", 1, True),
-            ("BTC_USDT", "direct", "0.0001", "0.1", 1, False),
+            ("ETH_USDT", "direct", "0.01", "0.01", "0.5", 1, True),
+            ("BTC_USDT", "direct", "0.0001", "0.1", "0.5", 1, False),
         ],
-        [("BTC_USD", "inverse", "0", "0.1", 1, False)],
+        [("BTC_USD", "inverse", "0", "0.1", "0.5", 1, False)],
     ]
     assert none == []
 

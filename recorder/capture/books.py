@@ -34,6 +34,7 @@ from recorder.transitions import (
     LIVE,
     NO_ID,
     PROVEN,
+    RESTART,
     STATE_NAMES,
     WAIT,
 )
@@ -84,6 +85,10 @@ class Books:
 
     def __contains__(self, chain: Chain) -> bool:
         return chain in self._books
+
+    def __getitem__(self, chain: Chain) -> DepthChain:
+        """Return what is known of a chain, to be looked at."""
+        return self._books[chain]
 
     @property
     def known_total(self) -> int:
@@ -216,6 +221,16 @@ class Books:
             self._images.known(book, ts_recv)
             self._known(book, ts_recv)  # the levels are those of before
         elif not verdict.is_live and book.rule.snapshot == "rest":
+            self._ask_if_none_waits(book, verdict, ts_recv)
+
+    def _ask_if_none_waits(
+        self, book: DepthChain, verdict: Verdict, ts_recv: int
+    ) -> None:
+        """Ask for a snapshot, but leave a pause that one of no use asked for.
+
+        What is asked for again and again overtakes a slow socket for ever.
+        """
+        if verdict.action == RESTART or book.asked_until == 0:
             self._queue.ask(book, ts_recv + FIRST_ASK_NS)
         elif not verdict.is_live:
             self._images.missed(book)  # it precedes its changes

@@ -730,3 +730,20 @@ def test_it_is_told_once_after_which_row_messages_may_be_missing(bench):
 
     assert bench.books.take_lost() == [(IDS, 10), (BARE, 20)]
     assert bench.books.take_lost() == []
+
+
+def test_a_socket_that_is_slower_than_http_comes_to_know_its_book_too(bench):
+    """Each snapshot is 400 ms ahead of the updates, which come every 50 ms."""
+    bench.accept(IDS, 0)
+    asked = 0
+
+    for number in range(1, 60):
+        now = number * 50 * MS
+        bench.update(now, number, number)
+        due = bench.books.next_due(now)
+        if due is not None:
+            asked += 1
+            bench.rest(now + 1, due[1], number + 8)
+
+    assert bench.state() == "live"
+    assert asked == 1

@@ -222,6 +222,18 @@ class DepthChain:
         if len(self.missing) > GAPS_REMEMBERED:
             del self.missing[next(iter(self.missing))]
 
+    def is_missing(self, first: int | None, last: int | None) -> bool:
+        """Return whether book changes lie in one of the gaps."""
+        return (
+            first is not None
+            and last is not None
+            and any(
+                low <= first <= last <= high
+                for ranges in self.missing.values()
+                for low, high in ranges
+            )
+        )
+
     def fill(self, first: int, last: int) -> Gap | None:
         """Note that book changes came, and return the gap they were missing in.
 

@@ -3,23 +3,32 @@
 Depth updates are told apart by their ids, in `recorder.continuity`. Here:
 trades by id, klines by opening time and content, status events by content, or
 by what their feed says makes two of them the same.
+While two connections carry the same, all rows are laid beside each other
+(`recorder.capture.handover`), by their `identity`.
 Nothing but what was stored is ever taken for a double; what is so old that it
 is not remembered any more is stored again rather than lost.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from typing import Final
 
 import msgspec
 
-from recorder.model import Kline, StatusEvent, Trade
+from recorder.model import DepthUpdate, Kline, StatusEvent, Trade, WireEvent
 
 
 REMEMBERED_TRADES: Final = 256
 """Trade ids remembered for each market: more than twice what a venue pushes as
 history, for between a trade and its last repetition as many newer ones come
 at most, and as many older ones in the history of its own connection."""
+
+REMEMBERED_IN_HANDOVERS: Final = 65_536
+"""And remembered while two connections bring them, one perhaps far behind."""
+
+REMEMBERED_CONTENTS: Final = 64
+"""Contents of one kline remembered: for two minutes, at one push in two
+seconds."""
 
 REMEMBERED_KLINES: Final = 8
 """Opening times remembered for each interval of a market: a new connection
@@ -30,23 +39,26 @@ REMEMBERED_STATUS: Final = 1024
 
 
 class _Recent:
-    """The last so many keys, in the order in which they came."""
+    """The last keys, in the order in which they came."""
 
     __slots__ = ("_keys", "_order")
 
-    def __init__(self, limit: int) -> None:
-        self._order: deque[object] = deque(maxlen=limit)
+    def __init__(self) -> None:
+        self._order: deque[object] = deque()
         self._keys: set[object] = set()
 
     def __contains__(self, key: object) -> bool:
         return key in self._keys
 
-    def add(self, key: object) -> bool:
-        """Remember a key; return whether it is new."""
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def add(self, key: object, limit: int) -> bool:
+        """Remember a key, and so many in all; return whether it is new."""
         if key in self._keys:
             return False
-        if len(self._order) == self._order.maxlen:
-            self._keys.discard(self._order[0])
+        while len(self._order) >= limit:
+            self._keys.discard(self._order.popleft())
         self._order.append(key)
         self._keys.add(key)
         return True
@@ -57,15 +69,21 @@ class Doubles:
 
     def __init__(self) -> None:
         self._trades: dict[str, _Recent] = {}
-        self._klines: dict[tuple[str, str], dict[int, tuple[str, Kline[str]]]] = {}
-        self._status = _Recent(REMEMBERED_STATUS)
-        self._earlier_status = _Recent(REMEMBERED_STATUS)
+        # By interval of a market, by opening time: contents, and who sent them.
+        self._klines: dict[tuple[str, str], dict[int, dict[Hashable, str]]] = {}
+        self._status = _Recent()
+        self._earlier_status = _Recent()
+        self._trades_max = REMEMBERED_TRADES
+
+    def remember_more(self, *, is_more: bool) -> None:
+        """Remember more trades from now on, or no more than usual."""
+        self._trades_max = REMEMBERED_IN_HANDOVERS if is_more else REMEMBERED_TRADES
 
     def seed_trades(self, market: str, trade_ids: Iterable[int]) -> None:
         """Remember ids that an earlier run of the job stored."""
         recent = self._recent(market)
         for trade_id in trade_ids:
-            recent.add(trade_id)
+            recent.add(trade_id, self._trades_max)
 
     def seed_status(self, told: Iterable[tuple[str, str | None, str]]) -> None:
         """Remember status events that an earlier run stored, oldest first.
@@ -74,27 +92,39 @@ class Doubles:
             told: Kind, state and payload of each.
         """
         for kind, state, payload in told:
-            self._earlier_status.add(_told(kind, state, payload))
+            self._earlier_status.add(_told(kind, state, payload), REMEMBERED_STATUS)
 
     def is_new_trade(self, trade: Trade[str]) -> bool:
         """Return whether this trade was not stored yet; remember it."""
         if trade.trade_id is None:
             return True
-        return self._recent(trade.market).add(trade.trade_id)
+        return self._recent(trade.market).add(trade.trade_id, self._trades_max)
+
+    def knows_trade(self, trade: Trade[str]) -> bool:
+        """Return whether this trade was stored, as far as is remembered."""
+        return trade.trade_id in self._recent(trade.market)
 
     def is_new_kline(self, kline: Kline[str], conn: str) -> bool:
-        """Return whether this kline is not what another connection sent last.
+        """Return whether this kline is not what another connection sent; remember it.
 
         A connection that repeats itself is believed: its rows are kept.
         """
         last = self._klines.setdefault((kline.market, kline.interval), {})
-        before = last.get(kline.open_at)
-        last[kline.open_at] = (conn, kline)
+        contents = last.setdefault(kline.open_at, {})
+        content = _content(kline)
+        before = contents.pop(content, conn)
+        contents[content] = conn
+        if len(contents) > REMEMBERED_CONTENTS:
+            del contents[next(iter(contents))]
         if len(last) > REMEMBERED_KLINES:
             del last[min(last)]
-        if before is None or before[0] == conn:
-            return True
-        return _content(before[1]) != _content(kline)
+        return before == conn
+
+    def knows_kline(self, kline: Kline[str], conn: str) -> bool:
+        """Return whether another connection sent this kline."""
+        last = self._klines.get((kline.market, kline.interval), {})
+        before = last.get(kline.open_at, {}).get(_content(kline))
+        return before is not None and before != conn
 
     def is_new_status(self, event: StatusEvent) -> bool:
         """Return whether this status event was not stored yet; remember it.
@@ -103,16 +133,32 @@ class Doubles:
         """
         content = _told(event.kind, event.state, event.payload)
         key = content if event.identity is None else event.identity
-        return self._status.add(key) and content not in self._earlier_status
+        return self._status.add(key, REMEMBERED_STATUS) and content not in self._earlier_status
 
     def _recent(self, market: str) -> _Recent:
         recent = self._trades.get(market)
         if recent is None:
-            recent = self._trades[market] = _Recent(REMEMBERED_TRADES)
+            recent = self._trades[market] = _Recent()
         return recent
 
 
-def _content(kline: Kline[str]) -> tuple[object, ...]:
+def identity(event: WireEvent) -> Hashable:
+    """Return what makes an event the same on two connections.
+
+    Trades by id, depth by ids, klines by opening time and content; other rows
+    by all that they say, for nothing else is known of them.
+    """
+    if isinstance(event, DepthUpdate):
+        ids = event.first_update_id, event.last_update_id
+        return "depth", event.market, event.stream, event.is_snapshot, ids
+    if isinstance(event, Trade) and event.trade_id is not None:
+        return "trades", event.market, event.trade_id
+    if isinstance(event, Kline):
+        return "klines", event.market, event.interval, event.open_at, _content(event)
+    return event
+
+
+def _content(kline: Kline[str]) -> Hashable:
     """What makes two pushes of a kline the same, but for the time of the push."""
     return (
         kline.open,

@@ -3,7 +3,9 @@
 A socket that brings nothing may be dead, and then what was sent is not here.
 So coverage is claimed no further than the last frame of the connection that
 carries a chain. Connections have numbers, one for each group of chains that
-share one; they stay the same over reconnects.
+share one; they stay the same over reconnects. While a second connection is to
+replace a first, it is the first that counts: of the second it is not known
+yet whether it brings all.
 """
 
 from collections.abc import Mapping
@@ -37,5 +39,15 @@ class Hearing:
 
     def hear(self, link: Link) -> None:
         """Remember until when a connection was heard."""
+        if link.first is not None:
+            return
+        last_at = link.last_at
+        if link.second is not None and link.idle:  # some chains hang on both
+            last_at = min(last_at, link.second.last_at)
         for chain in link.chains[:1]:
-            self._until[self._number_of[chain]] = link.last_at + 1
+            number = self._number_of[chain]
+            self._until[number] = max(self._until[number], last_at + 1)
+
+    def of(self, chain: Chain) -> int:
+        """Return the first instant at which nothing was heard of a chain any more."""
+        return self._until[self._number_of[chain]]

@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 from recorder.capture.books import Books
 from recorder.capture.doubles import Doubles
 from recorder.capture.link import Link
+from recorder.capture.pairing import Call
 from recorder.capture.restarts import Restarts
 from recorder.capture.rows import Rows
 from recorder.capture.silence import Silence
@@ -31,6 +32,7 @@ from recorder.model import (
     StatusEvent,
     Ticker,
     Trade,
+    WireEvent,
 )
 from recorder.source import (
     Heartbeat,
@@ -62,6 +64,21 @@ PlainEvent: TypeAlias = (
 )
 """Events that are stored as they come."""
 
+ROWS: Final = frozenset(
+    {
+        Trade,
+        DepthUpdate,
+        Kline,
+        Ticker,
+        Bbo,
+        Liquidation,
+        ContractStats,
+        Order,
+        Balance,
+    }
+)
+"""Events that belong to a chain, so that two connections may bring them."""
+
 KEYS_EVERY: Final = 1_000
 """One row in so many of each kind has its frame searched for keys not known."""
 
@@ -88,6 +105,7 @@ class Intake:
         accepted: Chains that the venue ever accepted.
         refused: Chains that the venue refused, with its words.
         keys_refused: Those among them for which it did not accept our keys.
+        trade_check: The running numbers of trades.
     """
 
     def __init__(
@@ -113,7 +131,7 @@ class Intake:
         self._silence = silence
         self._heard = silence.heard
         self._restarts = restarts
-        self._trade_check = TradeCheck(ledger, rows.note)
+        self.trade_check = TradeCheck(ledger, rows.note)
         self._seen: dict[type, int] = {}
         self._known_keys: set[str] = set()
         self._plain_chains: dict[tuple[str, str], list[Chain]] = {}
@@ -146,6 +164,17 @@ class Intake:
         """Return the chains without a book that fill a table for a market."""
         return self._plain_chains.get((market, table), ())
 
+    def chain_of(self, event: WireEvent) -> Chain | None:
+        """Return the chain of a row; None if nobody asked for it."""
+        if isinstance(event, DepthUpdate):
+            chain = Chain(event.market, event.stream)
+            return chain if chain in self._books else None
+        if isinstance(event, Kline):
+            chain = Chain(event.market, f"klines:{event.interval}")
+            return chain if chain in self._chains else None
+        chains = self.plain_chains(event.market or NO_MARKET, TABLE_OF[type(event)])
+        return chains[0] if chains else None
+
     def take(self, link: Link, ts_recv: int, seq: int, payload: bytes) -> str | None:
         """Take in a frame.
 
@@ -165,13 +194,37 @@ class Intake:
         handlers = self._handlers
         unknown: str | None = None
         for idx, item in enumerate(link.dialogue.receive(payload, ts_recv)):
+            if link.twins and type(item) in ROWS:
+                call = Call(link, ts_recv, seq, idx, item, payload)
+                if self._is_spare(call):
+                    continue
             why = handlers[type(item)](link, ts_recv, seq, idx, item, payload)
             unknown = unknown or why
         return unknown
 
+    def _is_spare(self, call: Call) -> bool:
+        """Return whether another connection brings a row, or brought it."""
+        # Each is asked: it notes what it is asked about.
+        answers = [twins.takes(*call) for twins in call.link.twins]
+        event: WireEvent = call.item  # type: ignore[assignment]
+        chain = self.chain_of(event)
+        if chain is not None:
+            self._heard[chain] = call.ts_recv
+        return any(answers)
+
+    def pass_on(self, call: Call) -> None:
+        """Take a row that waited for the other connection."""
+        link, ts_recv, seq, idx, item, payload = call
+        if isinstance(item, DepthUpdate):
+            # Updates before it came later, over the other connection: it can be
+            # used, and a replay can follow, only after them.
+            book = self._books[Chain(item.market, item.stream)]
+            ts_recv = max(ts_recv, book.last_at + 1)
+        self._handlers[type(item)](link, ts_recv, seq, idx, item, payload)
+
     def stop(self) -> None:
         """Tell what has not been told until now: nothing more will come."""
-        self._trade_check.stop()
+        self.trade_check.stop()
 
     def _on_depth(
         self, link: Link, ts: int, seq: int, idx: int, item: object, payload: bytes
@@ -201,7 +254,7 @@ class Intake:
             return None
         if event.origin == "live":
             if event.market_trade_id is not None:
-                self._trade_check.see(chains[0], event.market_trade_id, ts)
+                self.trade_check.see(chains[0], event.market_trade_id, ts)
             self._silence.saw(chains[0], ts, event)
         self._rows.put(ts, link.conn, seq, idx, event, payload)
         return None
@@ -255,15 +308,20 @@ class Intake:
         self.accepted.update(reply.chains)
         for chain in reply.chains:
             link.unanswered.pop(chain, None)
-            if chain in link.probed:
-                link.probed.discard(chain)
-                if self._ledger.is_covered(chain):
-                    self._silence.accepted(chain, ts, is_covered=True)
-                    continue
+            link.accepted[chain] = ts
+            is_covered = self._ledger.is_covered(chain)
+            was_probed = chain in link.probed
+            link.probed.discard(chain)
+            if is_covered and (was_probed or link.first is not None):
+                # It goes on, here or over the connection before.
+                self._silence.accepted(chain, ts, is_covered=True)
+                continue
             if chain not in self._books or self._books.accepted(
                 chain, ts, reply.ts_event
             ):
                 self._believe(chain, ts)
+            for twins in link.twins:
+                twins.accepted(link, chain)
         if reply.chains:
             first, count = reply.chains[0], len(reply.chains)
             markets = count if first.market else None
@@ -286,9 +344,11 @@ class Intake:
             link.unanswered.pop(chain, None)
             if self._restarts.probe_refused(link, chain, ts, reply.reason):
                 continue
-            self.refused[chain] = reply.reason
-            self._refused(chain, ts, reply.reason)
-        if all(chain in self.refused for chain in link.chains):
+            if link.first is not None and self._ledger.is_covered(chain):
+                link.refused[chain] = reply.reason  # the connection before has it
+                continue
+            self.refuse(chain, ts, reply.reason)
+        if all(chain in self.refused or chain in link.refused for chain in link.chains):
             link.is_dead = True
             link.why_dead = "the venue refused all that was asked for"
         return None
@@ -304,6 +364,11 @@ class Intake:
             if chain not in self.accepted:
                 self.refused[chain] = why
             self._refused(chain, at, why)
+
+    def refuse(self, chain: Chain, at: int, reason: str) -> None:
+        """Note that the venue refuses a chain: nothing of it will come."""
+        self.refused[chain] = reason
+        self._refused(chain, at, reason)
 
     def _refused(self, chain: Chain, at: int, reason: str) -> None:
         self._silence.lost(chain)

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 from recorder.model import Chain
 from recorder.source import Dialogue, Request, Verdict
@@ -15,12 +15,34 @@ ANSWERS_MAX: Final = 1_000
 """Requests that may wait to be sent, beside two for each chain."""
 
 
+class Twins(Protocol):
+    """Two connections that carry the same for a while."""
+
+    def takes(
+        self,
+        link: "Link",
+        ts_recv: int,
+        seq: int,
+        idx: int,
+        item: object,
+        payload: bytes,
+    ) -> bool:
+        """Return whether a row of one of the two is not to be stored now."""
+        ...  # pragma: no cover - protocol
+
+    def accepted(self, link: "Link", chain: Chain) -> None:
+        """Note that a chain begins to be recorded, with its acceptance on one."""
+        ...  # pragma: no cover - protocol
+
+
 class Link:
     """One connection, as the session sees it.
 
     Attributes:
         conn: Name of the connection, ``<run>.<n>``.
         outbox: Requests to be sent, oldest first.
+        accepted: Chains that the venue accepted on it, and when.
+        refused: Chains that the venue refused on it alone, with its words.
         unanswered: Until when chains that were asked for may stay unanswered.
         probed: Chains that were asked for once more and not answered yet. No
             answer is no harm: they were accepted before.
@@ -28,13 +50,20 @@ class Link:
         is_dead: True once the session wants the connection closed.
         leaving: Why the venue will close it soon; None if it did not say so.
         verdict: What the feed wants done after its end; None for no opinion.
+        first: The connection that it is to replace, while that one lives.
+        second: The one that is to replace it.
+        idle: Chains for which the other of the two is in charge.
+        twins: Those of its handovers of which rows may still come twice.
     """
 
     __slots__ = (
+        "accepted",
         "bytes_total",
         "chains",
         "conn",
         "dialogue",
+        "first",
+        "idle",
         "is_dead",
         "last_at",
         "leaving",
@@ -42,8 +71,11 @@ class Link:
         "opened_at",
         "outbox",
         "probed",
+        "refused",
+        "second",
         "sent",
         "seq",
+        "twins",
         "unanswered",
         "url",
         "verdict",
@@ -64,12 +96,22 @@ class Link:
         self.bytes_total = 0
         self.offset_ms: float | None = None
         self.outbox: deque[Request] = deque()
+        self.accepted: dict[Chain, int] = {}
+        self.refused: dict[Chain, str] = {}
         self.unanswered: dict[Chain, int] = {}
         self.probed: set[Chain] = set()
         self.is_dead = False
         self.leaving: str | None = None
         self.verdict: Verdict | None = None
         self.why_dead: str | None = None
+        self.first: Link | None = None
+        self.second: Link | None = None
+        self.idle: set[Chain] = set()
+        self.twins: tuple[Twins, ...] = ()
+
+    def in_charge(self, chains: Sequence[Chain]) -> list[Chain]:
+        """Return those of some chains for which something is to be done over it."""
+        return [chain for chain in chains if chain not in self.idle]
 
     def answer(self, requests: Sequence[Request]) -> None:
         """Send requests next, in their order: their answers are awaited.

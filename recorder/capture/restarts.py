@@ -105,4 +105,4 @@ class Restarts:
 def _carried(link: Link, chains: Collection[Chain]) -> list[Chain]:
     if not chains:
         return []
-    return [chain for chain in link.chains if chain in chains]
+    return link.in_charge([chain for chain in link.chains if chain in chains])

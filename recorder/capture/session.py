@@ -12,6 +12,7 @@ from typing import Final
 
 from recorder.capture.books import Books
 from recorder.capture.doubles import Doubles
+from recorder.capture.handovers import Handovers
 from recorder.capture.hearing import Hearing
 from recorder.capture.http_markets import HttpMarkets
 from recorder.capture.http_snapshots import HttpSnapshots
@@ -110,6 +111,9 @@ class Session:
             self._silence,
             self._restarts,
         )
+        self.handovers = Handovers(
+            self._intake, self.books, ledger, doubles, self._silence, self._rows.note
+        )
         self.accepted = self._intake.accepted
         self.refused = self._intake.refused
         self.keys_refused = self._intake.keys_refused
@@ -143,14 +147,31 @@ class Session:
 
     # Connections ---------------------------------------------------------
 
-    def opened(self, conn: str, url: str, chains: Sequence[Chain], at: int) -> Link:
-        """Note that a connection is open; its outbox holds what to send."""
+    def opened(
+        self,
+        conn: str,
+        url: str,
+        chains: Sequence[Chain],
+        at: int,
+        first: Link | None = None,
+    ) -> Link:
+        """Note that a connection is open; its outbox holds what to send.
+
+        Args:
+            conn: Its name.
+            url: Where it goes, without secrets.
+            chains: What it is to carry.
+            at: When it was opened.
+            first: The connection that it is to replace, if that lives still.
+        """
         wanted = [chain for chain in chains if chain not in self.refused]
         self.was_connected = True
         dialogue = self.source.dialogue(wanted, self._options, self.secrets)
         link = Link(conn, url, dialogue, wanted, at)
         self._links[conn] = link
         self._hearing.opened(link)
+        if first is not None and first.conn in self._links:
+            self.handovers.begin(first, link)
         link.outbox.extend(dialogue.open(at))
         return link
 
@@ -220,20 +241,7 @@ class Session:
         self._rows.put(at, link.conn, link.seq, 0, life, None)
         if self._stopped_at is not None:
             return
-        since = link.last_at + 1
-        for chain in link.chains:
-            self._silence.lost(chain)
-            after = self.books.lost(chain) if chain in self.books else None
-            if self._ledger.is_covered(chain):
-                self._rows.note(
-                    self._ledger.lost(
-                        chain,
-                        "connect_lost",
-                        since,
-                        detail=reason,
-                        after_update_id=after,
-                    )
-                )
+        self.handovers.closed(link, at, reason)
 
     def gave_up(self, chains: Sequence[Chain], why: str) -> None:
         """Note that the venue will not have us: nothing more of these will come.
@@ -267,7 +275,7 @@ class Session:
         self._unsure(link, before + 1, "a frame could not be decoded")
 
     def _unsure(self, link: Link, at: int, reason: str) -> None:
-        for chain in link.chains:
+        for chain in link.in_charge(link.chains):
             if chain in self.books:
                 self.books.unsure(chain, at, reason)
 
@@ -279,6 +287,7 @@ class Session:
             self._rows.note(self._ledger.midnight(self._next_midnight))
             self._next_midnight += DAY_NS
         self.snapshots.tick(now)
+        self.handovers.tick(now)
         for link in self._links.values():
             if any(deadline <= now for deadline in link.unanswered.values()):
                 link.is_dead = self.was_ignored = True
@@ -289,7 +298,7 @@ class Session:
         restarts = set(self.books.take_restarts(now))
         for link in self._links.values():
             mine = [chain for chain in link.chains if chain in restarts]
-            if mine:
+            if mine := link.in_charge(mine):
                 link.outbox.extend(link.dialogue.resubscribe(mine, now))
         self._restarts.mind(now, self._links.values())
         since = self._shedding.since
@@ -367,8 +376,10 @@ class Session:
             self._intake.stop()
             self._stopped_at = at
             for link in self._links.values():
+                self._hearing.hear(link)
+            for link in self._links.values():
                 for chain in link.chains:
-                    self._heard_until[chain] = link.last_at + 1
+                    self._heard_until[chain] = self._hearing.of(chain)
 
     def settle(self) -> None:
         """Close the books of the job, at the time of `stop`.

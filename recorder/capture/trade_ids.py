@@ -181,6 +181,11 @@ class TradeIds:
         """Return whether a number is above all seen."""
         return self._last is None or number > self._last
 
+    @property
+    def last(self) -> int | None:
+        """Highest number of the count seen so far; None if none was."""
+        return self._last
+
     def continues(self, number: int) -> bool:
         """Return whether a number is exactly the one after the last seen."""
         return self._last is not None and number == self._last + 1
@@ -221,6 +226,11 @@ class TradeCheck:
         self._tell(chain, ids.see(number, ts_recv, came_back_at))
         if ids.is_disproved:
             emit(TradeRuleDisproved(market=chain.market))
+
+    def last(self, chain: Chain) -> int | None:
+        """Return the last number of a market; None if its numbers say nothing."""
+        ids = self._markets.get(chain)
+        return None if ids is None or ids.is_disproved else ids.last
 
     def stop(self) -> None:
         """Tell of the breaks of which it was not decided what they are."""

@@ -28,6 +28,7 @@ from recorder.source import (
     BookRule,
     Heartbeat,
     HttpRequest,
+    Leaving,
     Option,
     Quit,
     Refused,
@@ -212,6 +213,7 @@ _ITEMS = {
         requests=tuple(Request(payload=text.encode()) for text in texts)
     ),
     "beat": lambda ts_event=None: Heartbeat(ts_event=ts_event),
+    "leaving": lambda reason: Leaving(reason=reason),
     "what": lambda error: Unrecognized(error=error),
     "quit": lambda action, why, wait=None: Quit(
         verdict=Verdict(action=action, why=why, wait_seconds=wait)

@@ -1,0 +1,380 @@
+"""Two connections that carry the same chains, until the second stands alone.
+
+The first is followed as long as it lives: its rows are taken as they come.
+A row of the second waits until the first has brought it too, and is a double
+then; what the first has not brought when it ends is taken from the second.
+So nothing depends on which of the two is faster, nothing is stored twice, and
+what the venue pushes late over the first (it was executed before the second
+was accepted) is there, and in its place. Besides:
+
+* What the first skipped, as its next row shows by its number, is taken from
+  the second as soon as it is there.
+* Where updates carry ids, those of the second that lie within what the first
+  has brought meanwhile are doubles, however the venue cuts them.
+* Streams without ids cannot be laid beside each other. The first is followed
+  until the second brings the whole book; from then on only the second is. So
+  it is from the acceptance on where the first brings nothing: there the
+  second is *in charge* at once.
+
+The second is live when all it carries was answered for, `OVERLAP_NS` have
+gone by since, and it has brought something of every chain of which the first
+has.
+
+When the first ends, a chain goes on without a gap if the second is known to
+have brought all that followed: if a row came over both, or if the first was
+heard until `OVERLAP_NS` after the chain was accepted on the second. Otherwise
+rows may be missing, from the last frame of the first to then.
+
+No I/O; times are our clock, nanoseconds.
+"""
+
+from collections.abc import Callable, Hashable
+from typing import Final
+
+from recorder.capture.books import Books
+from recorder.capture.doubles import Doubles, identity
+from recorder.capture.link import Link
+from recorder.capture.pairing import Call, Pairing
+from recorder.capture.trade_ids import TradeCheck
+from recorder.model import Chain, DepthUpdate, Kline, RawLevels, Trade, WireEvent
+from recorder.transitions import NO_ID
+
+
+SECOND_NS: Final = 1_000_000_000
+
+OVERLAP_NS: Final = 3 * SECOND_NS
+"""How late a venue may push what it executed before an acceptance: twice what
+the slowest batch of trades was seen to take."""
+
+PATIENCE_NS: Final = 2 * SECOND_NS
+"""How far behind the first a second connection may be that works."""
+
+IMAGE_NS: Final = 10 * SECOND_NS
+"""How long a first snapshot on the second connection may take."""
+
+LINGER_NS: Final = 15 * SECOND_NS
+"""How long after the end of the first its rows may still come over the second."""
+
+WAITING_MAX: Final = 100_000
+"""Rows of the second that may wait; with more the first is given up."""
+
+MATCHED: Final = frozenset({Trade, DepthUpdate})
+"""Events with numbers: one that came over both shows that both carry all that
+follows. Other rows may say the same without being the same."""
+
+
+class Handover:
+    """From one connection to another.
+
+    Args:
+        first: The connection that is to be left.
+        second: The one that takes its place, just opened.
+        chain_of: Gives the chain of a row; None if nobody asked for it.
+        pass_on: Takes rows that waited.
+        books: The depth chains.
+        trades: The running numbers of trades.
+        doubles: What was stored.
+
+    Attributes:
+        first: As given.
+        second: As given.
+        ended_at: When the first ended; None while it lives.
+    """
+
+    def __init__(
+        self,
+        first: Link,
+        second: Link,
+        *,
+        chain_of: Callable[[WireEvent], Chain | None],
+        pass_on: Callable[[Call], None],
+        books: Books,
+        trades: TradeCheck,
+        doubles: Doubles,
+    ) -> None:
+        self.first = first
+        self.second = second
+        self.ended_at: int | None = None
+        self._chain_of = chain_of
+        self._pass_on = pass_on
+        self._books = books
+        self._trades = trades
+        self._doubles = doubles
+        self._pairing = Pairing()
+        self._joined: set[Chain] = set()
+        self._alive: set[Chain] = set()
+        self._ahead: dict[Chain, int] = {}
+        self._imaged: set[Chain] = set()
+        self._since: dict[Chain, int] = {}
+        self._bare: set[Chain] = set()
+        self._in_band: set[Chain] = set()
+        for chain in second.chains:
+            if chain in books:
+                book = books[chain]
+                if not book.rule.has_ids:
+                    self._bare.add(chain)
+                elif book.rule.snapshot == "in_band":
+                    self._in_band.add(chain)
+                if book.continuity.received != NO_ID:
+                    self._since[chain] = book.continuity.received
+        second.idle.update(second.chains)
+
+    # Rows ----------------------------------------------------------------
+
+    def takes(
+        self, link: Link, ts_recv: int, seq: int, idx: int, item: object, payload: bytes
+    ) -> bool:
+        """Return whether a row is not to be stored now: it waits, or came before.
+
+        Args:
+            link: The first or the second connection.
+            ts_recv: Our clock when its frame was read.
+            seq: Number of its frame.
+            idx: Its position in the frame.
+            item: The row.
+            payload: The frame.
+        """
+        event: WireEvent = item  # type: ignore[assignment]
+        chain = self._chain_of(event)
+        if chain is None:
+            return False
+        if chain in self.first.idle:  # the second alone is followed
+            return link is self.first
+        if chain in self._bare:
+            return self._takes_bare(link, chain, event)
+        if link is self.first:
+            self._from_first(chain, event, ts_recv)
+            return False
+        call = Call(link, ts_recv, seq, idx, item, payload)
+        return self._from_second(chain, event, call)
+
+    def _takes_bare(self, link: Link, chain: Chain, event: WireEvent) -> bool:
+        if link is self.first or self.ended_at is not None:
+            return False
+        if isinstance(event, DepthUpdate) and event.is_snapshot:
+            self.put_in_charge(chain)
+            return False
+        return True
+
+    def _from_first(self, chain: Chain, event: WireEvent, ts_recv: int) -> None:
+        self._fill(chain, event)
+        if self._pairing.first(identity(event)):
+            self._match(chain, event)
+        elif chain in self.second.accepted and chain not in self._alive:
+            self._ahead.setdefault(chain, ts_recv)
+        if isinstance(event, DepthUpdate):
+            begin = event.first_update_id or event.last_update_id
+            if begin is not None:
+                self._since.setdefault(chain, begin - 1)
+
+    def _from_second(self, chain: Chain, event: WireEvent, call: Call) -> bool:
+        key = identity(event)
+        if isinstance(event, DepthUpdate):
+            if not _is_possible(event):
+                return False  # and its own frame is to blame for it
+            if event.is_snapshot:
+                self._imaged.add(chain)
+        else:
+            self._alive.add(chain)
+            self._ahead.pop(chain, None)
+        if self._pairing.second(key):
+            self._match(chain, event)
+            return True
+        if self._is_double(chain, event):
+            if isinstance(event, DepthUpdate):
+                self._match(chain, event)
+            return True
+        if self.ended_at is not None or self._was_skipped(chain, event):
+            return False
+        self._drop_overtaken(chain)
+        self._wait(chain, key, event, call)
+        return True
+
+    def _wait(self, chain: Chain, key: Hashable, event: WireEvent, call: Call) -> None:
+        number = _begin_of(event)
+        place = None if number is None else (chain, number)
+        self._pairing.wait(chain, key, place, call)
+        if len(self._pairing) > WAITING_MAX and not self.first.is_dead:
+            self.first.is_dead = True
+            self.first.why_dead = "it brings too little of what the next one brings"
+
+    def _match(self, chain: Chain, event: WireEvent) -> None:
+        self._alive.add(chain)
+        self._ahead.pop(chain, None)
+        if type(event) in MATCHED:
+            self._joined.add(chain)
+
+    def _fill(self, chain: Chain, event: WireEvent) -> None:
+        """Take from the second what the first skipped before a row."""
+        number = _begin_of(event)
+        if number is None:
+            return
+        while (next_one := self._next(chain, event)) is not None and next_one < number:
+            row = self._pairing.at((chain, next_one))
+            if row is None:
+                return
+            self._pairing.drop(row)
+            self._pass_on(row.call)
+
+    def _next(self, chain: Chain, event: WireEvent) -> int | None:
+        """Return the number that follows all that were taken; None if unknown."""
+        if isinstance(event, DepthUpdate):
+            received = self._books[chain].continuity.received
+            return None if received == NO_ID else received + 1
+        last = self._trades.last(chain)
+        return None if last is None else last + 1
+
+    def _was_skipped(self, chain: Chain, event: WireEvent) -> bool:
+        """Return whether the first went past a row without bringing it."""
+        if isinstance(event, DepthUpdate):
+            first, last = event.first_update_id, event.last_update_id
+            return self._books[chain].is_missing(first, last)
+        number, next_one = _begin_of(event), self._next_trade(chain, event)
+        return number is not None and next_one is not None and number < next_one
+
+    def _next_trade(self, chain: Chain, event: WireEvent) -> int | None:
+        return self._next(chain, event) if isinstance(event, Trade) else None
+
+    def _is_double(self, chain: Chain, event: WireEvent) -> bool:
+        """Return whether a row of the second brings nothing that is not here."""
+        if isinstance(event, DepthUpdate):
+            return self._is_overtaken(chain, event)
+        if isinstance(event, Trade):
+            return self._doubles.knows_trade(event)
+        if isinstance(event, Kline):
+            return self._doubles.knows_kline(event, self.second.conn)
+        return False
+
+    def _is_overtaken(self, chain: Chain, event: DepthUpdate[RawLevels]) -> bool:
+        """Return whether all of a message lies within what the first brought."""
+        first, last = event.first_update_id, event.last_update_id
+        since, book = self._since.get(chain), self._books[chain]
+        if last is None or since is None or book.is_missing(first, last):
+            return False
+        is_needed = event.is_snapshot and not book.continuity.is_live
+        return since < last <= book.continuity.received and not is_needed
+
+    def _drop_overtaken(self, chain: Chain) -> None:
+        """Forget what waits and is within what the first has brought meanwhile."""
+        while (row := self._pairing.oldest(chain)) is not None:
+            event = row.call.item
+            if not isinstance(event, DepthUpdate):
+                return
+            if not self._is_overtaken(chain, event):
+                return
+            self._pairing.drop(row)
+
+    # Who is in charge ----------------------------------------------------
+
+    def accepted(self, link: Link, chain: Chain) -> None:
+        """Note that a chain of which nothing was recorded was accepted."""
+        if link is self.second and self.ended_at is None:
+            self.put_in_charge(chain)
+
+    def put_in_charge(self, chain: Chain) -> None:
+        """Follow the second from now on for a chain, and only it."""
+        self.first.idle.add(chain)
+        self.second.idle.discard(chain)
+        self._alive.add(chain)
+        self._ahead.pop(chain, None)
+        for row in self._pairing.take(chain):
+            self._pass_on(row.call)
+
+    # May the first be left? ----------------------------------------------
+
+    @property
+    def ready_at(self) -> int | None:
+        """Since when the second is answered for; None if it is not yet."""
+        accepted, refused = self.second.accepted, self.second.refused
+        if any(c not in accepted and c not in refused for c in self.second.chains):
+            return None
+        return max(accepted.values(), default=self.second.opened_at)
+
+    def blockers(self, now: int) -> list[Chain]:
+        """Return chains of which the second should have brought something."""
+        ready_at = self.ready_at
+        if ready_at is None:
+            return []
+        late = [
+            chain
+            for chain, at in self._ahead.items()
+            if at <= now - PATIENCE_NS and not self._overlaps(chain)
+        ]
+        late += [
+            chain
+            for chain in self._bare
+            if chain not in self.first.idle and self._books[chain].continuity.is_live
+        ]
+        if now < ready_at + IMAGE_NS:
+            late += [chain for chain in self._in_band if chain not in self._imaged]
+        return late
+
+    def _overlaps(self, chain: Chain) -> bool:
+        """Return whether updates wait that reach back to what is here."""
+        row = self._pairing.oldest(chain)
+        if row is None or not isinstance(row.call.item, DepthUpdate):
+            return False
+        first = row.call.item.first_update_id
+        received = self._books[chain].continuity.received
+        return first is not None and first <= received + 1
+
+    def is_live(self, now: int) -> bool:
+        """Return whether the first may be left, as far as the second goes."""
+        ready_at = self.ready_at
+        return (
+            ready_at is not None
+            and now >= ready_at + OVERLAP_NS
+            and not self.blockers(now)
+        )
+
+    @property
+    def is_first_heard(self) -> bool:
+        """Whether the first was heard for long enough that it may be left."""
+        ready_at = self.ready_at
+        return ready_at is not None and self.first.last_at >= ready_at + OVERLAP_NS
+
+    # The end of the first ------------------------------------------------
+
+    def missing_until(self, chain: Chain, at: int) -> int | None:
+        """Return until when rows of a chain may be missing, if they may.
+
+        From the last frame of the first on, which ended.
+
+        Args:
+            chain: A chain that was accepted on the second.
+            at: When the first ended.
+        """
+        accepted_at = self.second.accepted[chain]
+        if chain in self.first.idle or chain in self._joined:
+            return None
+        until = max(accepted_at, min(at, accepted_at + OVERLAP_NS))
+        return until if until > self.first.last_at + 1 else None
+
+    def end_first(self, at: int) -> None:
+        """Follow the second from now on, and take what of it waits."""
+        self.ended_at = at
+        self.second.idle.clear()
+        for row in self._pairing.take():
+            event = row.call.item
+            if not (
+                isinstance(event, DepthUpdate) and self._is_overtaken(row.chain, event)
+            ):
+                self._pass_on(row.call)
+
+    def is_over(self, now: int) -> bool:
+        """Return whether no row of the first comes over the second any more."""
+        return self.ended_at is not None and now >= self.ended_at + LINGER_NS
+
+
+def _begin_of(event: WireEvent) -> int | None:
+    """Return the number with which a row begins, where rows are numbered."""
+    if isinstance(event, DepthUpdate):
+        return None if event.is_snapshot else event.first_update_id
+    return event.market_trade_id if isinstance(event, Trade) else None
+
+
+def _is_possible(event: DepthUpdate[RawLevels]) -> bool:
+    first, last = event.first_update_id, event.last_update_id
+    if event.is_snapshot:
+        return last is None or last >= 0
+    return first is not None and last is not None and 0 <= first <= last

@@ -1,0 +1,156 @@
+"""The handovers of a session: begun, ended, and what the ledger hears of them.
+
+`recorder.capture.handover` knows one of them; here is what follows when one
+of its two connections ends, and when any connection ends at all.
+"""
+
+from collections.abc import Callable
+
+from recorder.capture.books import Books
+from recorder.capture.doubles import Doubles
+from recorder.capture.handover import Handover
+from recorder.capture.intake import Intake
+from recorder.capture.link import Link
+from recorder.capture.silence import Silence
+from recorder.model import Chain, LedgerRow
+from recorder.store.ledger import Ledger
+
+
+class Handovers:
+    """What becomes of chains when connections come and go.
+
+    Args:
+        intake: Takes rows.
+        books: The depth chains.
+        ledger: The books of the job.
+        doubles: What was stored.
+        silence: Told what is not expected any more.
+        note: Takes ledger rows to store.
+    """
+
+    def __init__(
+        self,
+        intake: Intake,
+        books: Books,
+        ledger: Ledger,
+        doubles: Doubles,
+        silence: Silence,
+        note: Callable[[list[LedgerRow]], None],
+    ) -> None:
+        self._intake = intake
+        self._books = books
+        self._ledger = ledger
+        self._doubles = doubles
+        self._silence = silence
+        self._note = note
+        self._all: list[Handover] = []
+
+    def begin(self, first: Link, second: Link) -> None:
+        """Note that a second connection was opened to replace a first that lives."""
+        handover = Handover(
+            first,
+            second,
+            chain_of=self._intake.chain_of,
+            pass_on=self._intake.pass_on,
+            books=self._books,
+            trades=self._intake.trade_check,
+            doubles=self._doubles,
+        )
+        first.second, second.first = second, first
+        first.twins += (handover,)
+        second.twins += (handover,)
+        self._all.append(handover)
+        self._doubles.remember_more(is_more=True)
+
+    def of(self, first: Link) -> Handover | None:
+        """Return the handover from a connection, if there is one."""
+        return next((h for h in self._all if h.first is first), None)
+
+    def tick(self, now: int) -> None:
+        """Forget handovers of which nothing can come twice any more."""
+        for handover in [h for h in self._all if h.is_over(now)]:
+            self._forget(handover)
+
+    def closed(self, link: Link, at: int, detail: str | None) -> None:
+        """Note that a connection is gone.
+
+        What another carries on goes on; the rest is missing from now on.
+
+        Args:
+            link: The connection.
+            at: When.
+            detail: Why, in words.
+        """
+        following = self.of(link)
+        for handover in [h for h in self._all if h.second is link]:
+            if handover.ended_at is None:
+                self._second_closed(handover, at, detail)
+            self._forget(handover)
+        if following is not None:
+            self._first_closed(following, at, detail)
+        elif link.first is None:
+            self._lose(link, link.chains, detail)
+        link.first = link.second = None
+
+    def _first_closed(self, handover: Handover, at: int, detail: str | None) -> None:
+        first, second = handover.first, handover.second
+        second.first = None
+        accepted = [c for c in first.chains if c in second.accepted]
+        self._lose(first, [c for c in first.chains if c not in second.accepted], detail)
+        afresh = []
+        for chain in accepted:
+            if not self._ledger.is_covered(chain):
+                afresh.append(chain)  # the first may have been asked for it
+                continue
+            until = handover.missing_until(chain, at)
+            if until is not None:
+                self._lose(first, [chain], detail)
+                self._note(self._ledger.covered(chain, until))
+                self._silence.accepted(chain, until, is_covered=False)
+                if chain in self._books:
+                    self._books.accepted(chain, until, None)
+        handover.end_first(at)
+        for chain, reason in second.refused.items():
+            self._intake.refuse(chain, at, reason)
+        self._ask_afresh(second, afresh, at)
+
+    def _second_closed(self, handover: Handover, at: int, detail: str | None) -> None:
+        """Go on with the first; what the second alone brought is missing."""
+        first, second = handover.first, handover.second
+        first.second = None
+        orphans = list(first.idle)
+        first.idle.clear()
+        self._lose(second, orphans, detail)
+        self._ask_afresh(first, [c for c in orphans if c in first.accepted], at)
+
+    def _ask_afresh(self, link: Link, chains: list[Chain], at: int) -> None:
+        if chains:
+            for chain in chains:
+                self._silence.lost(chain)
+            link.probed.difference_update(chains)
+            link.outbox.extend(link.dialogue.resubscribe(chains, at))
+
+    def _lose(
+        self, link: Link, chains: list[Chain] | tuple[Chain, ...], detail: str | None
+    ) -> None:
+        """Note that rows of chains are missing since a connection was heard last."""
+        reason = "connect_lost" if link.leaving is None else "venue_upgrade"
+        for chain in chains:
+            self._silence.lost(chain)
+            after = self._books.lost(chain) if chain in self._books else None
+            if self._ledger.is_covered(chain):
+                self._note(
+                    self._ledger.lost(
+                        chain,
+                        reason,
+                        link.last_at + 1,
+                        detail=detail,
+                        after_update_id=after,
+                    )
+                )
+
+    def _forget(self, handover: Handover) -> None:
+        self._all.remove(handover)
+        for link in (handover.first, handover.second):
+            link.twins = tuple(t for t in link.twins if t is not handover)
+        self._doubles.remember_more(is_more=bool(self._all))

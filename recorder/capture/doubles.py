@@ -133,7 +133,10 @@ class Doubles:
         """
         content = _told(event.kind, event.state, event.payload)
         key = content if event.identity is None else event.identity
-        return self._status.add(key, REMEMBERED_STATUS) and content not in self._earlier_status
+        return (
+            self._status.add(key, REMEMBERED_STATUS)
+            and content not in self._earlier_status
+        )
 
     def _recent(self, market: str) -> _Recent:
         recent = self._trades.get(market)

@@ -30,6 +30,9 @@ FRAME_MAX_BYTES: Final = 16 * 1024 * 1024
 STOPPED: Final = "the recorder stopped"
 """Why a connection ended that we ended ourselves."""
 
+HANDED_OVER: Final = "handed over to"
+"""How the reason begins for which one ended that another took over from."""
+
 CLOSE_SECONDS: Final = 2.0
 
 ALIVE_SECONDS: Final = 1.0
@@ -37,6 +40,9 @@ ALIVE_SECONDS: Final = 1.0
 
 STEADY_SECONDS: Final = 10.0
 """A connection that lived so long and said something begins the back-off anew."""
+
+LEFT_SECONDS: Final = 2.0
+"""So does one that lived so long and that the venue closed as it had said."""
 
 
 class End(NamedTuple):
@@ -83,7 +89,9 @@ class Life:
 
     Attributes:
         link: As given.
-        is_over: Whether it has ended.
+        over: Set when it has ended.
+        leaving: Set when the venue says that it will close it, and when it
+            has ended.
         end: How it ended, if it has.
     """
 
@@ -95,7 +103,8 @@ class Life:
         clock: Clock,
     ) -> None:
         self.link = link
-        self.is_over = False
+        self.over = asyncio.Event()
+        self.leaving = asyncio.Event()
         self.end = End(aiohttp.WSCloseCode.OK, STOPPED)
         self._socket = socket
         self._session = session
@@ -103,10 +112,17 @@ class Life:
         self._opened_at = asyncio.get_running_loop().time()
 
     @property
+    def is_over(self) -> bool:
+        """Whether it has ended."""
+        return self.over.is_set()
+
+    @property
     def was_steady(self) -> bool:
         """Whether it is good for a while now: worth coming back to soon."""
         age = asyncio.get_running_loop().time() - self._opened_at
-        return self.link.seq > 0 and age >= STEADY_SECONDS
+        # A venue that says beforehand that it will go is not in trouble.
+        least = STEADY_SECONDS if self.link.leaving is None else LEFT_SECONDS
+        return self.link.seq > 0 and age >= least
 
     @property
     def why_ended(self) -> str:
@@ -126,30 +142,41 @@ class Life:
             error = group.exceptions[0]
             self.end = End(None, str(error) or type(error).__name__)
         finally:
-            self.is_over = True
+            self.leaving.set()
             await _close(self._socket)
             self._tell()
+            self.over.set()
 
     def _tell(self) -> None:
         """Tell of the end of the connection."""
         link, end, reason = self.link, self.end, self.why_ended
         self._session.closed(link, self._clock.now_ns(), end.code, reason)
-        kind = ConnectionEnded if end.reason is STOPPED else ConnectionClosed
+        is_ours = end.reason is STOPPED or reason.startswith(HANDED_OVER)
+        kind = ConnectionEnded if is_ours else ConnectionClosed
         emit(kind(conn=link.conn, code=end.code, reason=reason, frames=link.seq))
 
-    async def ask_for_life(self) -> None:
+    def leave(self, why: str) -> None:
+        """Have it closed soon, politely."""
+        self.link.is_dead = True
+        self.link.why_dead = why
+
+    async def ask_for_life(self) -> bool:
         """Ping, and wait a moment until anything was heard.
 
         A market may have been quiet since the last frame, or the socket
         stalled, and only an answer tells the two apart.
+
+        Returns:
+            Whether the feed has a ping.
         """
         heard = self.link.seq
         with suppress(TimeoutError):
             async with asyncio.timeout(ALIVE_SECONDS):
                 if await self._ping() is None:
-                    return  # nothing makes this venue answer
+                    return False  # nothing makes this venue answer
                 while not self.is_over and self.link.seq == heard:  # noqa: ASYNC110 - every frame would have to set it
                     await asyncio.sleep(0.002)
+        return True
 
     async def _read(self) -> End:
         """Hand every message to the session; return why there are no more."""
@@ -165,6 +192,8 @@ class Life:
             if kind is text or kind is binary:
                 opcode: Opcode = "binary" if kind is binary else "text"
                 frame(link, ts_recv, message.data, opcode=opcode)
+                if link.leaving is not None:
+                    self.leaving.set()
             elif kind is aiohttp.WSMsgType.CLOSE:
                 words = message.extra or f"closed by the peer with code {message.data}"
                 return End(message.data, words)

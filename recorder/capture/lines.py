@@ -43,6 +43,7 @@ class Lines:
     def make(self, http: aiohttp.ClientSession) -> list[Connection]:
         """Return the connections, to be run; none is open yet."""
         plan = self._plan
+        hours = plan.config.connection_hours
         self._connections = [
             Connection(
                 http,
@@ -52,6 +53,7 @@ class Lines:
                 clock=self._clock,
                 name=self._next_name,
                 connects=self._connects,
+                renew_seconds=None if hours is None else hours * 3600.0,
             )
             for chains in spread(plan.source, plan.chains)
         ]
@@ -66,6 +68,16 @@ class Lines:
     def open_total(self) -> int:
         """How many are open now."""
         return sum(connection.is_open for connection in self._connections)
+
+    @property
+    def handovers(self) -> int:
+        """How often another connection has taken over."""
+        return sum(connection.handovers for connection in self._connections)
+
+    @property
+    def handing_over(self) -> int:
+        """How many have a second connection beside the first now."""
+        return sum(c.is_handing_over for c in self._connections)
 
     @property
     def was_connected(self) -> bool:

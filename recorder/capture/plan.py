@@ -38,6 +38,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
         lag_seconds: Age of the oldest row that is not durable yet.
         connections_open: Connections open now.
         connections: Connections wanted.
+        handovers: How often another connection has taken over from one.
+        handing_over: Connections that have a second one beside them now.
     """
 
     frames: int
@@ -50,6 +52,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     lag_seconds: float
     connections_open: int
     connections: int
+    handovers: int = 0
+    handing_over: int = 0
 
 
 class CaptureResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -329,6 +329,8 @@ class Capture:
             else 0.0,
             connections_open=self._lines.open_total,
             connections=self._lines.total,
+            handovers=self._lines.handovers,
+            handing_over=self._lines.handing_over,
         )
 
     def _result(self, stats: WriterStats) -> CaptureResult:

@@ -135,6 +135,15 @@ class _CaptureCommand(click.Command):
     help="What a killed process may lose at most.",
 )
 @click.option(
+    "--renew",
+    callback=to_seconds,
+    metavar="SPAN",
+    default="12h",
+    show_default=True,
+    help="Replace a connection after so long, a little sooner by chance; the next "
+    "one takes over before it is left.",
+)
+@click.option(
     "--json-logs",
     is_flag=True,
     is_eager=True,
@@ -157,6 +166,7 @@ def capture(
     archive: bool,
     rotate: float,
     flush: float,
+    renew: float,
     json_logs: bool,
 ) -> None:
     """Record SOURCE into a store until stopped, or all feeds of --config.
@@ -182,6 +192,7 @@ def capture(
         is_archiving=archive,
         rotate_seconds=rotate,
         flush_seconds=flush,
+        connection_hours=renew / 3600,
     )
     plan = plan_capture(config)
     display, on_progress = live.display(is_wanted=not json_logs)

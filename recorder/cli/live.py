@@ -81,6 +81,7 @@ class Meter:
             "books known": f"{progress.books_known}/{progress.books}",
             "gaps": f"{progress.gaps:,}",
             "connections": f"{progress.connections_open}/{progress.connections}",
+            **_handovers(progress),
         }
 
     def _rate_of(self, frames: int) -> float:
@@ -131,3 +132,11 @@ def _table(rows: Sequence[Mapping[str, str]]) -> Table:
     for row in rows:
         table.add_row(*(row.get(heading, "-") for heading in headings))
     return table
+
+
+def _handovers(progress: Progress) -> dict[str, str]:
+    """Return what is to be told of handovers: nothing before the first."""
+    if not progress.handovers and not progress.handing_over:
+        return {}
+    now = f" + {progress.handing_over} now" if progress.handing_over else ""
+    return {"handovers": f"{progress.handovers}{now}"}

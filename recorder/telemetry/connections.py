@@ -96,3 +96,44 @@ class StreamRestarted(Signal, frozen=True):
     counter: ClassVar[str] = "streams_restarted_total"
     market: str
     stream: str
+
+
+class HandoverBegan(Signal, frozen=True):
+    """A connection is to be left, and another opened before that."""
+
+    message: ClassVar[str] = "a second connection is to take over"
+    counter: ClassVar[str] = "handovers_begun_total"
+    conn: str
+    why: str
+
+
+class HandoverDelayed(Signal, frozen=True):
+    """A second connection could not be had, or did not last."""
+
+    message: ClassVar[str] = "the second connection was not to be had, will try again"
+    level: ClassVar[int] = logging.WARNING
+    counter: ClassVar[str] = "handovers_delayed_total"
+    conn: str
+    why: str
+    retry_in_seconds: float
+
+
+class HandoverGivenUp(Signal, frozen=True):
+    """A connection that was to be renewed goes on."""
+
+    message: ClassVar[str] = "no second connection, the first goes on"
+    level: ClassVar[int] = logging.WARNING
+    counter: ClassVar[str] = "handovers_given_up_total"
+    conn: str
+    why: str
+
+
+class HandoverDone(Signal, frozen=True):
+    """A second connection took over."""
+
+    message: ClassVar[str] = "handed over"
+    counter: ClassVar[str] = "handovers_total"
+    conn: str
+    to: str
+    seconds: float
+    is_in_time: bool

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final, Generic, Literal, TypeVar
 import msgspec
 
 from recorder.model import Chain, StatusEvent
-from recorder.source import Heartbeat, Request, Said, Unrecognized
+from recorder.source import Heartbeat, Leaving, Request, Said, Unrecognized
 from recorder.sources._gate_v4_asking import Envelope, Requests, Stamped, items_of
 from recorder.sources._json import (
     DECODE_ERRORS,
@@ -75,6 +75,8 @@ _KNOWN_ENVELOPE: Final = keys(
 ) | {"error": keys("code message")}
 _KNOWN_STATUS: Final = keys("status")
 _KNOWN_SYSTEM: Final = keys("type msg data")
+_UPGRADE: Final = "upgrade"
+"""The notice that all connections will be closed soon; others are about formats."""
 
 
 class Conversation(ABC):
@@ -242,15 +244,22 @@ class Conversation(ABC):
         return [Unrecognized(error=f"not known: {what}")]
 
     def _notice(self, frame: Envelope, payload: bytes) -> Said:
-        return [
+        notices = [decoded(_SYSTEM, raw) for raw in items_of(frame.result)]
+        said: Said = [
             StatusEvent(
                 kind=notice.type,
                 title=notice.msg,
                 payload=payload.decode(),
                 ts_event=frame.ts_event(),
             )
-            for notice in (decoded(_SYSTEM, raw) for raw in items_of(frame.result))
+            for notice in notices
         ]
+        said += [
+            Leaving(reason=notice.msg or notice.type)
+            for notice in notices
+            if notice.type == _UPGRADE
+        ]
+        return said
 
 
 def _about(channel: str, words: str) -> str:

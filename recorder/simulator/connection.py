@@ -106,6 +106,15 @@ class Connection:
         close_code: Code of a proper close.
         close_reason: Words that go with it.
         abort_at_ns: When it is to be dropped; None for never.
+
+    Args:
+        number: Its number.
+        feed: Its feed.
+        socket: Its WebSocket.
+        transport: The TCP connection below.
+        context: What all parts of the exchange share.
+        queue_frames: With more waiting it is dropped.
+        lag_seconds: All that is sent takes so long, and keeps its order.
     """
 
     def __init__(
@@ -117,6 +126,7 @@ class Connection:
         context: Context,
         queue_frames: int,
         path: str = "",
+        lag_seconds: float = 0.0,
     ) -> None:
         self.number = number
         self.feed = feed
@@ -132,7 +142,9 @@ class Connection:
         self._transport = transport
         self._context = context
         self._queue_frames = queue_frames
-        self._queue: deque[bytes] = deque()
+        self._lag_seconds = lag_seconds
+        # When each is due, by the loop's clock.
+        self._queue: deque[tuple[float, bytes]] = deque()
         self._wake = asyncio.Event()
         self._frames = 0
         # Spot and futures share the faults of v4.
@@ -218,14 +230,19 @@ class Connection:
             self._wake.set()
 
     async def write(self) -> None:
-        """Send what is queued until the connection ends."""
-        socket = self._socket
+        """Send what is queued until the connection ends, each frame late by its lag."""
+        socket, loop = self._socket, asyncio.get_running_loop()
         while True:
             await self._wake.wait()
             self._wake.clear()
             while self._queue:
+                due, payload = self._queue[0]
+                if self._lag_seconds and (late := due - loop.time()) > 0:
+                    await asyncio.sleep(late)
+                    continue  # it may have been dropped meanwhile
+                self._queue.popleft()
                 try:
-                    await socket.send_frame(self._queue.popleft(), WSMsgType.TEXT)
+                    await socket.send_frame(payload, WSMsgType.TEXT)
                 except ConnectionError:
                     # The client is gone; the reading side sees it and ends.
                     self.is_open = False
@@ -278,5 +295,6 @@ class Connection:
                 )
             )
         self._frames += 1
-        self._queue.append(payload)
+        due = asyncio.get_running_loop().time() + self._lag_seconds
+        self._queue.append((due, payload))
         self._wake.set()

@@ -334,6 +334,7 @@ class Exchange(LocalServer):
             msgspec.structs.replace(self._context, plan=plan),
             self.settings.queue_frames,
             request.path,
+            self.settings.lag_of(self.counters[name]),
         )
         self._connections[name][conn] = None
         feed.opened(conn)

@@ -37,6 +37,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         faults: Faults to order.
         queue_frames: Frames waiting for a connection; a reader that falls
             behind by more is dropped.
+        lags: Seconds that all takes to reach a client, for each connection of
+            a feed in turn; empty for no time. So two of them bring the same
+            at different times.
         wire_era: Wire formats of ``2021`` or of ``2026`` (v4 and REST).
         initial_image: v4: the first depth frame after subscribing is the
             whole window, not flagged.
@@ -106,6 +109,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_frames: bool = False
     faults: tuple[Fault, ...] = ()
     queue_frames: int = 5_000
+    lags: tuple[float, ...] = ()
     wire_era: str = "2026"
     initial_image: bool = False
     obu_full_first: bool = False
@@ -178,8 +182,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             )
         if self.rate < 0:
             raise ConfigError("the rate of orders cannot be negative")
+        if any(lag < 0 for lag in self.lags):
+            raise ConfigError("nothing reaches a client before it was sent")
         if self.step_seconds <= 0:
             raise ConfigError("the time between two steps must be above zero")
+
+    def lag_of(self, number: int) -> float:
+        """Return how long all takes on a connection of a feed, from 1 on."""
+        return self.lags[(number - 1) % len(self.lags)] if self.lags else 0.0
 
     def all_markets(self) -> tuple[str, ...]:
         """Return the names of all markets, generated ones last."""

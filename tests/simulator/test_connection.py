@@ -2,9 +2,11 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 
+import pytest
 from aiohttp import WSMsgType
 
 from recorder.clock import SystemClock
+from recorder.errors import ConfigError
 from recorder.simulator.connection import Connection, Context
 from recorder.simulator.faults import FaultPlan
 from recorder.simulator.server import Exchange
@@ -104,6 +106,9 @@ class Transport:
     def is_closing(self) -> bool:
         return False
 
+    def abort(self) -> None:
+        pass
+
 
 async def test_what_was_queued_is_sent_before_the_end_even_at_the_very_beginning():
     clock = SystemClock()
@@ -122,6 +127,54 @@ async def test_what_was_queued_is_sent_before_the_end_even_at_the_very_beginning
 
     assert socket.sent == [b"notice"]
     assert socket.code == 1001
+
+
+def lagging(seconds: float) -> tuple[Connection, Socket]:
+    """A connection on which all takes so long."""
+    context = Context(
+        clock=SystemClock(),
+        plan=FaultPlan([], seed=1),
+        truth=Truth(),
+        counters=Counter(),
+    )
+    socket = Socket()
+    return Connection(1, "v4", socket, Transport(), context, 10, seconds), socket
+
+
+async def test_each_connection_has_its_lag_and_keeps_its_order():
+    conns, sockets = zip(*map(lagging, (0.0, 0.02, 3_600.0)), strict=True)
+    writing = [asyncio.create_task(conn.write()) for conn in conns]
+    for conn in conns:
+        conn.reply(b"first")
+        conn.reply(b"second")
+    quick, slow, slowest = sockets
+    await until(lambda: len(quick.sent) == len(slow.sent) == 2)
+
+    assert quick.sent == slow.sent == [b"first", b"second"]
+    assert slowest.sent == []
+    for task in writing:
+        task.cancel()
+
+
+async def test_what_has_not_reached_the_client_is_lost_with_its_connection():
+    conn, socket = lagging(0.2)
+    writing = asyncio.create_task(conn.write())
+    conn.reply(b"first")
+    await until(lambda: socket.sent == [b"first"])
+    conn.reply(b"second")
+    conn.abort()
+    await writing
+
+    assert socket.sent == [b"first"]
+
+
+def test_the_lags_are_those_of_the_connections_of_a_feed_in_turn():
+    settings = Settings(lags=(0.0, 0.5))
+
+    assert [settings.lag_of(number) for number in (1, 2, 3)] == [0.0, 0.5, 0.0]
+    assert Settings().lag_of(1) == 0.0
+    with pytest.raises(ConfigError, match="before it was sent"):
+        Settings(lags=(-0.1,))
 
 
 async def test_a_client_that_leaves_is_forgotten(connect):

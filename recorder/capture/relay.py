@@ -98,7 +98,7 @@ class Relay:
                 second = await self._open_second(first)
                 if await self._is_taken_over(first, second):
                     return second
-                why = second.why_ended
+                why, verdict = second.why_ended, second.link.verdict
             except NoSecondError as exc:
                 why, verdict = str(exc), exc.verdict
             attempt += 1

@@ -9,6 +9,7 @@ is left over on either side is told.
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from recorder.judging.evidence import Evidence, Stored, is_rest
@@ -20,6 +21,9 @@ Content: TypeAlias = tuple[object, ...]
 """What a row says, ready to be compared."""
 
 LEVELS: Final = ("bids", "asks")
+
+TWIN_NS: Final = 10_000_000
+"""What says the same and was sent to two connections within this, is one event."""
 
 
 class Missing(NamedTuple):
@@ -49,12 +53,35 @@ class Alignment(NamedTuple):
         missing: Pushed rows that are not stored.
         strange: Stored rows that were not pushed so, or not so often.
         contents: What the stored rows say, all of them.
+        carried: By what stored rows say: when each was sent, and over which of
+            the exchange's connections; oldest first.
     """
 
     given: list[tuple[Stored, FrameSent]]
     missing: list[Missing]
     strange: list[Stored]
     contents: frozenset[Content]
+    carried: dict[Content, list[tuple[int, int]]]
+
+    def has_twin(self, missing: Missing) -> bool:
+        """Return whether a row is stored that another connection brought.
+
+        The exchange sends what happens to all of its connections at once.
+        """
+        frame = missing.frame
+        return any(
+            conn != frame.conn and abs(ts_ns - frame.ts_ns) <= TWIN_NS
+            for ts_ns, conn in self.carried.get(missing.content, ())
+        )
+
+    @property
+    def doubled(self) -> int:
+        """How many rows are stored once for each of two connections."""
+        return sum(
+            two[1] != one[1] and two[0] - one[0] <= TWIN_NS
+            for carried in self.carried.values()
+            for one, two in pairwise(sorted(carried))
+        )
 
     @property
     def longest_way_ns(self) -> int:
@@ -82,6 +109,7 @@ def align(evidence: Evidence, chain: Chain) -> Alignment:
         frozenset(
             _stored_content(row, names) for rows in stored.values() for row in rows
         ),
+        defaultdict(list),
     )
     ours = {their: our for our, their in evidence.conns_of(chain).items()}
     for conn, frames in sent.items():
@@ -117,7 +145,9 @@ def _align_one(
             continue
         place = candidates[number]
         taken[place] = row
-        whole.given.append((row, items[place].frame))
+        frame = items[place].frame
+        whole.given.append((row, frame))
+        whole.carried[items[place].content].append((frame.ts_ns, frame.conn))
         at = place + 1
     whole.missing.extend(
         _missing(items, taken, place)

@@ -5,7 +5,7 @@ sent, chain by chain. Times are nanoseconds; both clocks are that of this
 machine.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import cached_property
@@ -155,21 +155,42 @@ class Evidence:
     def conns_of(self, chain: Chain) -> dict[str, int]:
         """Pair our connections that carried a chain with the exchange's.
 
-        Ours is the one that began to send last before our first row came: of
-        another, one that was killed before it stored anything, we have no row.
+        Theirs is the first that answered anything after ours was open. Of one
+        that was killed it is not known when it was opened: then it is the one
+        that began to send last before our first row came, for of another, one
+        that was killed before it stored anything, we have no row.
         """
         began: dict[str, int] = {}
         for row in self.rows_of(chain):
             began.setdefault(row.conn, row.ts_recv)
-        theirs = sorted(
-            (frames[0].ts_ns, conn) for conn, frames in self.sent_to(chain).items()
-        )
-        starts = [ts_ns for ts_ns, _ in theirs]
-        return {
-            conn: theirs[place - 1][1]
-            for conn, at in began.items()
-            if (place := bisect_right(starts, at))
-        }
+        carried = self.sent_to(chain)
+        answered = sorted((self._answered[conn], conn) for conn in carried)
+        sent = sorted((frames[0].ts_ns, conn) for conn, frames in carried.items())
+        pairs: dict[str, int] = {}
+        for conn, at in began.items():
+            opened_at = self._opened.get(conn)
+            if opened_at is not None:
+                place = bisect_left(answered, (opened_at, 0))
+                if place < len(answered):
+                    pairs[conn] = answered[place][1]
+            elif place := bisect_right(sent, (at, len(self._answered))):
+                pairs[conn] = sent[place - 1][1]
+        return pairs
+
+    @cached_property
+    def _opened(self) -> Mapping[str, int]:
+        """When each of our connections was opened that ended in order."""
+        rows = plain(self.listing.read("connections", source=self.source))
+        return {row["conn"]: row["opened_at"] for row in rows}
+
+    @cached_property
+    def _answered(self) -> Mapping[int, int]:
+        """When the exchange sent the first frame on each of its connections."""
+        found: dict[int, int] = {}
+        for frame in self.truth.frames:
+            if frame.feed == self.feed:
+                found.setdefault(frame.conn, frame.ts_ns)
+        return found
 
 
 def chain_of(market: str, stream: str, parameter: str) -> Chain:

@@ -97,10 +97,9 @@ def _judge(
             last = max(missing.first, missing.sent_last) + slack_ns
         if any(touches(gap, missing.first, last) for gap in gaps):
             continue
-        if (
-            is_stored_once
-            and _is_named(missing)
-            and missing.content in alignment.contents
+        is_there = missing.content in alignment.contents
+        if alignment.has_twin(missing) or (
+            is_stored_once and _is_named(missing) and is_there
         ):
             repeated.append(missing)
         else:
@@ -118,6 +117,10 @@ def _judge(
         complaints.append(
             f"{about}: {len(alignment.strange)} stored rows were never pushed, or not "
             f"so often: {said(_row_text(row) for row in alignment.strange)}"
+        )
+    if alignment.doubled:
+        complaints.append(
+            f"{about}: {alignment.doubled} rows are stored twice, for two connections"
         )
     complaints += _judge_answers(evidence, chain, about)
     return PushVerdict(

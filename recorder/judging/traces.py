@@ -26,10 +26,17 @@ from recorder.simulator.truth import FaultDone
 Hit = Literal["frame", "numbers", "book", "connection", "chain"]
 
 ENDINGS: Final = frozenset(
-    {"connect_lost", "process_stopped", "process_killed", "stale_stream"}
+    {
+        "connect_lost",
+        "venue_upgrade",
+        "process_stopped",
+        "process_killed",
+        "stale_stream",
+    }
 )
 """How a gap of a connection that ended may be called: we may end before we
-notice, and a stream may be found silent before its connection is."""
+notice, a stream may be found silent before its connection is, and the venue
+may have told of an upgrade before."""
 
 
 class Trace(msgspec.Struct, frozen=True):
@@ -66,7 +73,6 @@ TRACES: Final[dict[str, Trace]] = {
     "crossed": Trace("book", frozenset({"crossed"})),
     "stall": Trace("connection", ENDINGS),
     "abort": Trace("connection", ENDINGS),
-    "upgrade": Trace("connection", ENDINGS | {"venue_upgrade"}),
     "v3_stall": Trace("connection", ENDINGS),
     "v3_abort": Trace("connection", ENDINGS),
     "silent_ack": Trace("chain", ENDINGS | {"not_started"} | _SEQUENCE, _TOLD),
@@ -82,6 +88,7 @@ TRACES: Final[dict[str, Trace]] = {
 WITHOUT_TRACE: Final[dict[str, str]] = {
     "duplicate": "nothing is missing; doubled rows are looked for elsewhere",
     "full": "replaces the book by what it is",
+    "upgrade": "there is no gap if the next connection was there in time",
     "slow_ack": "the chain is in a gap until the answer comes",
     "handshake_502": "the chains are in a gap until a connection is open",
     "http_429": "the book is in a gap until a snapshot comes",

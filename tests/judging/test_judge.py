@@ -392,3 +392,53 @@ def test_rows_pushed_twice_and_stored_once_are_found(case):
     complaints = "\n".join(judge(open_listing(case.root), truth, case.asked).complaints)
 
     assert f"{frame.market} tickers: 1 rows were pushed, are not stored" in complaints
+
+
+def with_second_connection(case, stream):
+    """The truth, had another connection been sent the same of a stream."""
+    frames = [f for f in case.truth.frames if f.feed == "v4" and f.stream == stream]
+    first = min(frame.conn for frame in frames)
+    truth = Truth(log_frames=True)
+    truth.markets, truth.trades = case.truth.markets, case.truth.trades
+    truth.v3_depths, truth.faults = case.truth.v3_depths, case.truth.faults
+    truth.frames = case.truth.frames + [
+        msgspec.structs.replace(frame, conn=99, ts_ns=frame.ts_ns + 1_000)
+        for frame in frames
+        if frame.conn == first
+    ]
+    return truth
+
+
+def judged_with(case, truth, table):
+    asked = [c for c in case.asked["gate_spot"] if c.stream.startswith(table)]
+    return judge(open_listing(case.root), truth, {"gate_spot": asked})
+
+
+@pytest.mark.parametrize("stream", ["tickers", "bbo", "depth", "klines"])
+def test_what_a_second_connection_brings_too_need_not_be_stored_again(case, stream):
+    truth = with_second_connection(case, stream)
+
+    judgement = judged_with(case, truth, stream)
+
+    assert judgement.complaints == ()
+    assert sum(pushes.repeated for pushes in judgement.pushes) > 5
+
+
+@pytest.mark.parametrize("stream", ["tickers", "bbo", "depth", "klines"])
+def test_rows_that_are_stored_for_two_connections_are_found(case, stream):
+    truth = with_second_connection(case, stream)
+
+    def change(rows):
+        live = [row["conn"].endswith(".0") for row in plain(rows.select(["conn"]))]
+        mine = rows.filter(pa.array(live))
+        number = mine.schema.get_field_index("conn")
+        other = pa.array(["other.9"] * len(mine), pa.string())
+        kind = mine.schema.field("conn").type
+        again = mine.set_column(number, mine.schema.field(number), other.cast(kind))
+        return pa.concat_tables([rows, again])
+
+    case.change(stream, change)
+
+    complaints = "\n".join(judged_with(case, truth, stream).complaints)
+
+    assert "rows are stored twice, for two connections" in complaints

@@ -2,6 +2,7 @@
 
   scripts/soak faults --minutes 5 --seed 1     every fault of the exchange, at random
   scripts/soak kills --count 50 --seed 1       kill -9 of a capture at random moments
+  scripts/soak handovers --count 20 --rate 2000       upgrades, one after another
 
 The exchange runs in this process and knows the truth; the captures of
 ``kills`` are real processes. Exit code 0 only if everything held.
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from recorder.cli import logs
 from trials.faults import run_faults
+from trials.handovers import FEEDS, run_handovers
 from trials.kills import run_kills
 
 
@@ -25,12 +27,20 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["faults", "kills"])
+    parser.add_argument("what", choices=["faults", "kills", "handovers"])
     parser.add_argument("--minutes", type=float, default=5.0, help="of faults")
     parser.add_argument(
         "--without", action="append", default=[], help="leave this fault out"
     )
-    parser.add_argument("--count", type=int, default=50, help="of kills")
+    parser.add_argument("--count", type=int, help="of kills, or of upgrades")
+    parser.add_argument("--rate", type=int, default=2_000, help="frames a second")
+    parser.add_argument(
+        "--seconds-after-notice",
+        type=float,
+        default=30.0,
+        help="of an upgrade until the exchange closes; 0 is at once",
+    )
+    parser.add_argument("--feed", choices=FEEDS, default="spot", help="of upgrades")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--store", type=Path, help="keep the data in this new folder")
     given = parser.parse_args(arguments)
@@ -39,8 +49,17 @@ def main(arguments: Sequence[str]) -> int:
     try:
         if given.what == "faults":
             trial = run_faults(root, given.minutes * 60, given.seed, given.without)
+        elif given.what == "kills":
+            trial = run_kills(root, given.count or 50, given.seed)
         else:
-            trial = run_kills(root, given.count, given.seed)
+            trial = run_handovers(
+                root,
+                given.feed,
+                given.count or 20,
+                given.rate,
+                given.seconds_after_notice,
+                given.seed,
+            )
         complaints = asyncio.run(trial)
     finally:
         if given.store is None:

@@ -184,7 +184,11 @@ class Handover:
             if isinstance(event, DepthUpdate):
                 self._match(chain, event)
             return True
-        if self.ended_at is not None or self._was_skipped(chain, event):
+        if (
+            self.ended_at is not None
+            or self._was_skipped(chain, event)
+            or self._is_awaited(chain, event)
+        ):
             return False
         self._drop_overtaken(chain)
         self._wait(chain, key, event, call)
@@ -234,6 +238,18 @@ class Handover:
 
     def _next_trade(self, chain: Chain, event: WireEvent) -> int | None:
         return self._next(chain, event) if isinstance(event, Trade) else None
+
+    def _is_awaited(self, chain: Chain, event: WireEvent) -> bool:
+        """Return whether an event is the snapshot that a book waits for."""
+        if not isinstance(event, DepthUpdate) or not event.is_snapshot:
+            return False
+        base, continuity = event.last_update_id, self._books[chain].continuity
+        return (
+            base is not None
+            and not continuity.is_live
+            and continuity.held_first <= base + 1
+            and base <= continuity.received
+        )
 
     def _is_double(self, chain: Chain, event: WireEvent) -> bool:
         """Return whether a row of the second brings nothing that is not here."""

@@ -242,6 +242,7 @@ def _decode_snapshot(chain, body):
 _RULES = {
     "depth:10": BookRule(has_ids=True, snapshot="rest", depth_limit=10),
     "depth:bare": BookRule(has_ids=False, snapshot="in_band", depth_limit=10),
+    "depth:full": BookRule(has_ids=True, snapshot="in_band", depth_limit=10),
 }
 
 FAKE = Source(
@@ -251,7 +252,9 @@ FAKE = Source(
     rest_url="http://127.0.0.1:9",
     streams=(
         StreamKind(name="trades", doc="Trades."),
-        StreamKind(name="depth", doc="Books.", parameters=("10", "bare"), default="10"),
+        StreamKind(
+            name="depth", doc="Books.", parameters=("10", "bare", "full"), default="10"
+        ),
         StreamKind(name="klines", doc="Klines.", parameters=("1m", "5m")),
         StreamKind(name="tickers", doc="Tickers."),
         StreamKind(name="bbo", doc="Best bid and offer."),

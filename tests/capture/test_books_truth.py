@@ -32,7 +32,7 @@ STEP = st.tuples(
     st.sampled_from(
         ["push"] * 8
         + ["drop", "double", "late", "full", "late full", "reconnect", "renumber"]
-        + ["snapshot", "cached", "quiet", "unreadable"]
+        + ["snapshot", "cached", "quiet", "unreadable", "handover"]
     ),
     st.integers(1, 4),
     st.integers(0, 6),
@@ -199,7 +199,9 @@ class Recording:
         for kind, size, age in steps:
             self.now += SECOND
             self.restart(has_image=age != 1)
-            if kind in ("reconnect", "renumber", "snapshot", "cached", "unreadable"):
+            if kind == "handover":  # another connection goes on where this one was
+                self.conn += 1
+            elif kind in ("reconnect", "renumber", "snapshot", "cached", "unreadable"):
                 self.trouble(kind, size, age)
             else:
                 self.send(kind, size)

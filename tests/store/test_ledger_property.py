@@ -53,6 +53,7 @@ class World:
         self.lost_at = {}
         self.began = self.heard = self.now
         self.is_silent = False
+        self.second_at = None
         self.files = 0
         self.rows = []
         self.note(self.ledger.start(self.now))
@@ -134,6 +135,25 @@ class World:
     def heard_again(self, _chain, _back, _size):
         self.heard = self.now
         self.is_silent = False
+
+    def second(self, _chain, _back, _size):
+        """A second connection is there; what it brings is not stored yet."""
+        self.second_at = self.now
+
+    def handed_over(self, _chain, _back, _size):
+        """The first connection is left: the second brought all since it was there."""
+        if self.second_at is None:
+            return
+        for chain, since in self.on.items():
+            if since is None or self.second_at <= max(self.heard, since):
+                continue
+            at = max(self.heard, since)
+            self.note(self.ledger.lost(chain, "venue_upgrade", at))
+            self.note(self.ledger.covered(chain, self.second_at))
+            self.miss(chain, at, self.second_at)
+        self.heard = self.now
+        self.is_silent = False
+        self.second_at = None
 
     # Flushes and ends -----------------------------------------------------
 
@@ -251,6 +271,8 @@ STEPS = [
     "refused",
     "silent",
     "heard_again",
+    "second",
+    "handed_over",
     "flush",
     "flush",
 ]

@@ -53,7 +53,6 @@ class World:
         self.lost_at = {}
         self.began = self.heard = self.now
         self.is_silent = False
-        self.second_at = None
         self.files = 0
         self.rows = []
         self.note(self.ledger.start(self.now))
@@ -136,24 +135,21 @@ class World:
         self.heard = self.now
         self.is_silent = False
 
-    def second(self, _chain, _back, _size):
-        """A second connection is there; what it brings is not stored yet."""
-        self.second_at = self.now
+    def handed_over(self, _chain, _back, size):
+        """The first connection is left: the second, accepted before, brings all.
 
-    def handed_over(self, _chain, _back, _size):
-        """The first connection is left: the second brought all since it was there."""
-        if self.second_at is None:
-            return
+        If the first had been silent by then, what came between is missing.
+        """
+        accepted_at = max(self.began, self.now - size)
         for chain, since in self.on.items():
-            if since is None or self.second_at <= max(self.heard, since):
+            if since is None or accepted_at <= max(self.heard, since):
                 continue
             at = max(self.heard, since)
             self.note(self.ledger.lost(chain, "venue_upgrade", at))
-            self.note(self.ledger.covered(chain, self.second_at))
-            self.miss(chain, at, self.second_at)
+            self.note(self.ledger.covered(chain, accepted_at))
+            self.miss(chain, at, accepted_at)
         self.heard = self.now
         self.is_silent = False
-        self.second_at = None
 
     # Flushes and ends -----------------------------------------------------
 
@@ -270,8 +266,9 @@ STEPS = [
     "book",
     "refused",
     "silent",
+    "silent",
     "heard_again",
-    "second",
+    "handed_over",
     "handed_over",
     "flush",
     "flush",

@@ -49,9 +49,6 @@ the slowest batch of trades was seen to take."""
 PATIENCE_NS: Final = 2 * SECOND_NS
 """How far behind the first a second connection may be that works."""
 
-IMAGE_NS: Final = 10 * SECOND_NS
-"""How long a first snapshot on the second connection may take."""
-
 LINGER_NS: Final = 15 * SECOND_NS
 """How long after the end of the first its rows may still come over the second."""
 
@@ -285,6 +282,8 @@ class Handover:
     def accepted(self, link: Link, chain: Chain) -> None:
         """Note that a chain of which nothing was recorded was accepted."""
         if link is self.second and self.ended_at is None:
+            if chain in self._books:
+                self._books.lost(chain)  # its book begins anew on the second
             self.put_in_charge(chain)
 
     def put_in_charge(self, chain: Chain) -> None:
@@ -308,8 +307,7 @@ class Handover:
 
     def blockers(self, now: int) -> list[Chain]:
         """Return chains of which the second should have brought something."""
-        ready_at = self.ready_at
-        if ready_at is None:
+        if self.ready_at is None:
             return []
         late = [
             chain
@@ -321,9 +319,14 @@ class Handover:
             for chain in self._bare
             if chain not in self.first.idle and self._books[chain].continuity.is_live
         ]
-        if now < ready_at + IMAGE_NS:
-            late += [chain for chain in self._in_band if chain not in self._imaged]
-        return late
+        return late + [chain for chain in self._in_band if self.lacks_image(chain)]
+
+    def lacks_image(self, chain: Chain) -> bool:
+        """Return whether the snapshot that comes first of all did not come yet.
+
+        Until then nobody knows whether the second will bring anything of it.
+        """
+        return chain in self._in_band and chain not in self._imaged
 
     def _overlaps(self, chain: Chain) -> bool:
         """Return whether updates wait that reach back to what is here."""

@@ -95,24 +95,31 @@ class Handovers:
     def _first_closed(self, handover: Handover, at: int, detail: str | None) -> None:
         first, second = handover.first, handover.second
         second.first = None
-        accepted = [c for c in first.chains if c in second.accepted]
         self._lose(first, [c for c in first.chains if c not in second.accepted], detail)
         afresh = []
-        for chain in accepted:
+        for chain in [c for c in first.chains if c in second.accepted]:
             if not self._ledger.is_covered(chain):
-                afresh.append(chain)  # the first may have been asked for it
-                continue
-            until = handover.missing_until(chain, at)
-            if until is not None:
+                if chain not in first.idle:
+                    afresh.append(chain)  # the first may have been asked for it
+            elif handover.lacks_image(chain):
                 self._lose(first, [chain], detail)
-                self._note(self._ledger.covered(chain, until))
-                self._silence.accepted(chain, until, is_covered=False)
-                if chain in self._books:
-                    self._books.accepted(chain, until, None)
+                self._books.accepted(chain, at, None)
+            elif (until := handover.missing_until(chain, at)) is not None:
+                self._interrupt(first, chain, until, detail)
         handover.end_first(at)
         for chain, reason in second.refused.items():
             self._intake.refuse(chain, at, reason)
         self._ask_afresh(second, afresh, at)
+
+    def _interrupt(
+        self, first: Link, chain: Chain, until: int, detail: str | None
+    ) -> None:
+        """Note that rows of a chain may be missing until some time ago."""
+        self._lose(first, [chain], detail)
+        self._note(self._ledger.covered(chain, until))
+        self._silence.accepted(chain, until, is_covered=False)
+        if chain in self._books:
+            self._books.accepted(chain, until, None)
 
     def _second_closed(self, handover: Handover, at: int, detail: str | None) -> None:
         """Go on with the first; what the second alone brought is missing."""

@@ -316,12 +316,12 @@ class Intake:
                 # It goes on, here or over the connection before.
                 self._silence.accepted(chain, ts, is_covered=True)
                 continue
+            for twins in link.twins:
+                twins.accepted(link, chain)
             if chain not in self._books or self._books.accepted(
                 chain, ts, reply.ts_event
             ):
                 self._believe(chain, ts)
-            for twins in link.twins:
-                twins.accepted(link, chain)
         if reply.chains:
             first, count = reply.chains[0], len(reply.chains)
             markets = count if first.market else None

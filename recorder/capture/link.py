@@ -31,7 +31,7 @@ class Twins(Protocol):
         ...  # pragma: no cover - protocol
 
     def accepted(self, link: "Link", chain: Chain) -> None:
-        """Note that a chain begins to be recorded, with its acceptance on one."""
+        """Note that a chain of which nothing is recorded was accepted on one."""
         ...  # pragma: no cover - protocol
 
 

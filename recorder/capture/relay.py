@@ -91,8 +91,6 @@ class Relay:
         await _until_over(first, random.uniform(0.0, JITTER_SECONDS))  # noqa: S311
         attempt = 0
         while not first.is_over:
-            if first.is_over:
-                break
             verdict: Verdict | None = None
             try:
                 second = await self._open_second(first)

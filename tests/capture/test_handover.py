@@ -7,7 +7,6 @@ from recorder.capture import handover as module
 from recorder.capture.books import FIRST_ASK_NS
 from recorder.capture.doubles import Doubles
 from recorder.capture.handover import (
-    IMAGE_NS,
     LINGER_NS,
     OVERLAP_NS,
     PATIENCE_NS,
@@ -228,7 +227,7 @@ def test_a_second_must_bring_the_whole_book_where_that_comes_on_the_socket(stage
     stage = stage_of(BARE)
     stage.say(stage.first, ["image", "BTC_USDT"])
     second = stage.second()
-    stage.wait(IMAGE_NS + OVERLAP_NS)
+    stage.wait(60 * SECOND_NS)
     assert stage.handover().blockers(stage.now()) == [BARE]
 
     stage.say(second, ["image", "BTC_USDT"])
@@ -484,29 +483,51 @@ def test_an_image_that_only_the_second_brings_changes_nothing(stage_of):
 
 def test_an_image_of_the_second_may_be_what_a_book_waits_for(stage_of):
     stage = stage_of(FULL)
-    stage.say(stage.first, change(101, 102))
+    stage.say(stage.first, full(100), change(101, 102), change(104, 104))
+    assert stage.state(FULL) == "aligning"
     second = stage.second()
-    stage.say(second, full(99))
+    stage.say(second, full(102))
     assert stage.state(FULL) == "aligning"
 
-    stage.say(second, full(101))
+    stage.say(second, full(104))
+    stage.both(second, change(105, 106))
+
+    assert stage.state(FULL) == "live"
+    assert stage.updates()[2:] == [(104, 104), (None, 104), (105, 106)]
+
+
+def test_a_book_that_never_came_begins_with_the_second(stage_of):
+    stage = stage_of(FULL)
+    stage.say(stage.first, change(101, 102))
+    second = stage.open(stage.first)
+    accepted = stage.say(second, ["ok", [FULL]])
+    stage.say(second, full(102))
     stage.both(second, change(103, 104))
 
     assert stage.state(FULL) == "live"
-    assert stage.updates() == [(101, 102), (None, 101), (103, 104)]
+    assert stage.updates() == [(101, 102), (None, 102), (103, 104)]
+    assert [row[1] for row in stage.rows("depth")] == ["run.0", "run.1", "run.1"]
+    newest = {gap.gap_id: gap for gap in stage.events("gaps")}
+    rows = [gap for gap in newest.values() if gap.scope == "rows"]
+    assert [(gap.reason, gap.ended_at) for gap in rows] == [("not_started", accepted)]
 
 
-def test_a_first_image_may_take_some_time_and_not_come_in_a_quiet_market(stage_of):
+def test_a_second_without_its_image_is_not_believed(stage_of):
     stage = stage_of(FULL)
     stage.say(stage.first, full(100))
-    stage.second()
+    second = stage.second()
+    stage.wait(60 * SECOND_NS)
     assert stage.handover().blockers(stage.now()) == [FULL]
-    stage.wait(IMAGE_NS - SECOND_NS)
-    assert not stage.handover().is_live(stage.now())
+    heard = stage.say(stage.first, ["beat"])
+    closed = stage.close(stage.first)
+    stage.wait(SECOND_NS)
+    assert [gap.ended_at for gap in stage.gaps()] == [None]
 
-    stage.wait(SECOND_NS + 10)
+    stage.say(second, full(100), change(101, 101))
 
-    assert stage.handover().is_live(stage.now())
+    (gap,) = stage.gaps()
+    assert (gap.started_at, gap.ended_at) == (heard + 1, closed)
+    assert stage.state(FULL) == "live"
 
 
 def test_ids_that_cannot_be_are_the_fault_of_their_own_frame(known):

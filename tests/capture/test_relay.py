@@ -135,7 +135,7 @@ class Line:
 def hasty(monkeypatch):
     """All that takes seconds takes a tenth of one; counters begin at nothing."""
     COUNTERS.clear()
-    monkeypatch.setattr(reactions, "backoff_seconds", lambda attempt: 0.02)
+    monkeypatch.setattr(reactions, "backoff_seconds", lambda failures, backoff: 0.02)
     monkeypatch.setattr(life, "CLOSE_SECONDS", 0.2)
     monkeypatch.setattr(life, "ALIVE_SECONDS", 0.1)
     monkeypatch.setattr(handover, "OVERLAP_NS", 100 * MS)
@@ -160,7 +160,7 @@ async def line_to(fake, house):
     async with aiohttp.ClientSession(trace_configs=[watched_handshakes()]) as http:
 
         async def line_to(changes=None, **options):
-            options = {"pace": Budget(100.0), **options}
+            options = {"connects": Budget(100.0), **options}
             source = msgspec.structs.replace(fake, **(changes or {}))
             line = Line(source, house.url, http, **options)
             lines.append(line)
@@ -431,24 +431,3 @@ async def test_a_stop_in_a_handover_ends_both(line_to, house):
     assert not line.connection.is_open
     line.session.settle()
     assert {gap.reason for gap in line.gaps()} == {"process_stopped"}
-
-
-async def test_connections_of_a_run_do_not_hand_over_all_at_once(line_to, house):
-    loop, times = asyncio.get_running_loop(), []
-    pace = Budget(4.0)
-
-    class Noted(Budget):
-        async def take(self):
-            await pace.take()
-            times.append(loop.time())
-
-    lines = [await line_to(pace=Noted(1.0)) for _ in range(7)]
-    for peer in list(house.peers):
-        await peer.say(["leaving", "an upgrade"])
-    for line in lines:
-        await line.until(lambda line=line: line.connection.handovers == 1)
-
-    # Four at once are allowed, and four a second.
-    assert len(times) == 7
-    assert times[6] - times[0] >= 0.5
-    assert all(line.gaps() == [] for line in lines)

@@ -222,6 +222,10 @@ class Books:
             self._known(book, ts_recv)  # the levels are those of before
         elif not verdict.is_live and book.rule.snapshot == "rest":
             self._ask_if_none_waits(book, verdict, ts_recv)
+        elif not verdict.is_live:
+            self._images.missed(book)  # it precedes its changes
+            if verdict.was_live:
+                self._images.ask(book, ts_recv)
 
     def _ask_if_none_waits(
         self, book: DepthChain, verdict: Verdict, ts_recv: int
@@ -232,10 +236,6 @@ class Books:
         """
         if verdict.action == RESTART or book.asked_until == 0:
             self._queue.ask(book, ts_recv + FIRST_ASK_NS)
-        elif not verdict.is_live:
-            self._images.missed(book)  # it precedes its changes
-            if verdict.was_live:
-                self._images.ask(book, ts_recv)
 
     def _take(self, message: Message) -> None:
         self.event(*message)

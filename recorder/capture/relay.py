@@ -165,6 +165,7 @@ class Relay:
                 return
             if not await first.ask_for_life():  # nothing makes it answer
                 patience = self._session.source.silence_seconds
+                await asyncio.sleep(LOOK_SECONDS)
 
     @staticmethod
     def _why(first: Life) -> str:

@@ -4,7 +4,6 @@ Numbers are texts or JSON numbers, with the years and with the header that
 asks for sizes as texts. So they are taken raw, and keep their digits.
 """
 
-from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -121,15 +120,9 @@ class Top(msgspec.Struct, gc=False):
 
 
 class Change(msgspec.Struct, gc=False, rename={"contract": "c"}):
-    """A changed level: of the bids if ``s`` is above 0, of the asks if below.
+    """A changed level of a whole top, in the old form."""
 
-    0 removes the level, whichever side it is of.
-    """
-
-    p: msgspec.Raw
-    s: msgspec.Raw
     contract: str
-    id: Id
 
 
 class Liquidation(msgspec.Struct, gc=False):
@@ -287,24 +280,6 @@ def moment_of(raw: msgspec.Raw) -> int | None:
     """
     whole = (text_of(raw) or "").partition(".")[0]
     return ns_of(raw, SECOND_NS if len(whole) < _MS_DIGITS else MILLISECOND_NS)
-
-
-def changed_sides(rows: Sequence[Change]) -> tuple[bytes, bytes]:
-    """Return changed levels as those of bids and asks; removals are of both.
-
-    Raises:
-        WireError: If a size is no number.
-    """
-    bids: list[bytes] = []
-    asks: list[bytes] = []
-    for row in rows:
-        size = number_of(row.s)
-        level = b'[%b,"%b"]' % (bytes(row.p), size.removeprefix("-").encode())
-        if is_zero(size) or not size.startswith("-"):
-            bids.append(level)
-        if is_zero(size) or size.startswith("-"):
-            asks.append(level)
-    return b"[%b]" % b",".join(bids), b"[%b]" % b",".join(asks)
 
 
 def is_whole_window(bids: msgspec.Raw, asks: msgspec.Raw) -> bool:

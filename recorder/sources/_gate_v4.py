@@ -108,14 +108,24 @@ class Conversation(ABC):
     def routes(self) -> Sequence[Route[Any]]:
         """Return how pushes are understood, one for each channel."""
 
-    def other(self, frame: Envelope) -> Said | None:
+    def other(self, frame: Envelope, now_ns: int) -> Said | None:
         """Return what a push says that goes no route; None if it is not known.
+
+        Args:
+            frame: The push.
+            now_ns: Our clock, nanoseconds, for requests sent in answer.
 
         Raises:
             WireError: If it does not fit.
         """
-        del frame
+        del frame, now_ns
         return None
+
+    def ask(
+        self, chains: Sequence[Chain], now_ns: int, *, event: str = "subscribe"
+    ) -> Request:
+        """Return one request about chains that one can carry; see `Requests`."""
+        return self._requests.ask(chains, now_ns, event=event)
 
     @abstractmethod
     def address(self, chains: Sequence[Chain]) -> tuple[str, list[str]]:
@@ -237,7 +247,7 @@ class Conversation(ABC):
                     for raw in items_of(frame.result)
                     for said in route.make(decoded(route.result, raw), frame)
                 ]
-            said = self.other(frame)
+            said = self.other(frame, now_ns)
             if said is not None:
                 return said
         what = f"channel {frame.channel!r}, event {frame.event!r}"

@@ -40,9 +40,13 @@ Books
 -----
 
 As on spot (`_gate_v4_books`, `_gate_obu`), but that updates repeat levels
-which did not change, and that ``order_book`` has an older form, which tells
-changes: bids above 0, asks below, removals of no side. Trades have no running
-number, so a lost one leaves no trace.
+which did not change, and that ``order_book`` has an older form. That one tells
+the whole top once and then changes, which have one id, so that a missing one
+would not show, and removals of no side. Such changes are not read: a stream
+that turns out to be of this form is given up, for its first top would be
+shown for ever.
+
+Trades have no running number, so a lost one leaves no trace.
 
 Source: protocol facts, section 3 (Gate documents of 2023 to 2026-08, and
 recordings of 2020 to 2026).
@@ -51,15 +55,18 @@ recordings of 2020 to 2026).
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
-from recorder.model import Chain, DepthUpdate
+from recorder.model import Chain
 from recorder.source import (
     NO_SECRETS,
     Option,
+    Refused,
     Said,
     Secrets,
+    Send,
     SnapshotRule,
     Source,
     StreamKind,
+    Unrecognized,
     Witness,
 )
 from recorder.sources import (
@@ -98,6 +105,10 @@ _CHANNELS: Final = {
     "contract_stats": "futures.contract_stats",
 }
 _LISTED: Final = ("trades", "tickers", "bbo", "liquidations")
+_CHANGES: Final = (
+    "order_book tells changes here, in which a missing one would not show; "
+    "record depth:100ms or depth:obu.400 in its place"
+)
 
 
 class Dialogue(Conversation):
@@ -126,6 +137,7 @@ class Dialogue(Conversation):
         self._markets = markets_by_table(chains, (*_CHANNELS, "depth"))
         self._updates = Books.of(chains, books.UPDATES)
         self._tops = Books.of(chains, books.TOPS)
+        self._given_up: set[str] = set()
         self._obu = _gate_obu.ObuStreams(chains)
         # A push of a kline names interval and market in one text.
         self._klines: dict[str, Chain] = {}
@@ -171,7 +183,7 @@ class Dialogue(Conversation):
             ),
         )
 
-    def other(self, frame: Envelope) -> Said | None:
+    def other(self, frame: Envelope, now_ns: int) -> Said | None:
         """Return what a push says that goes no route: changes of an order book.
 
         Raises:
@@ -179,13 +191,18 @@ class Dialogue(Conversation):
         """
         if (frame.channel, frame.event) != (books.TOP_CHANNEL, "update"):
             return None
-        by_contract: dict[str, list[wire.Change]] = {}
+        said: Said = [Unrecognized(error=_CHANGES)]
         for raw in items_of(frame.result):
-            row = decoded(wire.CHANGE, raw)
-            by_contract.setdefault(row.contract, []).append(row)
-        said: Said = []
-        for contract, changes in by_contract.items():
-            said += self._changes(contract, changes, frame)
+            contract = decoded(wire.CHANGE, raw).contract
+            market = self._tops.markets.get(contract)
+            if market is not None and market not in self._given_up:
+                self._given_up.add(market)
+                chains = (Chain(market, self._tops.stream),)
+                end = self.ask(chains, now_ns, event="unsubscribe")
+                said += [
+                    Refused(chains=chains, reason=_CHANGES),
+                    Send(requests=(end,)),
+                ]
         return said
 
     def address(self, chains: Sequence[Chain]) -> tuple[str, list[str]]:
@@ -221,30 +238,9 @@ class Dialogue(Conversation):
 
     def _top(self, row: wire.Top, _stamp: Stamped) -> Said:
         market = self._tops.markets.get(row.contract)
-        if market is None:
+        if market is None or market in self._given_up:
             return [unasked("depth", row.contract)]
         return [self._tops.whole(market, row.id, row.bids, row.asks, row.t)]
-
-    def _changes(
-        self, contract: str, changes: Sequence[wire.Change], stamp: Stamped
-    ) -> Said:
-        market = self._tops.markets.get(contract)
-        if market is None:
-            return [unasked("depth", contract)]
-        bids, asks = wire.changed_sides(changes)
-        return [
-            DepthUpdate(
-                market=market,
-                stream=self._tops.stream,
-                ts_event=stamp.ts_event(),
-                is_snapshot=False,
-                first_update_id=None,
-                last_update_id=max(row.id for row in changes) or None,
-                bids=bids,
-                asks=asks,
-                depth_limit=self._tops.depth_limit,
-            )
-        ]
 
     def _trade(self, row: wire.Trade, _stamp: Stamped) -> Said:
         market = self._markets["trades"].get(row.contract)

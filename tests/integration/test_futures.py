@@ -13,6 +13,7 @@ from recorder.config import CaptureConfig
 from recorder.judging import Judgement, judge
 from recorder.judging.evidence import chain_of
 from recorder.model import Chain
+from recorder.replay import book_at
 from recorder.simulator.faults import parse
 from recorder.simulator.server import Exchange
 from recorder.simulator.settings import Settings
@@ -43,12 +44,13 @@ async def recorded(
     faults: Sequence[str] = (),
     streams: Sequence[str] = STREAMS,
     markets: Collection[str] = CONTRACTS,
+    refused: Collection[Chain] = (),
     **formats: object,
 ) -> Judgement:
     """Record until all was sent, went wrong and was mended; return what is to be said.
 
-    That is: something of each chain was pushed, each fault was performed, and
-    each book is known.
+    That is: something of each chain was pushed, each fault was performed, each
+    book is known, and what is expected to be refused is.
     """
     settings = Settings(
         seed=3,
@@ -85,13 +87,15 @@ async def recorded(
                 not pushed(truth).issuperset(plan.chains)
                 or len(truth.faults) < len(faults)
                 or books.known_total < books.total
+                or len(capture._session.refused) < len(refused)
             ):
                 await asyncio.sleep(0.1)
         await asyncio.sleep(0.5)
         capture.request_stop()
         result = await running
-    assert not result.refused
-    return judge(open_listing(root), truth, {"gate_futures": plan.chains})
+    assert result.refused.keys() == set(refused)
+    chains = set(plan.chains) - set(refused)
+    return judge(open_listing(root), truth, {"gate_futures": chains})
 
 
 async def test_every_row_of_every_stream_is_what_the_exchange_sent(
@@ -149,3 +153,34 @@ async def test_inverse_contracts_are_recorded_from_an_address_of_their_own(
 
     assert judgement.complaints == ()
     assert all(book.equal == book.states > 0 for book in judgement.books)
+
+
+async def test_a_top_of_the_old_form_is_given_up_and_shown_no_more(
+    tmp_path: Path,
+) -> None:
+    book = Chain("ETH_USDT", "depth:top.20")
+    judgement = await recorded(
+        tmp_path,
+        streams=("trades", "bbo", book.stream),
+        markets=[book.market],
+        refused=[book],
+        old_book_changes=True,
+    )
+
+    assert judgement.complaints == ()
+    store = open_store(tmp_path)
+    ((began, detail),) = store.sql(
+        "SELECT epoch_ns(started_at), detail FROM gaps "
+        "WHERE reason = 'subscription_rejected'"
+    ).fetchall()
+    assert "record depth:100ms" in detail
+    (image,) = store.sql("SELECT epoch_ns(ts_recv) FROM depth").fetchall()
+    assert image[0] < began
+    listing = open_listing(tmp_path)
+    views = [
+        book_at(listing, source="gate_futures", market=book.market, at_ns=at)
+        for at in (image[0], began)
+    ]
+    assert [view.known for view in views] == [True, False]
+    kept = store.sql("SELECT DISTINCT reason FROM frames").fetchall()
+    assert kept == [("unknown",)]

@@ -15,6 +15,7 @@ from recorder.source import (
     Request,
     Send,
     Subscribed,
+    Unrecognized,
     canonical_stream,
     resolve_options,
 )
@@ -192,9 +193,7 @@ STATS = '{"time":1,"contract":"BTC_USDT","mark_price":"1"}'
         ("order_book_update", DEPTH, '"U":7,', ""),
         ("order_book_update", DEPTH, '"b":[],', '"full":true,'),
         ("obu", OBU, '"U":7,', ""),
-        ("order_book", CHANGE, '"id":9', '"id":"9"'),
-        ("order_book", CHANGE, '"s":-2', '"s":null'),
-        ("order_book", CHANGE, '"s":-2,', ""),
+        ("order_book", CHANGE, '"c":"BTC_USDT"', '"c":7'),
         ("public_liquidates", LIQUIDATION, '"price":"1"', '"price":null'),
         ("public_liquidates", LIQUIDATION, '"size":"1",', ""),
         ("public_liquidates", LIQUIDATION, '"time_ms":1', '"time":"soon"'),
@@ -252,6 +251,28 @@ def test_damaged_frames_raise_nothing_but_wire_errors(
             dialogue.receive(frame, NOW_NS)
         with contextlib.suppress(WireError):
             dialogue.unknown_keys(frame)
+
+
+def test_a_top_that_turns_out_to_tell_changes_is_given_up_once() -> None:
+    dialogue = dialogue_of()
+    whole, change = push("order_book", TOP, "all"), push("order_book", f"[{CHANGE}]")
+
+    (first,) = dialogue.receive(whole, NOW_NS)
+    kept, refused, end = dialogue.receive(change, NOW_NS)
+
+    assert first.market == "BTC_USDT"
+    assert isinstance(kept, Unrecognized)
+    assert refused == Refused(
+        chains=(Chain("BTC_USDT", "depth:top.20"),), reason=kept.error
+    )
+    assert [(f["event"], f["payload"]) for f in sent(end.requests)] == [
+        ("unsubscribe", ["BTC_USDT", "20", "0"])
+    ]
+    assert dialogue.receive(change, NOW_NS) == [kept]
+    (late,) = dialogue.receive(whole, NOW_NS)
+    assert isinstance(late, Unrecognized)
+    (other,) = dialogue.receive(whole.replace(b"BTC_", b"ETH_"), NOW_NS)
+    assert other.market == "ETH_USDT"
 
 
 # Asking ------------------------------------------------------------------

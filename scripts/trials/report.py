@@ -24,6 +24,13 @@ STREAMS = {
     "okx_status": ("status",),
     "gate_announcements": ("status:summary_all", "status:summary_listing"),
 }
+CONTRACTS = MARKETS[:2]
+FUTURES = {
+    "gate_futures": (
+        *("trades", "bbo", "tickers", "klines:1m", "klines:mark.1m"),
+        *("contract_stats:1m", "depth:100ms", "depth:obu.50"),
+    ),
+}
 WITHOUT_MARKETS = {"okx_status", "gate_announcements"}
 OPTIONS = {"gate_announcements": {"lang": "both"}}
 LANGUAGES = ("en", "cn")
@@ -41,8 +48,8 @@ def config(root: Path, exchange: Exchange, source: str) -> CaptureConfig:
     """Return what to record of a source."""
     return CaptureConfig(
         source=source,
-        markets=() if source in WITHOUT_MARKETS else MARKETS,
-        streams=STREAMS[source],
+        markets=_markets_of(source),
+        streams=(STREAMS | FUTURES)[source],
         store=root,
         options=OPTIONS.get(source, {}),
         ws_url=(exchange.ws_urls | exchange.status_urls)[source],
@@ -51,6 +58,12 @@ def config(root: Path, exchange: Exchange, source: str) -> CaptureConfig:
         flush_seconds=FLUSH_SECONDS,
         rotate_seconds=20,
     )
+
+
+def _markets_of(source: str) -> tuple[str, ...]:
+    if source in WITHOUT_MARKETS:
+        return ()
+    return CONTRACTS if source in FUTURES else MARKETS
 
 
 def report(root: Path, listing: Listing, judgement: Judgement) -> list[str]:

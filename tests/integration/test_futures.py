@@ -148,7 +148,7 @@ async def test_the_forms_of_all_years_say_the_same(
 async def test_inverse_contracts_are_recorded_from_an_address_of_their_own(
     tmp_path: Path,
 ) -> None:
-    streams = ("trades", "depth:100ms.20", "depth:top.10", "tickers")
+    streams = ("trades", "depth:100ms.20", "depth:top.1", "tickers")
     judgement = await recorded(tmp_path, streams=streams, markets=["BTC_USD"])
 
     assert judgement.complaints == ()

@@ -356,6 +356,9 @@ def test_garbage_for_a_market_list_is_a_wire_error(source: Source) -> None:
     for body in (b"", b"<html>", b'{"label":"X","message":"Y"}', b"[7]", b"[{}]"):
         with pytest.raises(WireError):
             source.market_list.decode(body)
+    for name in ("id", "name"):
+        with pytest.raises(WireError):
+            source.market_list.decode(b'[{"%b":"A_B","x":"\xff"}]' % name.encode())
 
 
 def test_feeds_are_plain_data(source: Source) -> None:

@@ -18,7 +18,7 @@ from recorder.source import (
     Witness,
     table_of,
 )
-from recorder.sources._json import EMPTY, NULL, decoded
+from recorder.sources._json import EMPTY, NULL, check_utf8, decoded
 from recorder.sources._times import MILLISECOND_NS
 
 
@@ -131,6 +131,8 @@ def _markets_request(_options: Mapping[str, str]) -> HttpRequest:
 
 
 def _markets_decode(body: bytes) -> tuple[Market[str], ...]:
+    if not body.isascii():
+        check_utf8(body)
     return tuple(_market(raw) for raw in decoded(_MARKETS, body))
 
 

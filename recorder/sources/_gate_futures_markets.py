@@ -14,7 +14,7 @@ from recorder.model import Market
 from recorder.source import HttpRequest, MarketList
 from recorder.sources._gate_futures_books import SIZES_AS_TEXT
 from recorder.sources._gate_futures_wire import is_zero, text_of
-from recorder.sources._json import NULL, decoded
+from recorder.sources._json import NULL, check_utf8, decoded
 
 
 class _WireContract(msgspec.Struct, gc=False):
@@ -42,6 +42,8 @@ def _request(options: Mapping[str, str]) -> HttpRequest:
 
 
 def _decode(body: bytes) -> tuple[Market[str], ...]:
+    if not body.isascii():
+        check_utf8(body)
     return tuple(_market(raw) for raw in decoded(_CONTRACTS, body))
 
 

@@ -321,6 +321,7 @@ SOURCE: Final = Source(
     backoff=BACKOFF,
     silence_seconds=65.0,
     quiet_seconds=35.0,
+    connects_per_second=0.15,  # 10 a minute are allowed, each 5 s after the last
     plan=plan,
     is_asked=False,
     dialogue=Dialogue,

@@ -369,6 +369,7 @@ SOURCE: Final = Source(
     ),
     headers=lambda _options, _secrets: dict((books.SIZES_AS_TEXT,)),
     requests_per_second=float(Dialogue.requests_per_second),
+    connections_max=300,  # documented, for each address
     rest_per_second=15.0,  # 200 in 10 s are allowed for each address
     reset_header="X-Gate-RateLimit-Reset-Timestamp",
     witnesses=WITNESSES,

@@ -317,6 +317,7 @@ SOURCE: Final = Source(
     ping_seconds=15.0,  # half of what the venue allows
     silence_seconds=35.0,
     requests_per_second=1.0,  # 480 an hour are allowed
+    connects_per_second=2.0,  # 3 are allowed
     plan=plan,
     dialogue=Dialogue,
     book_rule=lambda _stream: None,

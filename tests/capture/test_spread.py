@@ -87,6 +87,16 @@ def test_a_feed_that_needs_a_connection_for_each_market_is_held_to_the_limit():
         plan_capture(config)
 
 
+@pytest.mark.parametrize(
+    ("name", "count", "seconds"), [("okx_status", 3, 1), ("cryptolisting", 10, 60)]
+)
+def test_a_venue_is_connected_to_no_faster_than_it_states(name, count, seconds):
+    """Opened evenly apart, no window of that length holds more than are allowed."""
+    most = int(seconds * load(name).connects_per_second) + 1
+
+    assert most <= count
+
+
 async def test_connections_of_a_process_are_opened_evenly_apart(fake, serve, tmp_path):
     arrivals, begun = [], asyncio.get_running_loop().time()
     enough = asyncio.Event()

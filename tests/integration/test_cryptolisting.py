@@ -77,6 +77,7 @@ class Trial:
         plan = plan_capture(config, {VARIABLE: key})
         quick = {
             "backoff": Backoff(first_seconds=0.05, max_seconds=0.2, is_drawn=False),
+            "connects_per_second": 1000.0,
             **changes,
         }
         source = msgspec.structs.replace(plan.source, **quick)

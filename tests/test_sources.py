@@ -25,6 +25,7 @@ from recorder.source import (
     resolve_options,
     table_of,
 )
+from recorder.store.tables import TABLES
 
 
 MARKETS = ("BTC_USDT", "ETH_USDT", "\u5e01\u5b89_USDT", "../x", "a b&c=d")
@@ -365,3 +366,42 @@ def test_feeds_are_plain_data(source: Source) -> None:
     assert msgspec.structs.asdict(source)["name"] == source.name
     with pytest.raises(AttributeError):
         source.name = "other"  # type: ignore[misc]
+
+
+# Questions ---------------------------------------------------------------
+
+
+def test_questions_have_legal_defaults_and_columns_that_exist(source: Source) -> None:
+    assert len({query.name for query in source.queries}) == len(source.queries)
+    for query in source.queries:
+        columns = {column.name for column in TABLES[query.table].columns}
+        assert set(query.columns) <= columns
+        names = [parameter.name for parameter in query.parameters]
+        assert len(set(names)) == len(names)
+        for parameter in query.parameters:
+            assert bool(parameter.choices) == (parameter.kind == "choice")
+            assert parameter.doc.endswith(".")
+
+
+def test_a_question_is_text_and_has_its_number_and_market(source: Source) -> None:
+    for query in source.queries:
+        needed = {
+            parameter.name: parameter.choices[0]
+            for parameter in query.parameters
+            if parameter.default is None
+        }
+        for market in MARKETS:
+            values = query.values(needed, 1_700_000_000_000_000_000)
+            frames = [query.ask(number, market, values) for number in (1, 2)]
+
+            assert frames[0] != frames[1]
+            assert market in str(msgspec.json.decode(frames[0]))
+            # A venue that says the question back has not answered it.
+            assert query.answer(1, market, values, frames[0]) is None
+
+
+def test_bytes_from_strangers_are_no_answers(source: Source) -> None:
+    for query in source.queries:
+        for payload in (b"", b"hello", b"\xff\xfe", b"[1]", b'{"id":{}}'):
+            with pytest.raises(WireError):
+                query.answer(1, "A_B", {}, payload)

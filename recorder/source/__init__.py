@@ -47,6 +47,7 @@ from recorder.source.names import (
 from recorder.source.numbers import (
     decimal_ns,
 )
+from recorder.source.queries import Denied, Parameter, Query, Told, Value
 from recorder.source.reactions import Backoff, Ending, Verdict
 from recorder.source.secrets import NO_SECRETS, Secret, Secrets
 from recorder.source.witness import (
@@ -58,6 +59,7 @@ __all__ = [
     "NO_SECRETS",
     "Backoff",
     "BookRule",
+    "Denied",
     "Dialogue",
     "Ending",
     "Heartbeat",
@@ -65,6 +67,8 @@ __all__ = [
     "Leaving",
     "MarketList",
     "Option",
+    "Parameter",
+    "Query",
     "Quit",
     "Refused",
     "Reply",
@@ -77,7 +81,9 @@ __all__ = [
     "Source",
     "StreamKind",
     "Subscribed",
+    "Told",
     "Unrecognized",
+    "Value",
     "Verdict",
     "Witness",
     "canonical_stream",

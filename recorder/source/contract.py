@@ -6,6 +6,7 @@ import msgspec
 
 from recorder.model import Chain, DepthUpdate, Market, RawLevels
 from recorder.source.dialogue import Dialogue
+from recorder.source.queries import Query
 from recorder.source.reactions import Backoff, Ending, Verdict
 from recorder.source.secrets import Secret, Secrets
 from recorder.source.witness import Witness
@@ -159,6 +160,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
         book_rule: The rule of a canonical stream; None if it has no book.
         snapshot: How snapshots are had by HTTP; None if they are not.
         market_list: How markets are listed; None if they cannot be.
+        queries: What it answers when it is asked over its WebSocket.
     """
 
     name: str
@@ -189,3 +191,4 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     book_rule: Callable[[str], BookRule | None]
     snapshot: SnapshotRule | None = None
     market_list: MarketList | None = None
+    queries: tuple[Query, ...] = ()

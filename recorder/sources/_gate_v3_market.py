@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from recorder.model import Chain, DepthUpdate, Kline, Origin, Ticker, Trade
+from recorder.model import Chain, DepthUpdate, Origin
 from recorder.source import (
     NO_SECRETS,
     BookRule,
@@ -21,14 +21,12 @@ from recorder.sources._gate import (
     unasked,
 )
 from recorder.sources._gate_v3_asking import depth_parts
+from recorder.sources._gate_v3_rows import kline_of, ticker_of, trade_of
 from recorder.sources._gate_v3_talk import Talk, unknown_keys
 from recorder.sources._json import (
     DECODE_ERRORS,
     check_utf8,
     decoded,
-)
-from recorder.sources._times import (
-    SECOND_NS,
 )
 
 
@@ -179,15 +177,7 @@ class MarketDialogue:
         times = [wire.seconds_ns(row.time) for row in push.trades]
         origin = self._origin_of(market, ids)
         return [
-            Trade(
-                market=market,
-                ts_event=ts_event,
-                trade_id=row.id,
-                side=row.type,
-                price=row.price,
-                amount=row.amount,
-                origin=origin,
-            )
+            trade_of(row, market, ts_event, origin)
             for row, ts_event in zip(push.trades, times, strict=True)
         ]
 
@@ -212,21 +202,7 @@ class MarketDialogue:
         market = self._markets["tickers"].get(push.market)
         if market is None:
             return [unasked("tickers", push.market)]
-        row = push.ticker
-        return [
-            Ticker(
-                market=market,
-                ts_event=None,
-                last=row.last or None,
-                open=row.open or None,
-                high=row.high or None,
-                low=row.low or None,
-                change_pct=row.change or None,
-                base_volume=row.base_volume or None,
-                quote_volume=row.quote_volume or None,
-                period_s=row.period,
-            )
-        ]
+        return [ticker_of(push.ticker, market)]
 
     def _on_klines(self, rows: list[wire.Kline]) -> Said:
         said: Said = []
@@ -234,21 +210,8 @@ class MarketDialogue:
             if self._kline is None or row.market != self._kline.market:
                 said.append(unasked("klines", row.market))
                 continue
-            said.append(
-                Kline(
-                    market=self._kline.market,
-                    ts_event=None,
-                    interval=self._kline.stream.partition(":")[2],
-                    open_at=row.time * SECOND_NS,
-                    open=row.open,
-                    high=row.high,
-                    low=row.low,
-                    close=row.close,
-                    volume=row.volume,
-                    turnover=row.turnover,
-                    is_closed=row.is_closed,
-                )
-            )
+            interval = self._kline.stream.partition(":")[2]
+            said.append(kline_of(row, self._kline.market, interval))
         return said
 
 

@@ -250,6 +250,11 @@ def moment_or_none(raw: msgspec.Raw) -> int | None:
     return None if raw == NULL else seconds_ns(raw) or None
 
 
+def request(number: int, method: str, params: Sequence[object] | None) -> bytes:
+    """Return a request as it is sent."""
+    return msgspec.json.encode({"id": number, "method": method, "params": params})
+
+
 class Numbers:
     """Makes requests, numbered from 1 on."""
 
@@ -261,8 +266,7 @@ class Numbers:
     def frame(self, method: str, params: Sequence[object] | None) -> tuple[int, bytes]:
         """Return a request: its id, and its bytes."""
         self._last += 1
-        frame = {"id": self._last, "method": method, "params": params}
-        return self._last, msgspec.json.encode(frame)
+        return self._last, request(self._last, method, params)
 
 
 _QUOTE: Final = ord('"')

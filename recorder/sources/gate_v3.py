@@ -65,23 +65,14 @@ from recorder.sources._gate import (
 )
 from recorder.sources._gate_v3_account import AccountDialogue
 from recorder.sources._gate_v3_market import MarketDialogue, book_rule
+from recorder.sources._gate_v3_parameters import AGGREGATIONS, LIMITS
+from recorder.sources._gate_v3_queries import QUERIES
 
 
-_LIMITS: Final = (1, 5, 10, 20, 30)
-_AGGREGATIONS: Final = (
-    "0.00000001",
-    "0.0000001",
-    "0.000001",
-    "0.00001",
-    "0.0001",
-    "0.001",
-    "0.01",
-    "0.1",
-)
 _DEPTH_PARAMETERS: Final = tuple(
     f"{limit}{suffix}"
-    for limit in _LIMITS
-    for suffix in ("", *(f"@{step}" for step in _AGGREGATIONS))
+    for limit in LIMITS
+    for suffix in ("", *(f"@{step}" for step in AGGREGATIONS))
 )
 
 _CONNECTION_MARKETS: Final = 250
@@ -177,7 +168,7 @@ SOURCE: Final = Source(
             doc="Order book of so many levels a side; @ aggregates prices.",
             parameters=_DEPTH_PARAMETERS,
             default="30",
-            aliases=tuple((f"{limit}@0", str(limit)) for limit in _LIMITS),
+            aliases=tuple((f"{limit}@0", str(limit)) for limit in LIMITS),
         ),
         StreamKind(
             name="klines",
@@ -217,4 +208,5 @@ SOURCE: Final = Source(
     dialogue=dialogue,
     book_rule=book_rule,
     market_list=SPOT_MARKETS,
+    queries=QUERIES,
 )

@@ -6,7 +6,8 @@ RecorderError
 │  └ ThrottledError            the venue asks us to wait; carries retry_after_seconds
 ├ SourceError                  the venue broke its contract; carries source, market
 │  ├ WireError                 a frame that does not fit; goes to the table frames
-│  └ SubscriptionRejectedError the venue refuses a subscription; the others go on
+│  ├ SubscriptionRejectedError the venue refuses a subscription; the others go on
+│  └ QuestionRefusedError      the venue refuses to tell what it was asked once
 ├ QueryError                   the question; mend the SQL
 ├ BookError                    our use of an order book
 │  ├ NotSyncedError            the book is not known at this instant
@@ -58,6 +59,10 @@ class WireError(SourceError):
 
 class SubscriptionRejectedError(SourceError):
     """The venue refused what was asked for."""
+
+
+class QuestionRefusedError(SourceError):
+    """The venue refused to tell what it was asked; ask something else."""
 
 
 class QueryError(RecorderError):

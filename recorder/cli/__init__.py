@@ -15,7 +15,12 @@ import click
 
 from recorder import __version__
 from recorder.cli import stdio
-from recorder.errors import ConfigError, JobRunningError, RecorderError
+from recorder.errors import (
+    ConfigError,
+    JobRunningError,
+    QuestionRefusedError,
+    RecorderError,
+)
 
 
 EXIT_FAILED: Final = 1
@@ -42,6 +47,7 @@ COMMANDS: Final[dict[str, _Command]] = {
     "recover": _Command("recover", "Convert what killed runs left in a store."),
     "schema": _Command("schema", "Show tables, columns, types and units."),
     "markets": _Command("markets", "List the markets of a source."),
+    "fetch": _Command("fetch", "Ask a venue once over its WebSocket; store nothing."),
     "simulate": _Command("simulate", "Run an exchange on this machine."),
     "demo": _Command("demo", "See all of it work, in a few seconds."),
 }
@@ -52,7 +58,7 @@ def exit_code(error: RecorderError) -> int:
     """Return the exit code that tells of an error."""
     if isinstance(error, JobRunningError):
         return EXIT_JOB_RUNNING
-    if isinstance(error, ConfigError):
+    if isinstance(error, ConfigError | QuestionRefusedError):
         return EXIT_USAGE
     return EXIT_FAILED
 

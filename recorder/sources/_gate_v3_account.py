@@ -10,10 +10,15 @@ same is asked again every ten minutes, for v3 numbers nothing that it pushes.
 Open orders come in pages. If one is put or finished between two of them, the
 pages need not fit together, and the first is asked for again.
 
-What the documents do not say: a wrong key is answered with code 11
-("Authentication fail."), what needs a key and came without with code 6
-("require authentication"), as people have reported. Any answer to the keys
-that is an error, and not trouble of the server, counts as a no.
+What is known of errors about keys: the documents have codes 1 to 5 and none
+for keys. Code 11, "Authentication fail.", was reported in public on
+2021-06-30 (gateio/WebSocket-API#18), of APIv4 keys with the signature of v3
+keys. Code 6, "require authentication", was not seen from this venue: a public
+exchange server with the same methods and the same first five codes
+(viabtc_exchange_server) answers so if something needs keys and none were
+shown, and with 11 if those shown are not accepted. So no meaning is tied to
+either: any answer to the keys that is an error, and not trouble of the
+server, counts as a no, with the venue's own words.
 """
 
 import base64

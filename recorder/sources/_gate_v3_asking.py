@@ -8,7 +8,10 @@ were answered are subscribed.
 
 Of all balances the documents say that null asks for them, and that the list
 of currencies is an array; their own example of a query has an empty one. So
-the empty list is asked for first, and null if that is refused.
+the empty list is asked for first, and null if that is refused. Should the
+venue accept an empty list and mean no currency by it (viabtc_exchange_server,
+a public server with the same methods, does), its pushes never come, and
+balances are known as of each time they are asked for.
 
 Trouble of the server itself (codes 2, 3, 5) is no refusal: the same is asked
 again, with growing pauses, a few times.

@@ -10,6 +10,7 @@ from recorder.errors import ConfigError, WireError
 from recorder.model import Chain, Trade
 from recorder.source import (
     BookRule,
+    Heartbeat,
     Refused,
     Request,
     Send,
@@ -302,6 +303,25 @@ def test_resubscribing_asks_for_the_whole_list_because_it_replaces() -> None:
     assert dialogue.receive(answer(requests[0]), NOW_NS) == [
         Subscribed(chains=tuple(LISTED[4:]))
     ]
+
+
+def test_the_pong_of_the_documents_has_another_id_and_is_one() -> None:
+    dialogue = Dialogue(CHAINS, {})
+    dialogue.open(NOW_NS)
+    dialogue.ping(NOW_NS)
+
+    # As printed there, to a request with id 12312.
+    pong = b'{"error": null, "result": "pong", "id": 1000}'
+
+    assert dialogue.receive(pong, NOW_NS) == [Heartbeat()]
+
+
+def test_nothing_is_ever_unsubscribed_because_a_list_replaces() -> None:
+    dialogue = Dialogue(CHAINS, {})
+    requests = [*dialogue.open(NOW_NS), *dialogue.resubscribe(CHAINS, NOW_NS)]
+    requests += dialogue.ask_again(CHAINS[:1], NOW_NS)
+
+    assert {method.partition(".")[2] for method, _ in sent(requests)} == {"subscribe"}
 
 
 def test_ids_are_distinct_over_the_life_of_a_connection() -> None:

@@ -29,8 +29,8 @@ class CaptureConfig(msgspec.Struct, frozen=True, kw_only=True):
         is_archiving: Whether every frame is kept verbatim as well.
         rotate_seconds: Age at which a journal becomes a segment.
         flush_seconds: What a killed process may lose at most.
-        connection_hours: After so long a connection is replaced by another,
-            before it is left; None for never.
+        renew_seconds: After so long a connection is replaced by another,
+            before it is left.
     """
 
     source: str
@@ -46,7 +46,7 @@ class CaptureConfig(msgspec.Struct, frozen=True, kw_only=True):
     is_archiving: bool = False
     rotate_seconds: float = 900.0  # a quarter of an hour: small journals
     flush_seconds: float = 1.0  # what people accept to lose in a power cut
-    connection_hours: float | None = 12.0  # many venues close theirs after a day
+    renew_seconds: float = 43_200.0  # many venues close theirs after a day
 
     def __post_init__(self) -> None:
         """Refuse what cannot be.
@@ -60,7 +60,7 @@ class CaptureConfig(msgspec.Struct, frozen=True, kw_only=True):
             check_market(market)
         check_flush(self.flush_seconds)
         check_rotate(self.rotate_seconds)
-        check_renew(self.connection_hours)
+        check_renew(self.renew_seconds)
         if self.stop_after_seconds is not None and self.stop_after_seconds <= 0:
             raise ConfigError("--duration must be longer than nothing")
         if self.job is not None:
@@ -97,14 +97,14 @@ def check_rotate(seconds: float, called: str = "--rotate") -> None:
         raise ConfigError(f"{called} must lie between 1s and 24h")
 
 
-def check_renew(hours: float | None, called: str = "--renew") -> None:
-    """Check the age at which a connection is replaced; None is never.
+def check_renew(seconds: float, called: str = "--renew") -> None:
+    """Check the age at which a connection is replaced, seconds.
 
     Raises:
         ConfigError: If it is too little or too much.
     """
-    if hours is not None and not 1 / 3600 <= hours <= 24 * 366:
-        raise ConfigError(f"{called} must lie between 1s and a year")
+    if not 1 <= seconds <= 365 * 86_400:
+        raise ConfigError(f"{called} must lie between 1s and 365d")
 
 
 def check_job(job: str, called: str = "--job") -> None:

@@ -22,6 +22,7 @@ from recorder.config import (
     check_flush,
     check_job,
     check_market,
+    check_renew,
     check_rotate,
 )
 from recorder.errors import ConfigError
@@ -47,6 +48,7 @@ class FileTable(msgspec.Struct, frozen=True, kw_only=True):
         store: Folder of the data set, relative to that of the file.
         rotate: Age at which a journal becomes a segment.
         flush: What a killed process may lose at most.
+        renew: After so long a connection is replaced by another.
         archive: Whether every frame is kept verbatim as well.
         job: Name of the job; None for the file's name without its ending.
         source: The feeds.
@@ -55,6 +57,7 @@ class FileTable(msgspec.Struct, frozen=True, kw_only=True):
     store: str = "data"
     rotate: str = "15m"  # a quarter of an hour: small journals
     flush: str = "1s"  # what people accept to lose in a power cut
+    renew: str = "12h"  # many venues close connections after a day
     archive: bool = False
     job: str | None = None
     source: tuple[dict[str, Any], ...] = ()
@@ -86,6 +89,7 @@ _WANTED: Final = {
     "store": "the name of a folder in quotes",
     "rotate": 'a length of time in quotes, as in rotate = "15m"',
     "flush": 'a length of time in quotes, as in flush = "1s"',
+    "renew": 'a length of time in quotes, as in renew = "12h"',
     "archive": "true or false",
     "job": "a name in quotes",
     "source": "the name of a source in quotes",
@@ -106,6 +110,7 @@ class Overrides(msgspec.Struct, frozen=True, kw_only=True):
     job: str | None = None
     rotate_seconds: float | None = None
     flush_seconds: float | None = None
+    renew_seconds: float | None = None
     is_archiving: bool | None = None
 
 
@@ -246,10 +251,12 @@ class _Reader:
         store = given.store or self._path.parent / table.store
         rotate = self._seconds("rotate", table.rotate, check_rotate)
         flush = self._seconds("flush", table.flush, check_flush)
+        renew = self._seconds("renew", table.renew, check_renew)
         common = {
             "store": store,
             **_known("rotate_seconds", _either(given.rotate_seconds, rotate)),
             **_known("flush_seconds", _either(given.flush_seconds, flush)),
+            **_known("renew_seconds", _either(given.renew_seconds, renew)),
             "is_archiving": _either(given.is_archiving, table.archive),
         }
         return ConfigFile(

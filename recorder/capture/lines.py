@@ -43,7 +43,6 @@ class Lines:
     def make(self, http: aiohttp.ClientSession) -> list[Connection]:
         """Return the connections, to be run; none is open yet."""
         plan = self._plan
-        hours = plan.config.connection_hours
         self._connections = [
             Connection(
                 http,
@@ -53,7 +52,7 @@ class Lines:
                 clock=self._clock,
                 name=self._next_name,
                 connects=self._connects,
-                renew_seconds=None if hours is None else hours * 3600.0,
+                renew_seconds=plan.config.renew_seconds,
             )
             for chains in spread(plan.source, plan.chains)
         ]

@@ -192,7 +192,7 @@ def capture(
         is_archiving=archive,
         rotate_seconds=rotate,
         flush_seconds=flush,
-        connection_hours=renew / 3600,
+        renew_seconds=renew,
     )
     plan = plan_capture(config)
     display, on_progress = live.display(is_wanted=not json_logs)

@@ -11,7 +11,7 @@ from recorder.capture.feeds import Feeds, plan_feeds
 from recorder.capture.many import Captures, OnProgress, Outcome
 from recorder.cli import live, stdio
 from recorder.cli.capture_report import report_all, stop_on_signals
-from recorder.config import check_flush, check_job, check_rotate
+from recorder.config import check_flush, check_job, check_renew, check_rotate
 from recorder.config_file import Overrides
 from recorder.errors import ConfigError
 
@@ -87,10 +87,13 @@ def _overrides() -> Overrides:
         check_rotate(rotate)
     if (flush := values.get("flush")) is not None:
         check_flush(flush)
+    if (renew := values.get("renew")) is not None:
+        check_renew(renew)
     return Overrides(
         store=values.get("store"),
         job=job,
         rotate_seconds=rotate,
         flush_seconds=flush,
+        renew_seconds=renew,
         is_archiving=values.get("archive"),
     )

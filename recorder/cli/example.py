@@ -28,6 +28,9 @@ store = "data"
 # What a killed process may lose at most.
 #flush = "1s"
 
+# Replace a connection after so long; the next one takes over before it is left.
+#renew = "12h"
+
 # Keep every frame verbatim as well.
 #archive = false
 

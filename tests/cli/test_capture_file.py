@@ -97,6 +97,7 @@ def test_the_command_line_stands_above_the_file(run, write, tmp_path):
         (["-O", "a=b", "--ws-url", "ws://x"], "so leave out -O, --ws-url"),
         (["--job", " "], "--job needs a name"),
         (["--flush", "1h"], "--flush must lie between 50ms and 1m"),
+        (["--renew", "10ms"], "--renew must lie between 1s and 365d"),
         (["--rotate", "0s"], "--rotate must lie between 1s and 24h"),
         (["--duration", "0s"], "--duration must be longer than nothing"),
         (["--until", "2020-01-01"], "is over; give a time to come"),

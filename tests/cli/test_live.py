@@ -98,6 +98,17 @@ def test_of_several_feeds_each_has_a_line():
     assert lines(ended)[1].split() == ["spot", "-", "-", "-", "-", "ended", "-"]
 
 
+def test_handovers_are_told_from_the_first_on():
+    meter = live.Meter(Watch())
+
+    during = drawn(meter.draw(progress(handing_over=2)))
+    later = drawn(meter.draw(progress(handovers=3)))
+
+    assert during["handovers"] == "0 + 2 now"
+    assert later["handovers"] == "3"
+    assert "handovers" not in drawn(meter.draw(progress()))
+
+
 def lines(table):
     console = Console(file=io.StringIO(), width=200)
     console.print(table)

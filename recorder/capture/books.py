@@ -221,21 +221,12 @@ class Books:
             self._images.known(book, ts_recv)
             self._known(book, ts_recv)  # the levels are those of before
         elif not verdict.is_live and book.rule.snapshot == "rest":
-            self._ask_if_none_waits(book, verdict, ts_recv)
+            is_new = verdict.action == RESTART
+            self._queue.want(book, ts_recv + FIRST_ASK_NS, is_new=is_new)
         elif not verdict.is_live:
             self._images.missed(book)  # it precedes its changes
             if verdict.was_live:
                 self._images.ask(book, ts_recv)
-
-    def _ask_if_none_waits(
-        self, book: DepthChain, verdict: Verdict, ts_recv: int
-    ) -> None:
-        """Ask for a snapshot, but leave a pause that one of no use asked for.
-
-        What is asked for again and again overtakes a slow socket for ever.
-        """
-        if verdict.action == RESTART or book.asked_until == 0:
-            self._queue.ask(book, ts_recv + FIRST_ASK_NS)
 
     def _take(self, message: Message) -> None:
         self.event(*message)

@@ -25,6 +25,15 @@ class SnapshotQueue:
         self._total += 1
         heapq.heappush(self._due, (at, self._total, book))
 
+    def want(self, book: DepthChain, at: int, *, is_new: bool) -> None:
+        """Schedule a request for an update that is held.
+
+        Unless it is the first one, a pause that a useless snapshot asked for is
+        left: what is asked for at every update overtakes a slow socket for ever.
+        """
+        if is_new or book.asked_until == 0:
+            self.ask(book, at)
+
     def retry(self, book: DepthChain, now: int) -> None:
         """Schedule another request, later each time."""
         self.ask(book, now + book.retry_ns)

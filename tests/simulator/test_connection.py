@@ -138,7 +138,9 @@ def lagging(seconds: float) -> tuple[Connection, Socket]:
         counters=Counter(),
     )
     socket = Socket()
-    return Connection(1, "v4", socket, Transport(), context, 10, seconds), socket
+    return Connection(
+        1, "v4", socket, Transport(), context, 10, lag_seconds=seconds
+    ), socket
 
 
 async def test_each_connection_has_its_lag_and_keeps_its_order():

@@ -212,7 +212,7 @@ class Books:
         if pending is not None and book.continuity.waiting == NO_ID:
             book.pending = None
             if verdict.action == JOIN:
-                self._adopt(book, pending, ts_recv if before != NO_ID else None)
+                self._adopt(book, pending, None if book.is_pending_first else ts_recv)
                 return
             book.tell_useless(pending.event.last_update_id)
         if verdict.is_live and not verdict.was_live:
@@ -319,6 +319,8 @@ class Books:
             return
         message = Message(ts_recv, conn, seq, 0, event, payload)
         is_first = continuity.received == NO_ID
+        base = NO_ID if event.last_update_id is None else event.last_update_id
+        book.is_pending_first = is_first and continuity.held_first <= base + 1
         is_proven = is_first and book.is_younger(event.ts_event)
         verdict = continuity.snapshot(
             event.last_update_id, PROVEN if is_proven else ASKED

@@ -80,6 +80,8 @@ class DepthChain:
         failures: Acceptances in a row after which no snapshot came.
         restart_at: When the chain is to be asked for afresh; 0 for not at all.
         pending: The snapshot that waits for updates to prove it.
+        is_pending_first: Whether no updates had come that it must reach: once
+            it is proven, its book was known from its receipt on.
         suspects: Stale updates that continue each other, the last ones: either
             doubles, or the first of a new numbering.
     """
@@ -96,6 +98,7 @@ class DepthChain:
         "failures",
         "is_asked",
         "is_image_missed",
+        "is_pending_first",
         "last_at",
         "missing",
         "passed",
@@ -124,6 +127,7 @@ class DepthChain:
         self.restart_at = 0
         self.accepted_event: int | None = None
         self.pending: Message | None = None
+        self.is_pending_first = False
         self.is_asked = False
         self.asked_until = 0
         self.retry_ns = FIRST_RETRY_NS

@@ -10,7 +10,8 @@ was accepted) is there, and in its place. Besides:
 * What the first skipped, as its next row shows by its number, is taken from
   the second as soon as it is there.
 * Where updates carry ids, those of the second that lie within what the first
-  has brought meanwhile are doubles, however the venue cuts them.
+  has brought meanwhile are doubles, however the venue cuts them. A snapshot
+  that only the second brought is stored, though no book has any use for it.
 * Streams without ids cannot be laid beside each other. The first is followed
   until the second brings the whole book; from then on only the second is. So
   it is from the acceptance on where the first brings nothing: there the
@@ -68,6 +69,7 @@ class Handover:
         second: The one that takes its place, just opened.
         chain_of: Gives the chain of a row; None if nobody asked for it.
         pass_on: Takes rows that waited.
+        keep: Takes snapshots of which no book has any use.
         books: The depth chains.
         trades: The running numbers of trades.
         doubles: What was stored.
@@ -85,6 +87,7 @@ class Handover:
         *,
         chain_of: Callable[[WireEvent], Chain | None],
         pass_on: Callable[[Call], None],
+        keep: Callable[[Call], None],
         books: Books,
         trades: TradeCheck,
         doubles: Doubles,
@@ -94,6 +97,7 @@ class Handover:
         self.ended_at: int | None = None
         self._chain_of = chain_of
         self._pass_on = pass_on
+        self._keep = keep
         self._books = books
         self._trades = trades
         self._doubles = doubles
@@ -180,6 +184,7 @@ class Handover:
         if self._is_double(chain, event):
             if isinstance(event, DepthUpdate):
                 self._match(chain, event)
+                self._pass_over(call)
             return True
         if (
             self.ended_at is not None
@@ -276,6 +281,12 @@ class Handover:
             if not self._is_overtaken(chain, event):
                 return
             self._pairing.drop(row)
+            self._pass_over(row.call)
+
+    def _pass_over(self, call: Call) -> None:
+        """Leave out what the first has gone past: a snapshot is a row even so."""
+        if isinstance(call.item, DepthUpdate) and call.item.is_snapshot:
+            self._keep(call)
 
     # Who is in charge ----------------------------------------------------
 
@@ -375,9 +386,9 @@ class Handover:
         self.second.idle.clear()
         for row in self._pairing.take():
             event = row.call.item
-            if not (
-                isinstance(event, DepthUpdate) and self._is_overtaken(row.chain, event)
-            ):
+            if isinstance(event, DepthUpdate) and self._is_overtaken(row.chain, event):
+                self._pass_over(row.call)
+            else:
                 self._pass_on(row.call)
 
     def is_over(self, now: int) -> bool:

@@ -52,6 +52,7 @@ class Handovers:
             second,
             chain_of=self._intake.chain_of,
             pass_on=self._intake.pass_on,
+            keep=self._intake.keep,
             books=self._books,
             trades=self._intake.trade_check,
             doubles=self._doubles,

@@ -222,6 +222,13 @@ class Intake:
             ts_recv = max(ts_recv, book.last_at + 1)
         self._handlers[type(item)](link, ts_recv, seq, idx, item, payload)
 
+    def keep(self, call: Call) -> None:
+        """Store a depth message that no book has any use for."""
+        event: DepthUpdate[RawLevels] = call.item  # type: ignore[assignment]
+        book = self._books[Chain(event.market, event.stream)]
+        at = max(call.ts_recv, book.last_at + 1)
+        self._rows.put(at, call.link.conn, call.seq, call.idx, event, call.payload)
+
     def stop(self) -> None:
         """Tell what has not been told until now: nothing more will come."""
         self.trade_check.stop()

@@ -1,9 +1,10 @@
 """Stored rows laid beside those that were pushed, connection by connection.
 
 On one connection rows come in the order in which they were sent, so what is
-stored must be a part of what was sent, in the same order. Each stored row is
-given to the first pushed one, not yet given away, that says the same; what
-is left over on either side is told.
+stored must be a part of what was sent, in the same order. From the last to
+the first, each stored row is given to the last pushed one, not yet given away
+nor sent later than it came, that says the same; what is left over on either
+side is told.
 """
 
 from bisect import bisect_left
@@ -136,19 +137,20 @@ def _align_one(
         if item.frame.is_whole:
             places[item.content].append(place)
     taken: dict[int, Stored] = {}
-    at = 0
-    for row in rows:
+    end = len(items)
+    for row in reversed(rows):
         candidates = places.get(_stored_content(row, names), [])
-        number = bisect_left(candidates, at)
-        if number == len(candidates):
+        number = bisect_left(candidates, end) - 1
+        while number >= 0 and items[candidates[number]].frame.ts_ns > row.ts_recv:
+            number -= 1
+        if number < 0:
             whole.strange.append(row)
             continue
-        place = candidates[number]
+        end = place = candidates[number]
         taken[place] = row
         frame = items[place].frame
         whole.given.append((row, frame))
         whole.carried[items[place].content].append((frame.ts_ns, frame.conn))
-        at = place + 1
     whole.missing.extend(
         _missing(items, taken, place)
         for place in range(len(items))

@@ -14,27 +14,32 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from recorder.capture.plan import Progress, plan_capture
 from recorder.capture.run import Capture
 from recorder.config import CaptureConfig
 from recorder.judging import Judgement, judge
 from recorder.judging.evidence import plain
 from recorder.simulator.faults import Fault
+from recorder.simulator.markets import generated_names
+from recorder.simulator.okx import OkxSettings
 from recorder.simulator.server import Exchange
 from recorder.simulator.settings import Settings
 from recorder.store.listing import Listing, open_listing
 from trials.report import FLUSH_SECONDS, report
 
 
-FRAMES_PER_MARKET = 80
-"""Frames a second of one market at `EVENTS` order events a second, about."""
-
 EVENTS = 60.0
+"""Order events a second in each market."""
+
 LAGS = (0.0, 0.25, 0.05)
 """Connections bring the same frames at different times."""
 
 SETTLED = ("not_started", "process_stopped", "resync")
 """Reasons of gaps at the edges of a run."""
+
+PLAIN = ("trades", "bbo", "tickers", "klines:10s", "depth:100ms", "depth:20ms")
 
 
 class Feed(NamedTuple):
@@ -42,21 +47,31 @@ class Feed(NamedTuple):
 
     Attributes:
         source: Its name.
-        fault: Its name among the exchange's faults.
+        fault: What ends its connections.
         streams: What is recorded.
+        frames: Frames a second of one market, about; 0 without markets.
     """
 
     source: str
-    fault: str | None
+    fault: Fault
     streams: tuple[str, ...]
+    frames: int
 
 
 FEEDS = {
     "spot": Feed(
         "gate_spot",
-        "v4",
-        ("trades", "depth:100ms", "depth:20ms", "bbo", "tickers", "klines:10s"),
+        Fault(name="upgrade", feed="v4"),
+        (*PLAIN, "depth:obu.50", "depth:top.20"),
+        130,
     ),
+    "futures": Feed(
+        "gate_futures",
+        Fault(name="upgrade", feed="futures"),
+        (*PLAIN, "depth:obu.50", "depth:top.20"),
+        120,
+    ),
+    "okx": Feed("okx_status", Fault(name="v5_upgrade"), ("status",), 0),
 }
 
 
@@ -94,24 +109,27 @@ async def run_handovers(
         seed: Of the exchange.
     """
     told = FEEDS[feed]
+    names = generated_names(max(1, round(rate / told.frames))) if told.frames else ()
     settings = Settings(
         seed=seed,
-        markets=(),
-        generated_markets=max(1, round(rate / FRAMES_PER_MARKET)),
+        markets=names if feed == "spot" else ("BTC_USDT",),
+        contracts=names if feed == "futures" else (),
+        quiet_markets=() if feed == "spot" else ("BTC_USDT",),
         rate=EVENTS,
         log_frames=True,
         lags=LAGS,
         kline_seconds=0.5,
         queue_frames=50_000,
+        okx=OkxSettings(change_seconds=1.0 / rate),
     )
     watch = Watch()
     async with Exchange(settings) as exchange:
         config = CaptureConfig(
             source=told.source,
-            markets=settings.all_markets(),
+            markets=names,
             streams=told.streams,
             store=root,
-            ws_url=exchange.ws_urls[told.source],
+            ws_url=(exchange.ws_urls | exchange.status_urls)[told.source],
             rest_url=exchange.rest_url,
             job=f"soak-{told.source}",
             flush_seconds=FLUSH_SECONDS,
@@ -125,7 +143,8 @@ async def run_handovers(
         result = await running
     print(f"{result.job}: {result.progress.rows} failure={result.failure}")
     listing = open_listing(root)
-    judgement = judge(listing, exchange.truth, {told.source: plan.chains}, seed=seed)
+    asked = {told.source: plan.chains}
+    judgement = judge(listing, exchange.truth, asked, seed=seed)
     complaints += report(root, listing, judgement)
     complaints += account(listing, judgement, is_in_time=seconds > 0)
     return complaints
@@ -149,7 +168,7 @@ async def upgrade(
         before = watch.progress
         assert before is not None
         since, frames = time.monotonic(), before.frames
-        exchange.order(Fault(name="upgrade", feed=told.fault, seconds=seconds))
+        exchange.order(msgspec.structs.replace(told.fault, seconds=seconds))
         wanted = before.handovers + before.connections
 
         def is_done(progress: Progress, wanted: int = wanted) -> bool:

@@ -189,6 +189,19 @@ def test_an_update_that_follows_proves_a_waiting_snapshot(bench):
     assert bench.gaps() == [("book", "resync", 0, QUIET_ASK_NS + 5)]
 
 
+def test_a_snapshot_that_came_before_all_updates_is_the_book_from_then_on(bench):
+    bench.accept(IDS, 0)
+    bench.books.next_due(QUIET_ASK_NS)
+    bench.rest(QUIET_ASK_NS + 5, 0, 44)
+
+    bench.update(QUIET_ASK_NS + 800, 40, 42)
+    bench.update(QUIET_ASK_NS + 900, 43, 46)
+
+    # So a replay sees it, which knows that the snapshot was proven.
+    assert bench.state() == "live"
+    assert bench.gaps() == [("book", "resync", 0, QUIET_ASK_NS + 5)]
+
+
 def test_an_update_beyond_a_waiting_snapshot_disproves_it(bench):
     bench.accept(IDS, 0)
     bench.books.next_due(QUIET_ASK_NS)

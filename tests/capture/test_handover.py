@@ -459,7 +459,7 @@ def change(first, last):
     return ["depth", "BTC_USDT", first, last, [], [], FULL.stream]
 
 
-def test_an_image_that_only_the_second_brings_changes_nothing(stage_of):
+def test_an_image_that_only_the_second_brings_is_a_row_and_no_more(stage_of):
     stage = stage_of(FULL)
     stage.say(stage.first, full(100), change(101, 102))
     second = stage.second()
@@ -475,6 +475,7 @@ def test_an_image_that_only_the_second_brings_changes_nothing(stage_of):
         (103, 105),
         (106, 107),
         (108, 108),
+        (None, 105),
         (109, 110),
     ]
     assert stage.state(FULL) == "live"

@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Final
 
 from recorder.capture.depth_chain import DepthChain, Message, Put
-from recorder.model import Chain, LedgerRow
+from recorder.model import Chain, Gap, LedgerRow
 from recorder.store.ledger import Ledger
 from recorder.telemetry import RowDoubled, emit
 
@@ -134,6 +134,17 @@ class NewCounts:
                 after_update_id=after,
                 before_update_id=first,
             )
+            if any(isinstance(r, Gap) and r.started_at >= until for r in rows):
+                # That gap begins only after some of the messages.
+                rows += ledger.missed(
+                    chain,
+                    "sequence_gap",
+                    since,
+                    since,
+                    detail=detail,
+                    after_update_id=after,
+                    before_update_id=first,
+                )
         self._note(rows)
         self._note(ledger.book_lost(chain, "resync", since))
 

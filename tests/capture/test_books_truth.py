@@ -288,6 +288,14 @@ def book_after_each_push(recording: Recording):
         ("push", 1, 0),
     ]
 )
+@example(
+    steps=[
+        ("renumber", 1, 0),
+        ("push", 1, 0),
+        ("unreadable", 2, 0),
+        ("push", 1, 0),
+    ]
+)
 @pytest.mark.parametrize("kind", RULES)
 @settings(max_examples=400)
 @given(steps=st.lists(STEP, max_size=60))

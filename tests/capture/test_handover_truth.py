@@ -275,11 +275,18 @@ def is_edge(gap):
 
 
 def gaps_of(said, chain):
-    """Return the gaps of rows between start and stop."""
+    """Return the gaps of rows between start and stop.
+
+    Not those of a stream that had no row at first and one as soon as the second
+    connection asked for it: it looks as if it had been silent before.
+    """
     return [
         gap
         for gap in said.gaps()
-        if gap.scope == "rows" and gap.stream == chain.stream and not is_edge(gap)
+        if gap.scope == "rows"
+        and gap.stream == chain.stream
+        and not is_edge(gap)
+        and gap.reason != "stale_stream"
     ]
 
 

@@ -195,14 +195,16 @@ async def test_after_a_notice_the_next_connection_takes_over(line_to, house, cap
     assert first.code == aiohttp.WSCloseCode.OK
     assert line.gaps() == []
     assert [event.payload for event in line.events("status")] == ["an upgrade"]
-    told = [r.signal for r in caplog.records if hasattr(r, "signal")]
-    begun, done = (
-        next(s for s in told if type(s).__name__ == name)
-        for name in ("HandoverBegan", "HandoverDone")
-    )
+
+    def told(name=""):
+        signals = [r.signal for r in caplog.records if hasattr(r, "signal")]
+        return [s for s in signals if name in type(s).__name__]
+
+    await line.until(lambda: told("HandoverDone"))
+    (begun,), (done,) = told("HandoverBegan"), told("HandoverDone")
     assert (begun.conn, begun.why) == ("run.0", "an upgrade")
     assert (done.conn, done.to, done.is_in_time) == ("run.0", "run.1", True)
-    assert not [signal for signal in told if signal.level >= logging.WARNING]
+    assert not [signal for signal in told() if signal.level >= logging.WARNING]
 
 
 async def test_a_connection_is_renewed_again_and_again(line_to, house):

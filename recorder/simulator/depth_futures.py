@@ -197,8 +197,8 @@ class FuturesTopSequence(TopSequence):
                 {
                     "is_snapshot": False,
                     "last_update_id": market.update_id,
-                    "bids": tuple(texts(market, [b for b in bids if b[1]] + gone)),
-                    "asks": tuple(texts(market, [a for a in asks if a[1]] + gone)),
+                    "bids": tuple(texts(market, gone + [b for b in bids if b[1]])),
+                    "asks": tuple(texts(market, gone + [a for a in asks if a[1]])),
                 },
             ),
         )

@@ -208,16 +208,22 @@ class FuturesWire(EnvelopeV4):
     def book_changes(
         self, market: Market, bids: Levels, asks: Levels, now_ns: int
     ) -> bytes:
-        """Return the old form of changes: of what is removed no side is told."""
+        """Return the old form of changes: of what is removed no side is told.
+
+        What is removed comes first: there may be a new level of the other side
+        at the very price.
+        """
+        changes = [(price, lots) for price, lots in bids]
+        changes += [(price, -lots) for price, lots in asks]
+        changes.sort(key=lambda change: change[1] != 0)
         result: list[Object] = [
             {
                 "p": market.price_text(price),
-                "s": self._size(market, sign * lots),
+                "s": self._size(market, lots),
                 "c": market.spec.name,
                 "id": market.update_id,
             }
-            for sign, levels in ((1, bids), (-1, asks))
-            for price, lots in levels
+            for price, lots in changes
         ]
         return self._push("futures.order_book", result, now_ns)
 

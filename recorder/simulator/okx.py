@@ -123,13 +123,13 @@ class OkxStatus:
             self._answer(conn, session, request, arg)
 
     def publish(self, now_ns: int) -> None:
-        """Change a maintenance, if it is time."""
+        """Change maintenances, as often as it is time."""
         period_ns = int(self._settings.change_seconds * SECOND_NS)
         if not period_ns:
             return
         if self._due_ns is None:
             self._due_ns = now_ns + period_ns
-        elif now_ns >= self._due_ns:
+        while now_ns >= self._due_ns:
             self._due_ns += period_ns
             self.change()
 

@@ -20,6 +20,11 @@ from recorder.judging.evidence import (
 )
 from recorder.judging.trades import BATCH_NS, UNNUMBERED, names
 from recorder.model import Chain, Gap
+from recorder.simulator.faults import (
+    LISTING_ENDS,
+    LISTING_HARMLESS,
+    LISTING_MALFORMED,
+)
 from recorder.simulator.truth import FaultDone
 
 
@@ -82,6 +87,8 @@ TRACES: Final[dict[str, Trace]] = {
     "ann_malformed": Trace("frame", _UNDECODABLE),
     "ann_stall": Trace("connection", ENDINGS),
     "ann_abort": Trace("connection", ENDINGS),
+    LISTING_MALFORMED: Trace("frame", _UNDECODABLE),
+    **dict.fromkeys(LISTING_ENDS, Trace("connection", ENDINGS)),
 }
 """Fault to expected trace."""
 
@@ -105,6 +112,7 @@ WITHOUT_TRACE: Final[dict[str, str]] = {
     "ann_duplicate": "nothing is missing; doubled rows are looked for elsewhere",
     "ann_error": "the chains are in a gap until a request is accepted",
     "ann_handshake_502": "the chains are in a gap until a connection is open",
+    **LISTING_HARMLESS,
 }
 """Why the other faults leave no gap of their own."""
 

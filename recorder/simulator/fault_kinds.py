@@ -26,8 +26,6 @@ class FaultKind(msgspec.Struct, frozen=True, kw_only=True):
         per_second: True if its probability is for each second of each
             connection, False if for each opportunity.
         random: Its probability under ``random``; 0 leaves it out there.
-        is_in_truth: Whether the exchange's own record tells of it; False for
-            a service that keeps a record of its own.
     """
 
     doc: str
@@ -37,4 +35,3 @@ class FaultKind(msgspec.Struct, frozen=True, kw_only=True):
     streams: tuple[str, ...] = ()
     per_second: bool = False
     random: float = 0.0
-    is_in_truth: bool = True

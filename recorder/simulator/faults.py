@@ -26,7 +26,7 @@ from typing import NamedTuple
 import msgspec
 
 from recorder.errors import ConfigError
-from recorder.simulator.cryptolisting.kinds import KINDS as CRYPTOLISTING_KINDS
+from recorder.simulator.cryptolisting import kinds as cryptolisting
 from recorder.simulator.fault_kinds import FaultKind
 from recorder.simulator.market_faults import MARKET_KINDS
 from recorder.simulator.numbers import SECOND_NS
@@ -38,10 +38,15 @@ FEEDS = ("v4", "futures")
 
 KINDS: dict[str, FaultKind] = {
     **MARKET_KINDS,
-    **CRYPTOLISTING_KINDS,
+    **cryptolisting.KINDS,
     **STATUS_KINDS,
 }
 """Every fault by name."""
+
+LISTING_MALFORMED = f"{cryptolisting.PREFIX}malformed"
+LISTING_ENDS = cryptolisting.ENDS
+LISTING_HARMLESS = cryptolisting.HARMLESS
+"""What the faults of the listing service do to who listens."""
 
 RANDOM = "random"
 """Stands for every fault whose `FaultKind.random` is above 0."""

@@ -31,6 +31,7 @@ from recorder.simulator.markets import market_spec
 from recorder.simulator.numbers import SECOND_NS
 from recorder.simulator.okx import OkxStatus
 from recorder.simulator.rest import RestApi
+from recorder.simulator.retold import Retold
 from recorder.simulator.serving import LocalServer, serve_forever
 from recorder.simulator.settings import Settings
 from recorder.simulator.snapshots import Snapshots
@@ -234,6 +235,8 @@ class Exchange(LocalServer):
             ),
             self._clock,
         )
+        if self.truth.is_wanted:
+            self.listings.truth.observers.append(Retold(self.truth).tell)
 
     def _app(self) -> web.Application:
         app = web.Application()

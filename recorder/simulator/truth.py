@@ -33,9 +33,9 @@ FEEDS = {
     "gate_futures": "futures",
     "okx_status": "v5",
     "gate_announcements": "ann",
+    "cryptolisting": "listings",
 }
 """Under which name the record keeps what a source was sent."""
-
 _BOOK_EVERY = 1_000
 """Changes between two whole books."""
 
@@ -94,7 +94,7 @@ class FaultDone(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         ts_ns: When.
         name: Name of the fault.
-        feed: ``v4``, ``v3``, ``futures``, ``v5``, ``ann`` or ``rest``.
+        feed: A value of `FEEDS`, or ``rest``.
         conn: Number of the connection, from 1, by feed; None where there is
             none.
         market: The market of the frame or request, if it has one.
@@ -122,7 +122,7 @@ class FrameSent(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         ts_ns: When.
-        feed: ``v4``, ``v3``, ``futures``, ``v5`` or ``ann``.
+        feed: ``v4``, ``v3``, ``futures``, ``v5``, ``ann`` or ``listings``.
         conn: Number of the connection.
         n: Number of the frame on the connection, from 0; answers count.
         stream: ``depth``, ``trades``, ..., ``control``.
@@ -154,10 +154,10 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         ts_ns: When.
-        feed: ``v5`` or ``ann``.
+        feed: ``v5``, ``ann`` or ``listings``.
         stream: ``status``, or ``status:summary_fee``.
-        option: The option under which a client hears it, ``en``; empty for
-            all alike.
+        option: The option under which a client hears it, ``en``, or who published
+            it; empty for all alike.
         facts: What it says.
     """
 

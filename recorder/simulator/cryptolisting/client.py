@@ -170,6 +170,7 @@ class Client:
 
     async def _hand_over(self, frame: _Frame) -> bool:
         """Send a frame; return whether the client is still there."""
+        now_ns = self._clock.now_ns()
         try:
             await self._socket.send_frame(frame.payload, frame.opcode)
         except ConnectionError:
@@ -177,7 +178,7 @@ class Client:
         if frame.opcode is not WSMsgType.PING:
             self._truth.add(
                 Pushed(
-                    ts_ns=self._clock.now_ns(),
+                    ts_ns=now_ns,
                     conn=self.number,
                     kind=frame.kind,
                     opcode=frame.opcode.name.lower(),

@@ -50,6 +50,25 @@ _PLAIN: Final = {
 _WITH_TIME: Final = {*CLOSED, *SAID, "abort", "mute", "stall"}
 
 
+SPOILS: Final = frozenset({f"{PREFIX}malformed", f"{PREFIX}text"})
+"""Faults that hit one message."""
+
+ENDS: Final = tuple(f"{PREFIX}{name}" for name in (*CLOSED, "abort", "stall"))
+"""Faults after which nothing more comes over a connection."""
+
+HARMLESS: Final = {
+    **{
+        f"{PREFIX}{name}": "the chain is in a gap until a connection is open"
+        for name in REFUSED
+    },
+    **{f"{PREFIX}{name}": "nothing is missing: it is a row" for name in SAID},
+    f"{PREFIX}mute": "announcements are a sign of life as well",
+    f"{PREFIX}no_welcome": "the chain is in a gap until something else comes",
+    f"{PREFIX}late_welcome": "nothing is missing: a heartbeat shows as well who is in",
+    f"{PREFIX}text": "nothing is missing: it is read as well",
+}
+"""Faults of which nothing need be missing, and why."""
+
 _RANDOM: Final = {
     "http_503": 0.1,
     "max_connections_reached": 0.03,
@@ -80,7 +99,6 @@ def _kind(name: str, doc: str) -> FaultKind:
         keys=TIMING,
         per_second=name in _WITH_TIME,
         random=_RANDOM.get(name, 0.0),
-        is_in_truth=False,
     )
 
 

@@ -25,6 +25,7 @@ from recorder.simulator.cryptolisting.kinds import PREFIX, SAID
 from recorder.simulator.cryptolisting.news import make_news
 from recorder.simulator.cryptolisting.settings import ListingSettings
 from recorder.simulator.cryptolisting.truth import (
+    Entered,
     ListingTruth,
     Made,
     Struck,
@@ -103,8 +104,8 @@ class Listings:
     def dispatch(self, news: Announcement) -> None:
         """Tell an announcement, perhaps once more, to all that want to hear it."""
         now_ns = self._clock.now_ns()
-        self.truth.add(Made(ts_ns=now_ns, news=news))
         payload = wire.announcement(self.settings, news, now_ns)
+        self.truth.add(Made(ts_ns=now_ns, news=news, payload=payload.decode()))
         for client in list(self.clients):
             if client.guest.wants(news.publisher):
                 self._push(client, "announcement", payload)
@@ -258,6 +259,8 @@ class Listings:
             transport = request.transport
             if transport is not None:
                 self._accepted += 1
+                entered_ns = self._clock.now_ns()
+                self.truth.add(Entered(ts_ns=entered_ns, conn=self._accepted))
                 client = Client(
                     self._accepted,
                     guest,

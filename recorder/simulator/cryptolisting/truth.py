@@ -3,6 +3,7 @@
 Held in memory, written as JSON lines to ``cryptolisting.jsonl``, or both.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Final
 
@@ -16,17 +17,25 @@ FILE: Final = "cryptolisting.jsonl"
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """An announcement, whoever heard of it."""
+    """An announcement, whoever heard of it; `payload` is how it is told."""
 
     ts_ns: int
     news: Announcement
+    payload: str
+
+
+class Entered(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A connection that was accepted."""
+
+    ts_ns: int
+    conn: int
 
 
 class Pushed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """A frame that was handed to a connection.
 
     Attributes:
-        ts_ns: When.
+        ts_ns: When, no later than it can have arrived.
         conn: Number of the connection, from 1.
         kind: ``welcome``, ``heartbeat``, ``announcement``, ...
         opcode: ``binary``, or ``text`` if a fault had it so.
@@ -67,7 +76,7 @@ class Struck(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     conn: int | None = None
 
 
-TruthRow = Struck | Made | Pushed | Turned | Ended
+TruthRow = Struck | Made | Entered | Pushed | Turned | Ended
 
 
 class ListingTruth:
@@ -77,12 +86,17 @@ class ListingTruth:
         keep: Hold rows in memory.
         folder: Where they are written to as well; made if need be.
 
+    Attributes:
+        rows: All that was noted, in order; empty unless they are held.
+        observers: Are told of each row.
+
     Raises:
         ConfigError: If the folder cannot be written to.
     """
 
     def __init__(self, *, keep: bool = True, folder: Path | None = None) -> None:
         self.rows: list[TruthRow] = []
+        self.observers: list[Callable[[TruthRow], None]] = []
         self._keep = keep
         self._file: IO[bytes] | None = None
         if folder is not None:
@@ -128,6 +142,8 @@ class ListingTruth:
             self.rows.append(row)
         if self._file is not None:
             self._file.write(msgspec.json.encode(row) + b"\n")
+        for tell in self.observers:
+            tell(row)
 
     def flush(self) -> None:
         """Hand everything written so far to the operating system."""

@@ -22,6 +22,8 @@ Content: TypeAlias = tuple[object, ...]
 """What a row says, ready to be compared."""
 
 LEVELS: Final = ("bids", "asks")
+TEXTS: Final = ("side", "event", "order_type", "text", "asset")
+"""Columns whose texts are no numbers."""
 
 TWIN_NS: Final = 10_000_000
 """What says the same and was sent to two connections within this, is one event."""
@@ -194,7 +196,7 @@ def _content(facts: Mapping[str, Any], names: Sequence[str]) -> Content:
         tuple(sorted((float(p), float(a)) for p, a in facts[name]))
         if name in LEVELS
         else float(facts[name])
-        if isinstance(facts[name], str)
+        if isinstance(facts[name], str) and name not in TEXTS
         else facts[name]
         for name in names
     )

@@ -23,15 +23,22 @@ FOREVER: Final = (1 << 63) - 1
 
 TABLES: Final = (
     *("trades", "depth", "klines", "tickers", "bbo"),
-    *("liquidations", "contract_stats", "status"),
+    *("liquidations", "contract_stats", "status", "orders", "balances"),
 )
 """The tables that chains fill."""
+
+ANSWERS: Final = frozenset({"query", "none"})
+"""Events of rows of our own account that were asked for and not pushed."""
 
 OF_INTERVALS: Final = ("klines", "contract_stats")
 """Those of which each interval is a stream."""
 
 CONTROL: Final = "control"
 """Frames of the session, which carry no rows."""
+
+GREETING: Final = frozenset({"listings"})
+"""What the truth calls feeds that speak first: of these it notes when it accepted a
+connection, for what is said first may be older than what we know of it."""
 
 
 class Stored(NamedTuple):
@@ -98,10 +105,12 @@ class Evidence:
 
     @cached_property
     def stored(self) -> Mapping[Chain, list[Stored]]:
-        """All rows by chain, in the order of receipt."""
+        """All rows by chain, in the order of receipt, but those asked for."""
         found: dict[Chain, list[Stored]] = defaultdict(list)
         for table in TABLES:
             for row in plain(self.listing.read(table, source=self.source)):
+                if row.get("event") in ANSWERS:
+                    continue
                 chain = Chain(row["market"] or NO_MARKET, self._stream(table, row))
                 place = row["ts_recv"], row["conn"], row["seq"], row["idx"]
                 found[chain].append(Stored(*place, row))
@@ -155,7 +164,8 @@ class Evidence:
     def conns_of(self, chain: Chain) -> dict[str, int]:
         """Pair our connections that carried a chain with the exchange's.
 
-        Theirs is the first that answered anything after ours was open. Of one
+        Theirs is the first that answered anything after ours was open, or, of a
+        venue that speaks first, the last that was accepted before. Of one
         that was killed it is not known when it was opened: then it is the one
         that began to send last before our first row came, for of another, one
         that was killed before it stored anything, we have no row.
@@ -171,7 +181,8 @@ class Evidence:
             opened_at = self._opened.get(conn)
             if opened_at is not None:
                 place = bisect_left(answered, (opened_at, 0))
-                if place < len(answered):
+                place -= self.feed in GREETING
+                if 0 <= place < len(answered):
                     pairs[conn] = answered[place][1]
             elif place := bisect_right(sent, (at, len(self._answered))):
                 pairs[conn] = sent[place - 1][1]

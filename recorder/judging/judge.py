@@ -31,9 +31,9 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         books: One for each depth chain.
-        pushes: One for each chain of a market but trades.
+        pushes: One for each chain that none of the others judges.
         trades: One for each chain of trades.
-        notices: One for each chain without a market.
+        notices: One for each chain on which a venue speaks of itself.
         traces: One for each fault that was performed, by source.
         accounts: One for each chain.
         doubles: Complaints about rows with the same place.

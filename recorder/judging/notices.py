@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from recorder.judging.evidence import Evidence, Stored, said, touches
-from recorder.model import NO_MARKET, Chain
+from recorder.model import Chain
 from recorder.simulator.truth import Facts, Notice
 
 
@@ -27,7 +27,7 @@ NAMES: Final = (
     "ts_event",
     "payload",
 )
-"""Columns that the truth speaks of."""
+"""Columns that the truth speaks of, besides ``markets``: of some venues alone."""
 
 
 class _Push(NamedTuple):
@@ -46,7 +46,7 @@ class _Push(NamedTuple):
 
 
 class NoticeVerdict(msgspec.Struct, frozen=True, kw_only=True):
-    """How the stored messages of one chain without market compare.
+    """How the stored messages of one chain compare.
 
     Attributes:
         source: Name of the feed.
@@ -68,8 +68,8 @@ class NoticeVerdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def notice_chains(evidence: Evidence) -> list[Chain]:
-    """Return the chains of a source that are about no market."""
-    return [chain for chain in evidence.chains if chain.market == NO_MARKET]
+    """Return the chains of a source on which the venue speaks of itself."""
+    return [chain for chain in evidence.chains if chain.stream.startswith("status")]
 
 
 def longest_way_ns(evidence: Evidence) -> int:
@@ -87,7 +87,7 @@ def longest_way_ns(evidence: Evidence) -> int:
 def judge_notices(
     evidence: Evidence, slack_ns: int, options: Collection[str] = ()
 ) -> list[NoticeVerdict]:
-    """Judge the chains of a source that are about no market.
+    """Judge the chains of a source on which the venue speaks of itself.
 
     Args:
         evidence: What both sides say.
@@ -200,7 +200,9 @@ def _pushes(evidence: Evidence, chain: Chain) -> list[_Push]:
 
 
 def _content(values: Facts | Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(values[name] for name in NAMES)
+    markets = values.get("markets")
+    named = ",".join(markets) if isinstance(markets, list) else markets
+    return named, *(values[name] for name in NAMES)
 
 
 def _place(row: Stored) -> str:

@@ -1,6 +1,7 @@
 """Is every row that was pushed there once and unaltered, or in a gap of rows?
 
-For all streams of markets but trades, which are judged by the exchange's trades.
+For all streams but trades, which are judged by the exchange's trades, and what
+venues say of themselves, which is said again and again.
 """
 
 from collections.abc import Mapping
@@ -10,7 +11,8 @@ import msgspec
 
 from recorder.judging.alignment import Alignment, Missing, align
 from recorder.judging.evidence import Evidence, Stored, is_rest, said, touches
-from recorder.model import NO_MARKET, Chain
+from recorder.judging.notices import notice_chains
+from recorder.model import Chain
 
 
 MARGIN_NS: Final = 250_000_000
@@ -45,12 +47,12 @@ class PushVerdict(msgspec.Struct, frozen=True, kw_only=True):
 def align_all(evidence: Evidence) -> dict[Chain, Alignment]:
     """Lay the chains of a source beside what was pushed.
 
-    But for trades and for chains without a market, which are judged apart.
+    But for trades and for what venues say of themselves, which are judged apart.
     """
+    apart = {chain for chain in evidence.chains if chain.stream == "trades"}
+    apart.update(notice_chains(evidence))
     return {
-        chain: align(evidence, chain)
-        for chain in evidence.chains
-        if chain.stream != "trades" and chain.market != NO_MARKET
+        chain: align(evidence, chain) for chain in evidence.chains if chain not in apart
     }
 
 

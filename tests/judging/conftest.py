@@ -15,6 +15,8 @@ from recorder.capture.run import Capture
 from recorder.config import CaptureConfig
 from recorder.judging import Judgement, judge
 from recorder.model import Chain
+from recorder.simulator.cryptolisting.news import EXCHANGES
+from recorder.simulator.cryptolisting.settings import DEMO_KEY, settings_of
 from recorder.simulator.faults import parse
 from recorder.simulator.okx import OkxSettings
 from recorder.simulator.server import Exchange
@@ -26,7 +28,10 @@ from recorder.store.listing import open_listing
 MARKETS = ("BTC_USDT", "ETH_USDT")
 STREAMS = {
     "gate_spot": ("trades", "depth:100ms", "bbo", "tickers", "klines:1m"),
-    "gate_v3": ("trades", "depth:30", "tickers", "klines:1m"),
+    "gate_v3": (
+        *("trades", "depth:30", "tickers", "klines:1m"),
+        *("orders", "balances"),
+    ),
 }
 FAULTS = (
     "drop:stream=depth,market=BTC_USDT,at=1.5",
@@ -39,6 +44,7 @@ FAULTS = (
 NOTICE_STREAMS = {
     "okx_status": ("status",),
     "gate_announcements": ("status:summary_all", "status:summary_listing"),
+    "cryptolisting": ("status",),
 }
 NOTICE_FAULTS = (
     "v5_malformed:at=0.3",
@@ -48,7 +54,17 @@ NOTICE_FAULTS = (
     "ann_malformed:at=0.3",
     "ann_duplicate:at=0.5",
     "ann_abort:at=0.9",
+    "cryptolisting_malformed:at=0.3",
+    "cryptolisting_changelog:every=0.2",
+    "cryptolisting_abort:at=0.9",
 )
+HEARD = ("en", "cn", *EXCHANGES)
+
+KEYS = {
+    "CRYPTOLISTING_API_KEY": DEMO_KEY,
+    "GATE_API_KEY": Settings().v3_keys[0],
+    "GATE_API_SECRET": Settings().v3_keys[1],
+}
 
 Change = Callable[[pa.Table], pa.Table]
 
@@ -67,7 +83,7 @@ class Case(NamedTuple):
             for name, chains in self.asked.items()
             if source in (None, name)
         }
-        return judge(open_listing(self.root), self.truth, asked, options=("en", "cn"))
+        return judge(open_listing(self.root), self.truth, asked, options=HEARD)
 
     def complaints(self, source: str | None = None, table: str = "") -> str:
         return "\n".join(self.judged(source, table).complaints)
@@ -91,6 +107,7 @@ SETTINGS = Settings(
     v3_batch_seconds=0.4,
     ticker_seconds=0.4,
     kline_seconds=0.4,
+    account_seconds=0.05,
     log_frames=True,
 )
 NOTICE_SETTINGS = Settings(
@@ -101,6 +118,12 @@ NOTICE_SETTINGS = Settings(
     okx=OkxSettings(change_seconds=0.04),
     ann_seconds=0.04,
     ann_cached_seconds=0.1,
+    listings=settings_of(
+        "C",
+        announcements_per_minute=1_500.0,
+        heartbeat_seconds=0.2,
+        cooldown_seconds=0.0,
+    ),
     log_frames=True,
 )
 
@@ -126,7 +149,8 @@ async def record(
                     rest_url=exchange.rest_url,
                     job=f"test-{source}",
                     flush_seconds=0.2,
-                )
+                ),
+                KEYS,
             )
             for source, streams in streams_of.items()
         ]

@@ -15,6 +15,9 @@ from recorder.store.listing import open_listing
 
 
 SECOND_NS = 10**9
+PUSHED = {"orders": {"event": "put"}, "balances": {"event": "update"}}
+"""Rows of our own account that were not asked for."""
+
 Change = Callable[[pa.Table], pa.Table]
 
 
@@ -129,22 +132,26 @@ def test_a_broken_trade_is_found(case, source, change, complaint):
         ("gate_spot", "bbo", "bid_amount"),
         ("gate_v3", "klines", "volume"),
         ("gate_v3", "tickers", "quote_volume"),
+        ("gate_v3", "orders", "filled_amount"),
+        ("gate_v3", "orders", "side"),
+        ("gate_v3", "balances", "frozen"),
     ],
 )
 def test_a_broken_row_is_found(case, source, table, column, kind):
-    of = {"market": "BTC_USDT"}
-    wrong: object = True if column == "is_closed" else 1.25
+    market = None if table == "balances" else "BTC_USDT"
+    of = {"market": market, **PUSHED.get(table, {})}
+    wrong: object = {"is_closed": True, "side": "?"}.get(column, 1.25)
     change, complaint = {
         "dropped": (drop(**of), "not stored and lie in no gap"),
         "altered": (alter(column, wrong, **of), "were never pushed"),
         "doubled": (double(**of), "were never pushed, or not so often"),
-        "none": (drop_all(**of), "no row of what was pushed is stored"),
+        "none": (drop_all(market=market), "no row of what was pushed is stored"),
     }[kind]
 
     case.change(table, change, source)
 
     found = [c for c in case.judged(source, table).complaints if complaint in c]
-    assert [c for c in found if c.startswith(f"{source} BTC_USDT {table}")]
+    assert [c for c in found if c.startswith(f"{source} {market or ''} {table}")]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from recorder.store.listing import open_listing
 
 
 Change = Callable[[pa.Table], pa.Table]
-SOURCES = ["okx_status", "gate_announcements"]
+SOURCES = ["okx_status", "gate_announcements", "cryptolisting"]
 
 
 def message(rows: pa.Table) -> int:
@@ -58,6 +58,7 @@ def test_what_venues_said_under_faults_is_stored_once_or_in_a_gap(told):
 
     assert judgement.complaints == ()
     assert [(n.source, n.chain.stream) for n in judgement.notices] == [
+        ("cryptolisting", "status"),
         ("gate_announcements", "status:summary_all"),
         ("gate_announcements", "status:summary_listing"),
         ("okx_status", "status"),
@@ -75,10 +76,12 @@ def test_what_venues_said_under_faults_is_stored_once_or_in_a_gap(told):
         "v5_abort",
         "ann_malformed",
         "ann_abort",
+        "cryptolisting_malformed",
+        "cryptolisting_abort",
     }
     assert all(performed.values())
     assert judgement.pushes == judgement.trades == judgement.books == ()
-    assert len(judgement.accounts) == 3
+    assert len(judgement.accounts) == 4
     for account in judgement.accounts:
         assert account.covered_ns > 0
 
@@ -106,6 +109,23 @@ def test_a_broken_message_is_found(told_case, source, change, complaint):
     told_case.change("status", change, source)
 
     assert complaint in told_case.complaints(source)
+
+
+@pytest.mark.parametrize("markets", [None, ["ABC", "XYZ"]])
+def test_an_announcement_about_something_else_is_found(told_case, markets):
+    told_case.change("status", alter("markets", markets), "cryptolisting")
+
+    assert "stored messages were never said" in told_case.complaints("cryptolisting")
+
+
+def test_a_message_about_the_service_that_is_not_stored_is_found(told_case):
+    def without(rows: pa.Table) -> pa.Table:
+        return rows.filter(pa.array([r["kind"] != "notice" for r in plain(rows)]))
+
+    told_case.change("status", without, "cryptolisting")
+
+    complaints = told_case.complaints("cryptolisting")
+    assert "pushed messages are not stored and lie in no gap" in complaints
 
 
 def test_a_fault_of_a_quiet_feed_without_its_gap_is_found(told_case):

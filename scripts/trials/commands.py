@@ -1,6 +1,6 @@
 """Long trials of the promise: nothing lost in silence, no book that is wrong.
 
-  scripts/soak faults --minutes 5 --seed 1     every fault of the exchange, at random
+  scripts/soak faults --minutes 5 --seed 1     all feeds under every fault, at random
   scripts/soak kills --count 50 --seed 1       kill -9 of a capture at random moments
   scripts/soak handovers --count 20 --rate 2000       upgrades, one after another
 

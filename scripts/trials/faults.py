@@ -1,4 +1,4 @@
-"""Record under every fault of the exchange, at random, then judge."""
+"""Record every feed in one run under every fault of the exchange, then judge."""
 
 import asyncio
 from collections import Counter
@@ -7,23 +7,18 @@ from pathlib import Path
 
 import msgspec
 
-from recorder.capture.plan import plan_capture
-from recorder.capture.run import Capture
+from recorder.capture.many import Captures, Outcome
 from recorder.judging import judge
 from recorder.simulator import faults
 from recorder.simulator.server import Exchange
 from recorder.simulator.settings import Settings
 from recorder.store.listing import open_listing
-from trials.report import (
-    CONTRACTS,
-    FUTURES,
-    LANGUAGES,
-    MARKETS,
-    OFTEN,
-    STREAMS,
-    config,
-    report,
-)
+from trials.feeds import HEARD, feeds_of
+from trials.report import CONTRACTS, MARKETS, OFTEN, report
+
+
+REFUSAL_EVERY = 30.0
+"""Seconds between two answers that ask us to come later."""
 
 
 async def run_faults(
@@ -47,31 +42,44 @@ async def run_faults(
         log_frames=True,
         **OFTEN,
     )
+    stop = asyncio.Event()
     async with Exchange(settings) as exchange:
-        plans = [
-            plan_capture(config(root, exchange, source)) for source in STREAMS | FUTURES
+        root.parent.mkdir(parents=True, exist_ok=True)
+        feeds = feeds_of(root, exchange, root.with_suffix(".toml"))
+        running = asyncio.ensure_future(Captures(feeds, stop=stop).run())
+        await asyncio.wait([running], timeout=seconds)
+        stop.set()
+        complaints = [
+            complaint for outcome in await running for complaint in told(outcome)
         ]
-        captures = [Capture(plan) for plan in plans]
-        running = [asyncio.ensure_future(capture.run()) for capture in captures]
-        await asyncio.sleep(seconds)
-        for capture in captures:
-            capture.request_stop()
-        for result in await asyncio.gather(*running):
-            print(f"{result.job}: {result.progress.rows} failure={result.failure}")
     done = Counter(fault.name for fault in exchange.truth.faults)
     print("faults performed:", dict(sorted(done.items())))
     listing = open_listing(root)
-    asked = {plan.source.name: plan.chains for plan in plans}
-    judgement = judge(listing, exchange.truth, asked, options=LANGUAGES, seed=seed)
-    return report(root, listing, judgement)
+    asked = {feed.plan.source.name: feed.plan.chains for feed in feeds.feeds}
+    judgement = judge(listing, exchange.truth, asked, options=HEARD, seed=seed)
+    return complaints + report(root, listing, judgement)
+
+
+def told(outcome: Outcome) -> list[str]:
+    """Say what a feed recorded; return a complaint if it ended by itself."""
+    result = outcome.result
+    rows = None if result is None else result.progress.rows
+    failure = outcome.error if result is None else result.failure
+    print(f"{outcome.name}: {rows} failure={failure}")
+    if rows is None or failure is not None:
+        print(f"FAIL  {outcome.name} ended by itself: {failure}")
+        return [f"{outcome.name} ended by itself: {failure}"]
+    return []
 
 
 def _aimed(fault: faults.Fault) -> faults.Fault:
     """Return a fault as it is ordered.
 
     That a stream of futures is silent takes longer to find out than a short
-    trial lasts.
+    trial lasts. And all snapshots of a feed wait after each refusal.
     """
+    if fault.name == "http_429":
+        return msgspec.structs.replace(fault, every=REFUSAL_EVERY)
     if fault.name == "silent_ack":
         return msgspec.structs.replace(fault, feed="v4")
     return fault

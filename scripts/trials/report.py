@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from recorder.config import CaptureConfig
 from recorder.judging import Judgement
 from recorder.judging.evidence import plain
+from recorder.simulator.cryptolisting.settings import settings_of
 from recorder.simulator.okx import OkxSettings
 from recorder.simulator.server import Exchange
 from recorder.store.listing import Listing
@@ -31,7 +32,8 @@ FUTURES = {
         *("contract_stats:1m", "depth:100ms", "depth:obu.50"),
     ),
 }
-WITHOUT_MARKETS = {"okx_status", "gate_announcements"}
+LISTINGS = {"cryptolisting": ("status",)}
+WITHOUT_MARKETS = {"okx_status", "gate_announcements", "cryptolisting"}
 OPTIONS = {"gate_announcements": {"lang": "both"}}
 LANGUAGES = ("en", "cn")
 """What is heard under those options."""
@@ -39,6 +41,8 @@ OFTEN = {
     "okx": OkxSettings(change_seconds=0.3),
     "ann_seconds": 0.3,
     "ann_cached_seconds": 0.1,
+    "listings": settings_of("C", announcements_per_minute=200.0, heartbeat_seconds=1.0),
+    "account_seconds": 0.1,
 }
 """Settings with which the exchange says something of itself all the time."""
 FLUSH_SECONDS = 0.5
@@ -49,7 +53,7 @@ def config(root: Path, exchange: Exchange, source: str) -> CaptureConfig:
     return CaptureConfig(
         source=source,
         markets=_markets_of(source),
-        streams=(STREAMS | FUTURES)[source],
+        streams=(STREAMS | FUTURES | LISTINGS)[source],
         store=root,
         options=OPTIONS.get(source, {}),
         ws_url=(exchange.ws_urls | exchange.status_urls)[source],

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.mark.parametrize(
     "trial",
     [
-        ("faults", "--minutes", "0.5", "--seed", "3"),
+        ("faults", "--minutes", "0.4", "--seed", "3"),
         ("kills", "--count", "8", "--seed", "4"),
         ("handovers", "--count", "2", "--rate", "300", "--seed", "5"),
         (

@@ -5,18 +5,17 @@ frames are to be kept verbatim, and why is what `Intake.take` returns.
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Final, TypeAlias
 
 from recorder.capture.books import Books
 from recorder.capture.doubles import Doubles
 from recorder.capture.link import Link
+from recorder.capture.new_keys import NewKeys
 from recorder.capture.pairing import Call
 from recorder.capture.restarts import Restarts
 from recorder.capture.rows import Rows
 from recorder.capture.silence import Silence
 from recorder.capture.trade_ids import TradeCheck
-from recorder.errors import WireError
 from recorder.model import (
     NO_MARKET,
     TABLE_OF,
@@ -47,7 +46,6 @@ from recorder.source import (
 from recorder.store.ledger import Ledger
 from recorder.telemetry import (
     ChainsSubscribed,
-    KeyAppeared,
     RowDoubled,
     SubscriptionRefused,
     emit,
@@ -78,10 +76,6 @@ ROWS: Final = frozenset(
     }
 )
 """Events that belong to a chain, so that two connections may bring them."""
-
-KEYS_EVERY: Final = 1_000
-"""One row in so many of each kind has its frame searched for keys not known."""
-
 
 Handler: TypeAlias = Callable[[Link, int, int, int, object, bytes], str | None]
 """Takes ``(link, ts_recv, seq, idx, item, payload)``; returns why its frame is
@@ -122,7 +116,6 @@ class Intake:
         self.accepted: set[Chain] = set()
         self.refused: dict[Chain, str] = {}
         self.keys_refused: set[Chain] = set()
-        self._source = source
         self._chains = frozenset(chains)
         self._rows = rows
         self._books = books
@@ -132,8 +125,7 @@ class Intake:
         self._heard = silence.heard
         self._restarts = restarts
         self.trade_check = TradeCheck(ledger, rows.note)
-        self._seen: dict[type, int] = {}
-        self._known_keys: set[str] = set()
+        self._new_keys = NewKeys(source)
         self._plain_chains: dict[tuple[str, str], list[Chain]] = {}
         for chain in chains:
             if chain not in books:
@@ -237,7 +229,7 @@ class Intake:
         self, link: Link, ts: int, seq: int, idx: int, item: object, payload: bytes
     ) -> str | None:
         event: DepthUpdate[RawLevels] = item  # type: ignore[assignment]
-        self._count(link, DepthUpdate, payload)
+        self._new_keys.count(link, DepthUpdate, payload)
         if not self._books.event(ts, link.conn, seq, idx, event, payload):
             return _unasked(event.market)
         self._heard[event.market, event.stream] = ts
@@ -251,7 +243,7 @@ class Intake:
         self, link: Link, ts: int, seq: int, idx: int, item: object, payload: bytes
     ) -> str | None:
         event: Trade[str] = item  # type: ignore[assignment]
-        self._count(link, Trade, payload)
+        self._new_keys.count(link, Trade, payload)
         chains = self._plain_chains.get((event.market, "trades"))
         if chains is None:
             return _unasked(event.market)
@@ -270,7 +262,7 @@ class Intake:
         self, link: Link, ts: int, seq: int, idx: int, item: object, payload: bytes
     ) -> str | None:
         event: Kline[str] = item  # type: ignore[assignment]
-        self._count(link, Kline, payload)
+        self._new_keys.count(link, Kline, payload)
         chain = Chain(event.market, f"klines:{event.interval}")
         if chain not in self._chains:
             return _unasked(event.market)
@@ -287,7 +279,7 @@ class Intake:
     ) -> str | None:
         event: PlainEvent = item  # type: ignore[assignment]
         kind = type(event)
-        self._count(link, kind, payload)
+        self._new_keys.count(link, kind, payload)
         market = event.market or NO_MARKET
         chains = self._plain_chains.get((market, _name_of(event)))
         if chains is None:
@@ -301,7 +293,9 @@ class Intake:
         self, link: Link, ts: int, seq: int, idx: int, item: object, payload: bytes
     ) -> str | None:
         event: StatusEvent = item  # type: ignore[assignment]
-        self._search(link, payload)  # a few a day, and each may be of another kind
+        self._new_keys.search(
+            link, payload
+        )  # a few a day, and each may be of another kind
         if self._doubles.is_new_status(event):
             self._rows.put(ts, link.conn, seq, idx, event, payload)
         else:
@@ -426,22 +420,6 @@ class Intake:
     ) -> str | None:
         reply: Unrecognized = item  # type: ignore[assignment]
         return reply.error
-
-    def _count(self, link: Link, kind: type, payload: bytes) -> None:
-        """Search one frame in many of a kind for keys that are new."""
-        count = self._seen.get(kind, 0)
-        self._seen[kind] = count + 1
-        if count % KEYS_EVERY == 0:
-            self._search(link, payload)
-
-    def _search(self, link: Link, payload: bytes) -> None:
-        """Tell of keys in a frame that its feed does not know, each once."""
-        # A frame of which a part is not valid was good enough for its feed.
-        with suppress(WireError):
-            for key in link.dialogue.unknown_keys(payload):
-                if key not in self._known_keys:
-                    self._known_keys.add(key)
-                    emit(KeyAppeared(source=self._source, key=key))
 
 
 def _name_of(event: PlainEvent) -> str:

@@ -5,7 +5,7 @@ import logging
 import msgspec
 import pytest
 
-from recorder.capture import intake, rows as rows_module
+from recorder.capture import new_keys, rows as rows_module
 from recorder.capture.books import FIRST_ASK_NS, QUIET_ASK_NS
 from recorder.capture.depth_chain import FIRST_RETRY_NS
 from recorder.capture.doubles import Doubles
@@ -262,7 +262,7 @@ def test_the_venues_clock_is_compared_with_ours(desk_of):
 def test_new_keys_are_told_once_and_looked_for_in_one_frame_of_many(
     desk_of, caplog, monkeypatch
 ):
-    monkeypatch.setattr(intake, "KEYS_EVERY", 3)
+    monkeypatch.setattr(new_keys, "KEYS_EVERY", 3)
     desk = desk_of(TICKERS)
     link = desk.open()
     caplog.set_level(logging.INFO, logger="recorder")

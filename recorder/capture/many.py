@@ -142,8 +142,9 @@ class Captures:
         if self._stop.is_set():
             capture.request_stop()
         result = await capture.run()
-        is_refused = result.refused and len(result.refused) == result.chains
-        why = "the venue refused all of it" if is_refused else result.failure
+        why = result.failure
+        if why is None and result.refused and len(result.refused) == result.chains:
+            why = "the venue refused all of it"
         if why is not None and not self._stop.is_set():
             emit(FeedEnded(why=why))
         return Outcome(name=feed.name, result=result)

@@ -8,7 +8,7 @@ what they are.
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Final
+from typing import Final, TypedDict
 
 from recorder.capture.depth_chain import DepthChain, Message, Put
 from recorder.model import Chain, Gap, LedgerRow
@@ -21,6 +21,14 @@ SUSPECTS_MAX: Final = 20
 
 UNCLEAR_MAX: Final = 3 * SUSPECTS_MAX
 """So many stale messages whatever their ids."""
+
+
+class _Told(TypedDict):
+    """What a gap says besides when and why."""
+
+    detail: str
+    after_update_id: int
+    before_update_id: int
 
 
 class NewCounts:
@@ -115,36 +123,20 @@ class NewCounts:
     ) -> None:
         """Tell the ledger of messages that may be the first of a new numbering."""
         chain, ledger, after = book.chain, self._ledger, book.continuity.received
+        told: _Told = {
+            "detail": detail,
+            "after_update_id": after,
+            "before_update_id": first,
+        }
         if ledger.is_covered(chain):
-            rows = ledger.missed(
-                chain,
-                "sequence_gap",
-                since,
-                until,
-                detail=detail,
-                after_update_id=after,
-                before_update_id=first,
-            )
+            rows = ledger.missed(chain, "sequence_gap", since, until, **told)
         else:  # a gap that began before must not hide it
-            rows = ledger.end_gap(chain, since) + ledger.lost(
-                chain,
-                "sequence_gap",
-                since,
-                detail=detail,
-                after_update_id=after,
-                before_update_id=first,
-            )
-            if any(isinstance(r, Gap) and r.started_at >= until for r in rows):
-                # That gap begins only after some of the messages.
-                rows += ledger.missed(
-                    chain,
-                    "sequence_gap",
-                    since,
-                    since,
-                    detail=detail,
-                    after_update_id=after,
-                    before_update_id=first,
-                )
+            rows = ledger.end_gap(chain, since)
+            begun = ledger.lost(chain, "sequence_gap", since, **told)
+            if all(gap.started_at > since for gap in begun if isinstance(gap, Gap)):
+                # Other gaps tell of the time before: where it began, none says.
+                begun += ledger.missed(chain, "sequence_gap", since, since, **told)
+            rows += begun
         self._note(rows)
         self._note(ledger.book_lost(chain, "resync", since))
 

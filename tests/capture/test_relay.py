@@ -177,7 +177,7 @@ def trade(number):
 
 
 async def test_after_a_notice_the_next_connection_takes_over(line_to, house, caplog):
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, logger="recorder")
     line = await line_to()
     first = house.peers[0]
 

@@ -5,7 +5,7 @@ frames are to be kept verbatim, and why is what `Intake.take` returns.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from recorder.capture.books import Books
 from recorder.capture.doubles import Doubles
@@ -13,12 +13,12 @@ from recorder.capture.link import Link
 from recorder.capture.new_keys import NewKeys
 from recorder.capture.pairing import Call
 from recorder.capture.restarts import Restarts
+from recorder.capture.row_kinds import ROWS, PlainEvent, name_of
 from recorder.capture.rows import Rows
 from recorder.capture.silence import Silence
 from recorder.capture.trade_ids import TradeCheck
 from recorder.model import (
     NO_MARKET,
-    TABLE_OF,
     Balance,
     Bbo,
     Chain,
@@ -51,31 +51,6 @@ from recorder.telemetry import (
     emit,
 )
 
-
-PlainEvent: TypeAlias = (
-    Ticker[str]
-    | Bbo[str]
-    | Liquidation[str]
-    | ContractStats[str]
-    | Order[str]
-    | Balance[str]
-)
-"""Events that are stored as they come."""
-
-ROWS: Final = frozenset(
-    {
-        Trade,
-        DepthUpdate,
-        Kline,
-        Ticker,
-        Bbo,
-        Liquidation,
-        ContractStats,
-        Order,
-        Balance,
-    }
-)
-"""Events that belong to a chain, so that two connections may bring them."""
 
 Handler: TypeAlias = Callable[[Link, int, int, int, object, bytes], str | None]
 """Takes ``(link, ts_recv, seq, idx, item, payload)``; returns why its frame is
@@ -164,7 +139,7 @@ class Intake:
         if isinstance(event, Kline):
             chain = Chain(event.market, f"klines:{event.interval}")
             return chain if chain in self._chains else None
-        chains = self.plain_chains(event.market or NO_MARKET, TABLE_OF[type(event)])
+        chains = self.plain_chains(event.market or NO_MARKET, name_of(event))
         return chains[0] if chains else None
 
     def take(self, link: Link, ts_recv: int, seq: int, payload: bytes) -> str | None:
@@ -281,7 +256,7 @@ class Intake:
         kind = type(event)
         self._new_keys.count(link, kind, payload)
         market = event.market or NO_MARKET
-        chains = self._plain_chains.get((market, _name_of(event)))
+        chains = self._plain_chains.get((market, name_of(event)))
         if chains is None:
             return _unasked(market)
         self._heard[chains[0]] = ts
@@ -420,14 +395,6 @@ class Intake:
     ) -> str | None:
         reply: Unrecognized = item  # type: ignore[assignment]
         return reply.error
-
-
-def _name_of(event: PlainEvent) -> str:
-    """Return the name of an event's stream, as far as the event tells it."""
-    table = TABLE_OF[type(event)]
-    if isinstance(event, ContractStats):
-        return f"{table}:{event.interval}"
-    return table
 
 
 def _unasked(market: str) -> str:

@@ -900,3 +900,15 @@ def test_a_stop_claims_what_the_first_brought(known):
     assert starts == {heard + 1}
     assert known.trades() == [1]
     assert len(known.events("connections")) == 2
+
+
+def test_each_interval_of_statistics_is_a_stream_of_its_own(stage_of):
+    minutes = Chain("BTC_USDT", "contract_stats:1m")
+    days = Chain("BTC_USDT", "contract_stats:1d")
+    stage = stage_of(minutes, days, is_accepted=False)
+    stage.say(stage.first, ["ok", [minutes]])
+    second = stage.second()
+
+    stage.say(second, ["stats", "BTC_USDT", "1d"], ["stats", "BTC_USDT", "1m"])
+
+    assert [row.interval for row in stage.events("contract_stats")] == ["1d"]

@@ -173,9 +173,18 @@ class Relay:
 
     @staticmethod
     def _ask_again(second: Life, handover: Handover, now: int) -> None:
-        if chains := handover.blockers(now):
-            link = second.link
-            link.outbox.extend(link.dialogue.ask_again(chains, now))
+        """Ask over the second once more for what it does not bring.
+
+        A book that did not come is asked for afresh: a venue may refuse who
+        asks for what he has.
+        """
+        link = second.link
+        late = handover.blockers(now)
+        if books := [chain for chain in late if handover.lacks_image(chain)]:
+            link.outbox.extend(link.dialogue.resubscribe(books, now))
+        if others := [chain for chain in late if chain not in books]:
+            link.probed.update(others)
+            link.outbox.extend(link.dialogue.ask_again(others, now))
 
 
 def _why_not(handover: Handover) -> str:

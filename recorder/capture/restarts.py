@@ -88,7 +88,7 @@ class Restarts:
         if chain not in link.probed:
             return False
         link.probed.discard(chain)
-        if self._ledger.is_covered(chain):
+        if self._ledger.is_covered(chain) and chain not in link.idle:
             self._silence.stop(chain, at)
             self._lost(chain, at, f"asked for again, the venue said: {reason}")
         return True

@@ -912,3 +912,16 @@ def test_each_interval_of_statistics_is_a_stream_of_its_own(stage_of):
     stage.say(second, ["stats", "BTC_USDT", "1d"], ["stats", "BTC_USDT", "1m"])
 
     assert [row.interval for row in stage.events("contract_stats")] == ["1d"]
+
+
+def test_what_is_asked_of_the_second_in_vain_is_no_matter_of_the_first(stage_of):
+    stage = stage_of(TRADES, BBO)
+    second = stage.second()
+    second.probed.add(TRADES)
+
+    stage.say(second, ["no", [TRADES], "you have it"])
+    stage.both(second, trade(1))
+    stage.close(stage.first)
+
+    assert stage.session.refused == {}
+    assert stage.gaps(TRADES) == []

@@ -23,6 +23,7 @@ from recorder.telemetry import COUNTERS
 
 CHAIN = Chain("BTC_USDT", "trades")
 OTHER = Chain("BTC_USDT", "bbo")
+BOOK = Chain("BTC_USDT", "depth:full")
 CHAINS = (CHAIN, OTHER)
 MS = 1_000_000
 
@@ -80,20 +81,20 @@ class House:
 class Line:
     """A connection to the house, and all that its session stored."""
 
-    def __init__(self, source, url, http, **options):
+    def __init__(self, source, url, http, chains, **options):
         clock = SystemClock()
         self.session = Session(
             source,
             {},
-            CHAINS,
+            chains,
             run="run",
             clock=clock,
-            ledger=Ledger("job", "run", CHAINS),
+            ledger=Ledger("job", "run", chains),
             doubles=Doubles(),
         )
         self.opened = 0
         self.connection = Connection(
-            http, url, self.session, CHAINS, clock=clock, name=self._name, **options
+            http, url, self.session, chains, clock=clock, name=self._name, **options
         )
         self.task = asyncio.create_task(self.connection.run())
         self._rows = {}
@@ -159,17 +160,21 @@ async def line_to(fake, house):
     lines = []
     async with aiohttp.ClientSession(trace_configs=[watched_handshakes()]) as http:
 
-        async def line_to(changes=None, **options):
+        async def line_to(changes=None, *, chains=CHAINS, **options):
             options = {"connects": Budget(100.0), **options}
             source = msgspec.structs.replace(fake, **(changes or {}))
-            line = Line(source, house.url, http, **options)
+            line = Line(source, house.url, http, chains, **options)
             lines.append(line)
-            await line.until(lambda: line.session.accepted == set(CHAINS))
+            await line.until(lambda: line.session.accepted == set(chains))
             return line
 
         yield line_to
         for line in lines:
             await line.end()
+
+
+def image(base):
+    return ["depth", "BTC_USDT", None, base, [], [], BOOK.stream]
 
 
 def trade(number):
@@ -389,6 +394,27 @@ async def test_streams_that_bring_nothing_over_the_second_are_asked_for_again(
     await line.until(lambda: line.connection.handovers == 1)
 
     assert line.trades() == [1]
+
+
+async def test_a_book_that_does_not_come_over_the_second_is_asked_for_afresh(
+    line_to, house
+):
+    line = await line_to(chains=(CHAIN, BOOK))
+    first = house.peers[0]
+    await first.say(image(100))
+    await line.until(lambda: line.session.books.known_total == 1)
+    await first.say(["leaving", "an upgrade"])
+    await line.until(lambda: len(house.peers) == 2)
+    second = house.peers[1]
+
+    # Who asks for it once more is refused by some venues, for good.
+    await line.until(lambda: {"again": list(BOOK)} in second.heard)
+    assert not any("once more" in said for said in second.heard)
+    await second.say(image(100))
+    await line.until(lambda: line.connection.handovers == 1)
+
+    assert [gap for gap in line.gaps() if gap.scope == "rows"] == []
+    assert line.session.refused == {}
 
 
 async def test_what_a_renewal_would_cost_is_not_given_for_it(line_to, house):

@@ -21,24 +21,32 @@ The second is live when all it carries was answered for, `OVERLAP_NS` have
 gone by since, and it has brought something of every chain of which the first
 has.
 
+The first may be behind: what it was sent before the second was accepted is
+still on its way then. How far it is behind shows when it brings what the
+second has brought, or does not, and so much longer it is listened to.
+
 When the first ends, a chain goes on without a gap if the second is known to
 have brought all that followed: if a row came over both, or if the first was
-heard until `OVERLAP_NS` after the chain was accepted on the second. Otherwise
-rows may be missing, from the last frame of the first to then.
+heard until `OVERLAP_NS` after the chain was accepted on the second, and as much
+longer as it is behind. Otherwise rows may be missing, from the last frame of
+the first to then. A chain of which the first owes a row for longer than it can
+be behind did not come over it: rows may be missing from the last one on, until
+the second was accepted.
 
 No I/O; times are our clock, nanoseconds.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from typing import Final
 
 from recorder.capture.books import Books
 from recorder.capture.doubles import Doubles, identity
 from recorder.capture.link import Link
 from recorder.capture.pairing import Call, Pairing
+from recorder.capture.reached import Reached
+from recorder.capture.row_kinds import begin_of, is_numbered, is_possible
 from recorder.capture.trade_ids import TradeCheck
-from recorder.model import Chain, DepthUpdate, Kline, RawLevels, Trade, WireEvent
-from recorder.transitions import NO_ID
+from recorder.model import Chain, DepthUpdate, Kline, Trade, WireEvent
 
 
 SECOND_NS: Final = 1_000_000_000
@@ -49,6 +57,10 @@ the slowest batch of trades was seen to take."""
 
 PATIENCE_NS: Final = 2 * SECOND_NS
 """How far behind the first a second connection may be that works."""
+
+LAG_MAX_NS: Final = 15 * SECOND_NS
+"""The longest time that the first may be behind the second. What it has not
+brought after that, it will not bring."""
 
 LINGER_NS: Final = 15 * SECOND_NS
 """How long after the end of the first its rows may still come over the second."""
@@ -73,6 +85,7 @@ class Handover:
         books: The depth chains.
         trades: The running numbers of trades.
         doubles: What was stored.
+        heard: When a row of a chain was last received.
 
     Attributes:
         first: As given.
@@ -91,6 +104,7 @@ class Handover:
         books: Books,
         trades: TradeCheck,
         doubles: Doubles,
+        heard: Mapping[tuple[str, str], int],
     ) -> None:
         self.first = first
         self.second = second
@@ -99,16 +113,18 @@ class Handover:
         self._pass_on = pass_on
         self._keep = keep
         self._books = books
-        self._trades = trades
         self._doubles = doubles
         self._pairing = Pairing()
         self._joined: set[Chain] = set()
         self._alive: set[Chain] = set()
         self._ahead: dict[Chain, int] = {}
         self._imaged: set[Chain] = set()
-        self._since: dict[Chain, int] = {}
+        self._reached = Reached(books, trades, second.chains)
         self._bare: set[Chain] = set()
         self._in_band: set[Chain] = set()
+        self._lag = 0
+        self._blank: dict[Chain, Call] = {}
+        self._heard = {chain: heard.get(chain, 0) for chain in second.chains}
         for chain in second.chains:
             if chain in books:
                 book = books[chain]
@@ -116,8 +132,6 @@ class Handover:
                     self._bare.add(chain)
                 elif book.rule.snapshot == "in_band":
                     self._in_band.add(chain)
-                if book.continuity.received != NO_ID:
-                    self._since[chain] = book.continuity.received
         second.idle.update(second.chains)
 
     # Rows ----------------------------------------------------------------
@@ -147,6 +161,11 @@ class Handover:
             self._from_first(chain, event, ts_recv)
             return False
         call = Call(link, ts_recv, seq, idx, item, payload)
+        if isinstance(event, DepthUpdate) and self.ended_at is None:
+            self._blank.pop(chain, None)
+            if event.is_snapshot and event.last_update_id is None:
+                self._blank[chain] = call
+                return True
         return self._from_second(chain, event, call)
 
     def _takes_bare(self, link: Link, chain: Chain, event: WireEvent) -> bool:
@@ -159,26 +178,29 @@ class Handover:
 
     def _from_first(self, chain: Chain, event: WireEvent, ts_recv: int) -> None:
         self._fill(chain, event)
-        if self._pairing.first(identity(event)):
+        self._heard[chain] = ts_recv
+        twin = self._pairing.first(identity(event))
+        if twin is not None:
             self._match(chain, event)
+            behind = ts_recv - twin.call.ts_recv
+            if self._lag < behind <= LAG_MAX_NS:
+                self._lag = behind
         elif chain in self.second.accepted and chain not in self._alive:
             self._ahead.setdefault(chain, ts_recv)
-        if isinstance(event, DepthUpdate):
-            begin = event.first_update_id or event.last_update_id
-            if begin is not None:
-                self._since.setdefault(chain, begin - 1)
+        self._reached.note(chain, event)
 
     def _from_second(self, chain: Chain, event: WireEvent, call: Call) -> bool:
         key = identity(event)
         if isinstance(event, DepthUpdate):
-            if not _is_possible(event):
+            if not is_possible(event):
                 return False  # and its own frame is to blame for it
             if event.is_snapshot:
                 self._imaged.add(chain)
         else:
             self._alive.add(chain)
             self._ahead.pop(chain, None)
-        if self._pairing.second(key):
+        is_awaited = self._reached.awaits(chain, event)
+        if self._pairing.second(key) and not is_awaited:
             self._match(chain, event)
             return True
         if self._is_double(chain, event):
@@ -188,8 +210,8 @@ class Handover:
             return True
         if (
             self.ended_at is not None
-            or self._was_skipped(chain, event)
-            or self._is_awaited(chain, event)
+            or self._reached.skipped(chain, event)
+            or is_awaited
         ):
             return False
         self._drop_overtaken(chain)
@@ -197,9 +219,9 @@ class Handover:
         return True
 
     def _wait(self, chain: Chain, key: Hashable, event: WireEvent, call: Call) -> None:
-        number = _begin_of(event)
+        number = begin_of(event)
         place = None if number is None else (chain, number)
-        self._pairing.wait(chain, key, place, call)
+        self._pairing.wait(chain, key, place, call, is_owed=is_numbered(event))
         if len(self._pairing) > WAITING_MAX and not self.first.is_dead:
             self.first.is_dead = True
             self.first.why_dead = "it brings too little of what the next one brings"
@@ -212,65 +234,27 @@ class Handover:
 
     def _fill(self, chain: Chain, event: WireEvent) -> None:
         """Take from the second what the first skipped before a row."""
-        number = _begin_of(event)
+        number = begin_of(event)
         if number is None:
             return
-        while (next_one := self._next(chain, event)) is not None and next_one < number:
+        while (
+            next_one := self._reached.next_number(chain, event)
+        ) is not None and next_one < number:
             row = self._pairing.at((chain, next_one))
             if row is None:
                 return
             self._pairing.drop(row)
             self._pass_on(row.call)
 
-    def _next(self, chain: Chain, event: WireEvent) -> int | None:
-        """Return the number that follows all that were taken; None if unknown."""
-        if isinstance(event, DepthUpdate):
-            received = self._books[chain].continuity.received
-            return None if received == NO_ID else received + 1
-        last = self._trades.last(chain)
-        return None if last is None else last + 1
-
-    def _was_skipped(self, chain: Chain, event: WireEvent) -> bool:
-        """Return whether the first went past a row without bringing it."""
-        if isinstance(event, DepthUpdate):
-            first, last = event.first_update_id, event.last_update_id
-            return self._books[chain].is_missing(first, last)
-        number, next_one = _begin_of(event), self._next_trade(chain, event)
-        return number is not None and next_one is not None and number < next_one
-
-    def _next_trade(self, chain: Chain, event: WireEvent) -> int | None:
-        return self._next(chain, event) if isinstance(event, Trade) else None
-
-    def _is_awaited(self, chain: Chain, event: WireEvent) -> bool:
-        """Return whether an event is the snapshot that a book waits for."""
-        if not isinstance(event, DepthUpdate) or not event.is_snapshot:
-            return False
-        base, continuity = event.last_update_id, self._books[chain].continuity
-        return (
-            base is not None
-            and not continuity.is_live
-            and continuity.held_first <= base + 1
-            and base <= continuity.received
-        )
-
     def _is_double(self, chain: Chain, event: WireEvent) -> bool:
         """Return whether a row of the second brings nothing that is not here."""
         if isinstance(event, DepthUpdate):
-            return self._is_overtaken(chain, event)
+            return self._reached.is_past(chain, event)
         if isinstance(event, Trade):
             return self._doubles.knows_trade(event)
         if isinstance(event, Kline):
             return self._doubles.knows_kline(event, self.second.conn)
         return False
-
-    def _is_overtaken(self, chain: Chain, event: DepthUpdate[RawLevels]) -> bool:
-        """Return whether all of a message lies within what the first brought."""
-        first, last = event.first_update_id, event.last_update_id
-        since, book = self._since.get(chain), self._books[chain]
-        if last is None or since is None or book.is_missing(first, last):
-            return False
-        is_needed = event.is_snapshot and not book.continuity.is_live
-        return since < last <= book.continuity.received and not is_needed
 
     def _drop_overtaken(self, chain: Chain) -> None:
         """Forget what waits and is within what the first has brought meanwhile."""
@@ -278,7 +262,7 @@ class Handover:
             event = row.call.item
             if not isinstance(event, DepthUpdate):
                 return
-            if not self._is_overtaken(chain, event):
+            if not self._reached.is_past(chain, event):
                 return
             self._pairing.drop(row)
             self._pass_over(row.call)
@@ -328,7 +312,7 @@ class Handover:
         late += [
             chain
             for chain in self._bare
-            if chain not in self.first.idle and self._books[chain].continuity.is_live
+            if self.lacks_image(chain) and self._books[chain].continuity.is_live
         ]
         return late + [chain for chain in self._in_band if self.lacks_image(chain)]
 
@@ -336,8 +320,13 @@ class Handover:
         """Return whether the snapshot that comes first of all did not come yet.
 
         Until then nobody knows whether the second will bring anything of it.
+        Where the first brings nothing of it either, nothing is lost with it.
         """
-        return chain in self._in_band and chain not in self._imaged
+        if chain in self.first.idle:
+            return False
+        return chain in self._bare or (
+            chain in self._in_band and chain not in self._imaged
+        )
 
     def _overlaps(self, chain: Chain) -> bool:
         """Return whether updates wait that reach back to what is here."""
@@ -353,7 +342,7 @@ class Handover:
         ready_at = self.ready_at
         return (
             ready_at is not None
-            and now >= ready_at + OVERLAP_NS
+            and now >= ready_at + OVERLAP_NS + self.lag
             and not self.blockers(now)
         )
 
@@ -361,7 +350,29 @@ class Handover:
     def is_first_heard(self) -> bool:
         """Whether the first was heard for long enough that it may be left."""
         ready_at = self.ready_at
-        return ready_at is not None and self.first.last_at >= ready_at + OVERLAP_NS
+        return (
+            ready_at is not None
+            and self.first.last_at >= ready_at + OVERLAP_NS + self.lag
+        )
+
+    @property
+    def owed_since(self) -> int | None:
+        """When the oldest row came that the first should have brought as well."""
+        while (row := self._pairing.oldest_owed()) is not None:
+            event = row.call.item
+            if not isinstance(event, DepthUpdate) or not self._reached.is_past(
+                row.chain, event
+            ):
+                return row.call.ts_recv
+            self._pairing.drop(row)
+        return None
+
+    @property
+    def lag(self) -> int:
+        """How far the first is behind the second, as far as that has shown."""
+        since = self.owed_since
+        owed = 0 if since is None else self.first.last_at - since
+        return max(self._lag, owed if owed <= LAG_MAX_NS else 0)
 
     # The end of the first ------------------------------------------------
 
@@ -377,8 +388,27 @@ class Handover:
         accepted_at = self.second.accepted[chain]
         if chain in self.first.idle or chain in self._joined:
             return None
-        until = max(accepted_at, min(at, accepted_at + OVERLAP_NS))
+        until = max(accepted_at, min(at, accepted_at + OVERLAP_NS + self.lag))
         return until if until > self.first.last_at + 1 else None
+
+    def silent_since(self, chain: Chain) -> int | None:
+        """Return since when a chain did not come over the first, if so it was."""
+        row = self._pairing.oldest(chain)
+        if row is None or not row.is_owed or chain in self._joined:
+            return None
+        since = self._heard[chain] + 1
+        is_lost = row.call.ts_recv < self.first.last_at - LAG_MAX_NS
+        return since if is_lost and since < self.second.accepted[chain] else None
+
+    def image_beyond(self, chain: Chain) -> Call | None:
+        """Return the snapshot of the second that passes over changes, if it does.
+
+        It stands for changes that came over the first only.
+        """
+        row = self._pairing.oldest(chain) if chain in self._in_band else None
+        if row is None or not isinstance(row.call.item, DepthUpdate):
+            return None
+        return row.call if self._reached.is_beyond(chain, row.call.item) else None
 
     def end_first(self, at: int) -> None:
         """Follow the second from now on, and take what of it waits."""
@@ -386,25 +416,15 @@ class Handover:
         self.second.idle.clear()
         for row in self._pairing.take():
             event = row.call.item
-            if isinstance(event, DepthUpdate) and self._is_overtaken(row.chain, event):
+            if isinstance(event, DepthUpdate) and self._reached.is_past(
+                row.chain, event
+            ):
                 self._pass_over(row.call)
             else:
                 self._pass_on(row.call)
+        for call in self._blank.values():
+            self._pass_on(call)
 
     def is_over(self, now: int) -> bool:
         """Return whether no row of the first comes over the second any more."""
         return self.ended_at is not None and now >= self.ended_at + LINGER_NS
-
-
-def _begin_of(event: WireEvent) -> int | None:
-    """Return the number with which a row begins, where rows are numbered."""
-    if isinstance(event, DepthUpdate):
-        return None if event.is_snapshot else event.first_update_id
-    return event.market_trade_id if isinstance(event, Trade) else None
-
-
-def _is_possible(event: DepthUpdate[RawLevels]) -> bool:
-    first, last = event.first_update_id, event.last_update_id
-    if event.is_snapshot:
-        return last is None or last >= 0
-    return first is not None and last is not None and 0 <= first <= last

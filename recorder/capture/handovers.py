@@ -10,9 +10,10 @@ from recorder.capture.books import Books
 from recorder.capture.doubles import Doubles
 from recorder.capture.handover import Handover
 from recorder.capture.intake import Intake
+from recorder.capture.jumps import Jumps
 from recorder.capture.link import Link
 from recorder.capture.silence import Silence
-from recorder.model import Chain, LedgerRow
+from recorder.model import Chain, DepthUpdate, LedgerRow, RawLevels
 from recorder.store.ledger import Ledger
 
 
@@ -43,6 +44,7 @@ class Handovers:
         self._doubles = doubles
         self._silence = silence
         self._note = note
+        self._jumps = Jumps(ledger, note)
         self._all: list[Handover] = []
 
     def begin(self, first: Link, second: Link) -> None:
@@ -56,6 +58,7 @@ class Handovers:
             books=self._books,
             trades=self._intake.trade_check,
             doubles=self._doubles,
+            heard=self._silence.heard,
         )
         first.second, second.first = second, first
         first.twins += (handover,)
@@ -107,10 +110,37 @@ class Handovers:
                 self._books.accepted(chain, at, None)
             elif (until := handover.missing_until(chain, at)) is not None:
                 self._interrupt(first, chain, until, detail)
+            else:
+                self._tell_missed(handover, chain)
         handover.end_first(at)
         for chain, reason in second.refused.items():
             self._intake.refuse(chain, at, reason)
         self._ask_afresh(second, afresh, at)
+
+    def stop(self, at: int) -> None:
+        """Take what waits for the first: nothing more will come."""
+        for handover in self._all:
+            if handover.ended_at is None:
+                for chain in handover.second.accepted:
+                    if self._ledger.is_covered(chain):
+                        self._tell_missed(handover, chain)
+                handover.end_first(at)
+
+    def _tell_missed(self, handover: Handover, chain: Chain) -> None:
+        """Tell of rows that the second shows to be missing, though the first lived."""
+        if (since := handover.silent_since(chain)) is not None:
+            rows = self._ledger.missed(
+                chain,
+                "stale_stream",
+                since,
+                handover.second.accepted[chain],
+                detail="what the next connection brought did not come over this one",
+            )
+            self._note(rows)
+        if (call := handover.image_beyond(chain)) is not None:
+            event: DepthUpdate[RawLevels] = call.item  # type: ignore[assignment]
+            book, base = self._books[chain], event.last_update_id or 0
+            self._jumps.missed(book, call.ts_recv, book.continuity.received, base + 1)
 
     def _interrupt(
         self, first: Link, chain: Chain, until: int, detail: str | None

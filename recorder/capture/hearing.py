@@ -5,7 +5,8 @@ So coverage is claimed no further than the last frame of the connection that
 carries a chain. Connections have numbers, one for each group of chains that
 share one; they stay the same over reconnects. While a second connection is to
 replace a first, it is the first that counts: of the second it is not known
-yet whether it brings all.
+yet whether it brings all. What the second has brought and the first has not
+yet is not stored: no more is claimed than until then.
 """
 
 from collections.abc import Mapping
@@ -42,8 +43,11 @@ class Hearing:
         if link.first is not None:
             return
         last_at = link.last_at
-        if link.second is not None and link.idle:  # some chains hang on both
-            last_at = min(last_at, link.second.last_at)
+        if link.second is not None:
+            owed = [twins.owed_since for twins in link.twins]
+            last_at = min([last_at, *(at - 1 for at in owed if at is not None)])
+            if link.idle:  # some chains hang on both
+                last_at = min(last_at, link.second.last_at)
         for chain in link.chains[:1]:
             number = self._number_of[chain]
             self._until[number] = max(self._until[number], last_at + 1)

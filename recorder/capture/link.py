@@ -18,6 +18,11 @@ ANSWERS_MAX: Final = 1_000
 class Twins(Protocol):
     """Two connections that carry the same for a while."""
 
+    @property
+    def owed_since(self) -> int | None:
+        """When the oldest row came that the first should have brought as well."""
+        ...  # pragma: no cover - protocol
+
     def takes(
         self,
         link: "Link",

@@ -7,7 +7,7 @@ k-th of one connection is the k-th of the other.
 
 from collections import Counter, deque
 from collections.abc import Hashable
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from recorder.capture.link import Link
 from recorder.model import Chain
@@ -15,6 +15,10 @@ from recorder.model import Chain
 
 Place: TypeAlias = tuple[Chain, int]
 """A chain, and the number with which a row of it begins."""
+
+BROUGHT_MAX: Final = 100_000
+"""Rows of the first remembered that the second has not brought yet; of those
+before them a late twin is stored twice."""
 
 
 class Call(NamedTuple):
@@ -37,6 +41,7 @@ class Waiting(NamedTuple):
         key: What makes it the same as another.
         place: Where it belongs among the numbered rows of its chain; None if
             they are not numbered.
+        is_owed: Whether the first has to bring it too.
         call: The row.
     """
 
@@ -44,6 +49,7 @@ class Waiting(NamedTuple):
     chain: Chain
     key: Hashable
     place: Place | None
+    is_owed: bool
     call: Call
 
 
@@ -56,24 +62,28 @@ class Pairing:
         self._by_key: dict[Hashable, deque[int]] = {}
         self._by_place: dict[Place, int] = {}
         self._by_chain: dict[Chain, dict[int, None]] = {}
+        self._owed: dict[int, None] = {}
         self._numbers = 0
 
     def __len__(self) -> int:
         """Return how many rows wait."""
         return len(self._waiting)
 
-    def first(self, key: Hashable) -> bool:
+    def first(self, key: Hashable) -> Waiting | None:
         """Note a row of the first connection.
 
         Returns:
-            Whether its twin waited; it waits no more.
+            Its twin, if that waited; it waits no more.
         """
         numbers = self._by_key.get(key)
         if numbers:
-            self.drop(self._waiting[numbers[0]])
-            return True
+            twin = self._waiting[numbers[0]]
+            self.drop(twin)
+            return twin
         self._brought[key] += 1
-        return False
+        if len(self._brought) > BROUGHT_MAX:
+            del self._brought[next(iter(self._brought))]
+        return None
 
     def second(self, key: Hashable) -> bool:
         """Note a row of the second connection; return whether its twin had come."""
@@ -87,12 +97,20 @@ class Pairing:
         return True
 
     def wait(
-        self, chain: Chain, key: Hashable, place: Place | None, call: Call
+        self,
+        chain: Chain,
+        key: Hashable,
+        place: Place | None,
+        call: Call,
+        *,
+        is_owed: bool,
     ) -> None:
         """Keep a row of the second connection."""
         number = self._numbers
         self._numbers = number + 1
-        self._waiting[number] = Waiting(number, chain, key, place, call)
+        self._waiting[number] = Waiting(number, chain, key, place, is_owed, call)
+        if is_owed:
+            self._owed[number] = None
         self._by_key.setdefault(key, deque()).append(number)
         self._by_chain.setdefault(chain, {})[number] = None
         if place is not None:
@@ -101,6 +119,7 @@ class Pairing:
     def drop(self, row: Waiting) -> None:
         """Keep a row no more."""
         del self._waiting[row.number]
+        self._owed.pop(row.number, None)
         numbers = self._by_key[row.key]
         numbers.remove(row.number)
         if not numbers:
@@ -121,6 +140,10 @@ class Pairing:
         """Return the row of a chain that waits longest, if any waits."""
         numbers = self._by_chain.get(chain)
         return self._waiting[next(iter(numbers))] if numbers else None
+
+    def oldest_owed(self) -> Waiting | None:
+        """Return the row that the first owes for longest, if it owes any."""
+        return self._waiting[next(iter(self._owed))] if self._owed else None
 
     def take(self, chain: Chain | None = None) -> list[Waiting]:
         """Return the rows that wait, of one chain or all; they wait no more."""

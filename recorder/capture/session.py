@@ -372,6 +372,7 @@ class Session:
             if self._shedding.since is not None:
                 self._end_shedding(self._shedding.since, at)
             self._restarts.judge(at)
+            self.handovers.stop(at)
             self.books.stop()
             self._intake.stop()
             self._stopped_at = at

@@ -243,6 +243,7 @@ _RULES = {
     "depth:10": BookRule(has_ids=True, snapshot="rest", depth_limit=10),
     "depth:bare": BookRule(has_ids=False, snapshot="in_band", depth_limit=10),
     "depth:full": BookRule(has_ids=True, snapshot="in_band", depth_limit=10),
+    "depth:each": BookRule(has_ids=True, snapshot="each", depth_limit=10),
 }
 
 FAKE = Source(
@@ -253,7 +254,10 @@ FAKE = Source(
     streams=(
         StreamKind(name="trades", doc="Trades."),
         StreamKind(
-            name="depth", doc="Books.", parameters=("10", "bare", "full"), default="10"
+            name="depth",
+            doc="Books.",
+            parameters=("10", "bare", "full", "each"),
+            default="10",
         ),
         StreamKind(name="klines", doc="Klines.", parameters=("1m", "5m")),
         StreamKind(name="tickers", doc="Tickers."),

@@ -3,10 +3,11 @@
 import msgspec
 import pytest
 
-from recorder.capture import handover as module
+from recorder.capture import handover as module, pairing
 from recorder.capture.books import FIRST_ASK_NS
 from recorder.capture.doubles import Doubles
 from recorder.capture.handover import (
+    LAG_MAX_NS,
     LINGER_NS,
     OVERLAP_NS,
     PATIENCE_NS,
@@ -25,6 +26,7 @@ TRADES = Chain("BTC_USDT", "trades")
 BOOK = Chain("BTC_USDT", "depth:10")
 BARE = Chain("BTC_USDT", "depth:bare")
 FULL = Chain("BTC_USDT", "depth:full")
+EACH = Chain("BTC_USDT", "depth:each")
 MINUTES = Chain("BTC_USDT", "klines:1m")
 TICKERS = Chain("BTC_USDT", "tickers")
 BBO = Chain("BTC_USDT", "bbo")
@@ -898,8 +900,169 @@ def test_a_stop_claims_what_the_first_brought(known):
 
     starts = {gap.started_at for gap in known.gaps() if gap.ended_at is None}
     assert starts == {heard + 1}
-    assert known.trades() == [1]
+    assert known.trades() == [1, 2]
     assert len(known.events("connections")) == 2
+
+
+def test_a_kill_claims_nothing_of_the_time_from_which_rows_wait(stage_of):
+    stage = stage_of(TRADES)
+    stage.say(stage.first, trade(1))
+    second = stage.second()
+    at = stage.say(second, trade(2), trade(3))
+    stage.wait(SECOND_NS)
+    stage.say(stage.first, trade(2), ["beat"])
+
+    assert stage.session.take(stage.now()).heard == (at,)
+    heard = stage.say(stage.first, trade(3))
+    assert stage.session.take(stage.now()).heard == (heard + 1,)
+
+
+# A first that is behind, or brings only a part
+
+
+def test_a_first_that_is_behind_is_listened_to_for_longer(stage_of):
+    stage = stage_of(TRADES)
+    second = stage.second()
+    behind = 5 * SECOND_NS
+    stage.say(second, ["trade", "BTC_USDT", 9])
+    stage.wait(behind)
+    stage.say(stage.first, ["trade", "BTC_USDT", 8])
+    assert not stage.handover().is_live(stage.now())
+    stage.say(stage.first, ["trade", "BTC_USDT", 9])
+    assert not stage.handover().is_live(stage.now())
+
+    stage.wait(OVERLAP_NS)
+    stage.say(stage.first, ["beat"])
+
+    assert stage.handover().is_live(stage.now())
+    assert stage.handover().is_first_heard
+    assert stage.trades() == [8, 9]
+
+
+def test_what_a_first_that_is_behind_still_had_to_bring_is_missing(stage_of):
+    stage = stage_of(TRADES)
+    second = stage.second()
+    stage.say(second, ["trade", "BTC_USDT", 9])
+    stage.wait(OVERLAP_NS + SECOND_NS)
+    heard = stage.say(stage.first, ["trade", "BTC_USDT", 7])
+    stage.wait(1)
+    closed = stage.close(stage.first)
+
+    (gap,) = stage.gaps()
+    assert (gap.started_at, gap.ended_at) == (heard + 1, closed)
+    assert stage.trades() == [7, 9]
+
+
+def test_a_row_that_the_first_lost_does_not_hold_it_for_ever(stage_of):
+    stage = stage_of(TRADES)
+    stage.say(stage.first, ["trade", "BTC_USDT", 1])
+    second = stage.second()
+    stage.both(second, ["trade", "BTC_USDT", 2])
+    stage.say(second, ["trade", "BTC_USDT", 3])
+    stage.wait(OVERLAP_NS)
+    stage.both(second, ["trade", "BTC_USDT", 4])
+    assert not stage.handover().is_live(stage.now())
+
+    stage.wait(LAG_MAX_NS)
+    stage.say(stage.first, ["beat"])
+
+    assert stage.handover().is_live(stage.now())
+    stage.close(stage.first)
+    assert stage.trades() == [1, 2, 4, 3]
+    assert stage.gaps() == []
+
+
+def test_a_stream_that_only_the_second_brings_was_silent_before(stage_of):
+    stage = stage_of(TRADES, BBO)
+    heard = stage.say(stage.first, ["trade", "BTC_USDT", 1])
+    stage.wait(30 * SECOND_NS)
+    second = stage.second()
+    stage.say(second, ["trade", "BTC_USDT", 5])
+    stage.wait(LAG_MAX_NS + OVERLAP_NS)
+    stage.both(second, ["bbo", "BTC_USDT", "1"])
+    stage.close(stage.first)
+
+    (gap,) = stage.gaps()
+    assert (gap.stream, gap.reason) == ("trades", "stale_stream")
+    assert (gap.started_at, gap.ended_at) == (heard + 1, second.accepted[TRADES])
+    assert stage.trades() == [1, 5]
+
+
+def test_changes_that_the_image_of_the_second_passes_over_are_missing(stage_of):
+    stage = stage_of(FULL)
+    heard = stage.say(stage.first, full(100), change(101, 102))
+    second = stage.second()
+    at = stage.say(second, full(110), change(111, 111))
+    stage.wait(OVERLAP_NS + SECOND_NS)
+    stage.say(stage.first, ["beat"])
+    stage.close(stage.first)
+
+    (gap,) = stage.gaps()
+    assert (gap.reason, gap.after_update_id, gap.before_update_id) == (
+        "sequence_gap",
+        102,
+        111,
+    )
+    assert (gap.started_at, gap.ended_at) == (heard + 1, at)
+    assert stage.state(FULL) == "live"
+    assert stage.updates()[-2:] == [(None, 110), (111, 111)]
+
+
+def test_a_book_without_ids_is_lost_with_the_first_if_the_second_has_none(stage_of):
+    stage = stage_of(BARE)
+    stage.say(stage.first, ["image", "BTC_USDT"])
+    second = stage.second()
+    stage.wait(OVERLAP_NS + SECOND_NS)
+    heard = stage.say(stage.first, ["beat"])
+    stage.close(stage.first)
+    stage.say(second, ["change", "BTC_USDT"])
+    assert stage.state(BARE) != "live"
+
+    at = stage.say(second, ["image", "BTC_USDT"])
+
+    assert stage.state(BARE) == "live"
+    (gap,) = stage.gaps()
+    assert (gap.started_at, gap.ended_at) == (heard + 1, at)
+
+
+def test_a_book_that_nobody_brings_does_not_hold_the_first(stage_of):
+    stage = stage_of(FULL, TRADES)
+    stage.wait(60 * SECOND_NS)
+    second = stage.second()
+    stage.wait(OVERLAP_NS)
+    stage.both(second, ["trade", "BTC_USDT", 1])
+
+    assert stage.handover().is_live(stage.now())
+    assert [gap.reason for gap in stage.gaps(FULL)] == ["stale_stream"]
+
+
+def test_a_book_that_broke_takes_the_image_that_the_first_has_brought_too(stage_of):
+    stage = stage_of(FULL)
+    stage.say(stage.first, full(100))
+    second = stage.second()
+    stage.say(second, full(100))
+    stage.both(second, change(101, 101))
+    stage.say(stage.first, full(103))
+    stage.close(stage.first)
+    stage.session.frame(second, stage.now(), b"{", opcode="text")
+    assert stage.state(FULL) == "broken"
+
+    stage.say(second, full(103))
+
+    assert stage.state(FULL) == "live"
+
+
+def test_what_is_asked_of_the_second_in_vain_is_no_matter_of_the_first(stage_of):
+    stage = stage_of(TRADES, BBO)
+    second = stage.second()
+    second.probed.add(TRADES)
+
+    stage.say(second, ["no", [TRADES], "you have it"])
+    stage.both(second, trade(1))
+    stage.close(stage.first)
+
+    assert stage.session.refused == {}
+    assert stage.gaps(TRADES) == []
 
 
 def test_each_interval_of_statistics_is_a_stream_of_its_own(stage_of):
@@ -914,14 +1077,33 @@ def test_each_interval_of_statistics_is_a_stream_of_its_own(stage_of):
     assert [row.interval for row in stage.events("contract_stats")] == ["1d"]
 
 
-def test_what_is_asked_of_the_second_in_vain_is_no_matter_of_the_first(stage_of):
-    stage = stage_of(TRADES, BBO)
-    second = stage.second()
-    second.probed.add(TRADES)
+def top(update_id):
+    return ["depth", "BTC_USDT", None, update_id, [], [], EACH.stream]
 
-    stage.say(second, ["no", [TRADES], "you have it"])
-    stage.both(second, trade(1))
+
+def test_an_empty_top_is_shown_only_if_it_is_the_last(stage_of):
+    stage = stage_of(EACH)
+    stage.say(stage.first, top(10))
+    second = stage.second()
+    stage.say(second, top(None), top(12))
+    stage.say(stage.first, top(13))
+    stage.close(stage.first)
+    assert stage.updates() == [(None, 10), (None, 13), (None, 12)]
+
+    stage = stage_of(EACH)
+    stage.say(stage.first, top(10))
+    stage.say(stage.second(), top(12), top(None))
+    stage.close(stage.first)
+    assert stage.updates() == [(None, 10), (None, 12), (None, None)]
+
+
+def test_rows_that_never_come_twice_are_forgotten(stage_of, monkeypatch):
+    monkeypatch.setattr(pairing, "BROUGHT_MAX", 3)
+    stage = stage_of(BBO)
+    second = stage.open(stage.first)
+    quotes = [["bbo", "BTC_USDT", str(n)] for n in range(5)]
+    stage.say(stage.first, *quotes)
+    stage.say(second, *quotes)
     stage.close(stage.first)
 
-    assert stage.session.refused == {}
-    assert stage.gaps(TRADES) == []
+    assert [bbo.bid_price for bbo in stage.events("bbo")] == [*"01234", *"01"]

@@ -1,0 +1,88 @@
+"""How far the rows of each chain have come, while two connections bring them."""
+
+from collections.abc import Iterable
+
+from recorder.capture.books import Books
+from recorder.capture.row_kinds import begin_of
+from recorder.capture.trade_ids import TradeCheck
+from recorder.model import Chain, DepthUpdate, RawLevels, Trade, WireEvent
+from recorder.transitions import NO_ID
+
+
+class Reached:
+    """Lays a row of the second connection beside what was stored.
+
+    Args:
+        books: The depth chains.
+        trades: The running numbers of trades.
+        chains: What both connections carry.
+    """
+
+    def __init__(
+        self, books: Books, trades: TradeCheck, chains: Iterable[Chain]
+    ) -> None:
+        self._books = books
+        self._trades = trades
+        # Ids beyond these came while both were open.
+        self._since: dict[Chain, int] = {
+            chain: received
+            for chain in chains
+            if chain in books
+            and (received := books[chain].continuity.received) != NO_ID
+        }
+
+    def note(self, chain: Chain, event: WireEvent) -> None:
+        """Note a row of the first connection."""
+        if isinstance(event, DepthUpdate):
+            begin = event.first_update_id or event.last_update_id
+            if begin is not None:
+                self._since.setdefault(chain, begin - 1)
+
+    def next_number(self, chain: Chain, event: WireEvent) -> int | None:
+        """Return the number that follows all that were taken; None if unknown.
+
+        Args:
+            chain: The chain.
+            event: A row of it, of the kind that is meant.
+        """
+        if isinstance(event, DepthUpdate):
+            received = self._books[chain].continuity.received
+            return None if received == NO_ID else received + 1
+        last = self._trades.last(chain)
+        return None if last is None else last + 1
+
+    def skipped(self, chain: Chain, event: WireEvent) -> bool:
+        """Return whether the first went past a row without bringing it."""
+        if isinstance(event, DepthUpdate):
+            first, last = event.first_update_id, event.last_update_id
+            return self._books[chain].is_missing(first, last)
+        if not isinstance(event, Trade):
+            return False
+        number, next_one = begin_of(event), self.next_number(chain, event)
+        return number is not None and next_one is not None and number < next_one
+
+    def awaits(self, chain: Chain, event: WireEvent) -> bool:
+        """Return whether an event is the snapshot that a book waits for."""
+        if not isinstance(event, DepthUpdate) or not event.is_snapshot:
+            return False
+        base, continuity = event.last_update_id, self._books[chain].continuity
+        return (
+            base is not None
+            and not continuity.is_live
+            and continuity.held_first <= base + 1
+            and base <= continuity.received
+        )
+
+    def is_past(self, chain: Chain, event: DepthUpdate[RawLevels]) -> bool:
+        """Return whether all of a message lies within what the first brought."""
+        first, last = event.first_update_id, event.last_update_id
+        since, book = self._since.get(chain), self._books[chain]
+        if last is None or since is None or book.is_missing(first, last):
+            return False
+        is_needed = event.is_snapshot and not book.continuity.is_live
+        return since < last <= book.continuity.received and not is_needed
+
+    def is_beyond(self, chain: Chain, event: DepthUpdate[RawLevels]) -> bool:
+        """Return whether a snapshot contains changes that did not come."""
+        received, base = self._books[chain].continuity.received, event.last_update_id
+        return event.is_snapshot and base is not None and NO_ID < received < base

@@ -25,8 +25,9 @@ LEVELS: Final = ("bids", "asks")
 TEXTS: Final = ("side", "event", "order_type", "text", "asset")
 """Columns whose texts are no numbers."""
 
-TWIN_NS: Final = 10_000_000
-"""What says the same and was sent to two connections within this, is one event."""
+TWIN_NS: Final = 100_000_000
+"""What says the same and was sent to two connections within this, is one event.
+On a busy machine tens of milliseconds may pass between the two."""
 
 
 class Missing(NamedTuple):

@@ -6,8 +6,9 @@ when files are added meanwhile.
 """
 
 from collections.abc import Callable, Collection, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -310,12 +311,23 @@ def _ns(time: Time | None) -> int | None:
     return None if time is None else to_ns(time)
 
 
+_FOR_GOOD: Final = {"cancel_futures": True}
+
+
+def wait(ending: Thread) -> None:
+    """Wait a moment for the end of a thread."""
+    ending.join(0.05)
+
+
 class _Worker:
     """Lets DuckDB work in a thread, so that Ctrl-C is heard and ends the work."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
         self._thread = ThreadPoolExecutor(1, "query")
+        # Have the thread begin here: interrupted while it does, the pool would
+        # not know of it.
+        self._thread.submit(int).result()
 
     def run(self, work: Callable[[], T]) -> T:
         """Return what some work returns.
@@ -323,14 +335,17 @@ class _Worker:
         Raises:
             QueryError: If DuckDB fails.
         """
-        future = self._thread.submit(work)
         try:
-            return future.result()
+            return self._thread.submit(work).result()
         except KeyboardInterrupt:
-            # A query that is only about to begin does not hear it.
-            while not future.cancel() and not future.done():
+            # It may come at any point of the line above, so what is waited for
+            # is the end of the thread. A query that is only about to begin does
+            # not hear of it: it is told again.
+            ending = Thread(target=self._thread.shutdown, kwargs=_FOR_GOOD)
+            ending.start()
+            while ending.is_alive():
                 self._connection.interrupt()
-                wait([future], timeout=0.05)
+                wait(ending)
             raise
         except (duckdb.Error, pa.ArrowException, OSError) as error:
             raise QueryError(str(error).strip()) from error

@@ -4,7 +4,8 @@ import signal
 import subprocess
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor, wait
+import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -278,6 +279,7 @@ def test_an_interrupt_is_heard_by_a_query_that_has_not_begun(maker, monkeypatch)
     begin = pa.RecordBatchReader.from_stream
 
     def begin_late(relation):
+        time.sleep(0.3)  # until who asked waits for the answer
         os.kill(os.getpid(), signal.SIGINT)
         interrupted.wait(60)
         try:
@@ -285,9 +287,9 @@ def test_an_interrupt_is_heard_by_a_query_that_has_not_begun(maker, monkeypatch)
         finally:
             ended.set()
 
-    def wait_for(futures, timeout):
+    def wait_for(ending):
         interrupted.set()
-        return wait(futures, timeout)
+        ending.join(0.05)
 
     monkeypatch.setattr("recorder.query.store.wait", wait_for)
     arrow = SimpleNamespace(

@@ -378,14 +378,17 @@ def _stands_for_all(row: Stored) -> bool:
 
 
 def _before_image(rows: list[Stored], first: int) -> _Hole | None:
-    """Return the ids that an image jumped over: those between it and the row before."""
-    before = None
+    """Return the ids that an image jumped over: those between it and rows before.
+
+    The row just before it may have come late, after newer ones.
+    """
+    newest: int | None = None
     for row in rows:
         if row.values["first_update_id"] == row.values["last_update_id"] == first:
-            if before is None or before + 1 >= first:
+            if newest is None or newest + 1 >= first:
                 return None
-            return _Hole(before + 1, first - 1, row.ts_recv)
-        before = row.values["last_update_id"]
+            return _Hole(newest + 1, first - 1, row.ts_recv)
+        newest = max(newest or 0, _last_id(row))
     return None
 
 

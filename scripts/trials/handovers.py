@@ -36,6 +36,10 @@ EVENTS = 60.0
 LAGS = (0.0, 0.25, 0.05)
 """Connections bring the same frames at different times."""
 
+SETTLE_SECONDS = 3.0
+"""Between two upgrades: who closes what was only just opened is in trouble, and
+is come back to ever more slowly."""
+
 SETTLED = ("not_started", "process_stopped", "resync")
 """Reasons of gaps at the edges of a run."""
 
@@ -177,7 +181,7 @@ async def upgrade(
         if seconds > 0:
             is_over = await watch.until(is_done, seconds + 10)
         else:
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(SETTLE_SECONDS)  # or it is a venue in trouble
             is_over = await watch.until(is_well, 60)
         took = time.monotonic() - since
         now = watch.progress

@@ -60,6 +60,15 @@ from recorder.sources._times import MILLISECOND_NS
 _CHANNEL: Final = "status"
 _CHAIN: Final = Chain(NO_MARKET, _CHANNEL)
 
+_HOSTS: Final = (
+    "ws.okx.com",
+    "wsus.okx.com",
+    "wseea.okx.com",
+    "wspap.okx.com",
+    "wsuspap.okx.com",
+    "wseeapap.okx.com",
+)
+
 _ANSWERS: Final = ("subscribe", "unsubscribe")
 _UPGRADE: Final = "64008"
 
@@ -310,8 +319,8 @@ SOURCE: Final = Source(
     options=(
         Option(
             name="host",
-            doc="ws.okx.com, or wspap (demo), wsus, wseea, wsuspap, wseeapap.",
-            default="ws.okx.com",
+            doc="The venue, that of the USA and Australia, that of Europe; pap is demo.",
+            choices=_HOSTS,
         ),
     ),
     ping_seconds=15.0,  # half of what the venue allows

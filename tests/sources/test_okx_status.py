@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from recorder.errors import WireError
+from recorder.errors import ConfigError, WireError
 from recorder.model import NO_MARKET, Chain, StatusEvent
 from recorder.source import (
     NO_SECRETS,
@@ -251,6 +251,11 @@ def test_the_address_follows_the_host() -> None:
         "wss://ws.okx.com:8443/ws/v5/public",
         "wss://wspap.okx.com:8443/ws/v5/public",
     ]
+
+
+def test_a_host_that_is_only_the_beginning_of_one_is_refused() -> None:
+    with pytest.raises(ConfigError, match="choose from ws.okx.com, wsus.okx.com, "):
+        resolve_options(SOURCE, {"host": "wspap"})
 
 
 def test_its_one_chain_has_no_market_and_one_connection() -> None:

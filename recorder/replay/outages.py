@@ -46,11 +46,14 @@ class Marks(NamedTuple):
         hidden: Intervals in which it must not be shown between messages.
         doubted: Instants at which rows may be missing, of which ids would
             tell, sorted, nanoseconds.
+        quiet: Gaps at whose end the book is lost once more if no message came
+            over a socket inside.
     """
 
     lost: Ints
     hidden: tuple[Interval, ...]
     doubted: Ints
+    quiet: tuple[Interval, ...] = ()
 
     def hides(self, at_ns: int) -> bool:
         """Return whether an instant lies in a hidden interval."""
@@ -89,11 +92,14 @@ class Outages:
         which ids tell nothing. Several of nobody's may have been joined, so a
         message that lies in one is doubted at its end once more. What
         came while a gap was ending (before an acceptance, say) is held, as
-        the capture held it; only after a process ended nothing is.
+        the capture held it; only after a process ended nothing is. A snapshot
+        by HTTP alone is of no use: it came before anybody noticed that the
+        connection was dead, and updates from before the gap had proved it.
         """
         hidden: list[Interval] = []
         lost: list[int] = []
         doubted: list[int] = []
+        quiet: list[Interval] = []
         for gap in self._gaps:
             if gap.scope != "rows":
                 continue
@@ -109,6 +115,7 @@ class Outages:
                 doubted += [instant for piece in left for instant in piece]
             if not is_told_by_ids(gap):
                 lost += [start for start, _ in left]
+                quiet += left
                 if gap.reason.startswith("process_"):
                     lost += [end for _, end in left]
             if gap.started_at == gap.ended_at:  # it has no length, but it was one
@@ -117,7 +124,7 @@ class Outages:
         everything = [i for intervals in self._coverage.values() for i in intervals]
         told = {start for start, _ in _told_by_ids(self._gaps)}
         lost += [end for _, end in merged(everything) if end not in told]
-        return _marks(hidden, lost, doubted)
+        return _marks(hidden, lost, doubted, quiet)
 
     def without_ids(self, conn: str) -> Marks:
         """Return the marks for one connection of a stream without ids.
@@ -205,9 +212,14 @@ def _told_by_ids(gaps: Iterable[Gap]) -> list[Interval]:
 
 
 def _marks(
-    hidden: Iterable[Interval], lost: Iterable[int], doubted: Iterable[int] = ()
+    hidden: Iterable[Interval],
+    lost: Iterable[int],
+    doubted: Iterable[int] = (),
+    quiet: Iterable[Interval] = (),
 ) -> Marks:
-    return Marks(_instants(lost), tuple(merged(hidden)), _instants(doubted))
+    return Marks(
+        _instants(lost), tuple(merged(hidden)), _instants(doubted), tuple(merged(quiet))
+    )
 
 
 def _instants(given: Iterable[int]) -> Ints:

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from recorder.model import Chain
 from recorder.replay.chain_rows import read_chain, span, times_of
@@ -29,6 +30,7 @@ FIRST_LOOK_NS: Final = 3600 * SECOND_NS
 LOOK_GROWTH: Final = 6
 
 _NO_ROWS: Final = np.empty(0, np.intp)
+_NO_TIMES: Final = np.empty(0, np.int64)
 
 _WHOLE: Final = ""
 """Name of the one lane of a stream with ids."""
@@ -78,12 +80,18 @@ class Lane:
         self._has_ids = has_ids
         self._told = 0
         self._doubts_told = 0
+        self._heard_ns = -1  # the last row over a socket
         self._last = Quoted.nothing(1)
 
     def follow(self, table: pa.Table, times: Ints) -> Quoted:
         """Take rows; return what this lane shows after each."""
         told, doubts = (_until(marks, times) for marks in self._both)
         lost = np.diff(told, prepend=self._told) > 0
+        if self.marks.quiet:
+            heard = times[_is_heard(table)]
+            ends = np.array(self._quiet_ends(int(times[-1]), heard), np.int64)
+            lost |= np.diff(_until(ends, times), prepend=0) > 0
+            self._heard_ns = max(self._heard_ns, int(heard[-1]) if heard.size else -1)
         doubted = np.diff(doubts, prepend=self._doubts_told) > 0
         quoted = self.ladder.follow(depth_rows(table, lost, doubted))
         if not self._has_ids:
@@ -102,7 +110,7 @@ class Lane:
     def pass_to(self, at_ns: int) -> None:
         """Let time pass without rows until an instant, that one included."""
         told, doubts = (int(_until(marks, at_ns)) for marks in self._both)
-        if told > self._told:
+        if told > self._told or self._quiet_ends(at_ns, _NO_TIMES):
             self.ladder.lost()
         if doubts > self._doubts_told:
             self.ladder.doubted()
@@ -122,6 +130,21 @@ class Lane:
         for start, end in self.marks.hidden:
             hidden |= (times >= start) & (times < end)
         return hidden
+
+    def _quiet_ends(self, until_ns: int, heard: Ints) -> list[int]:
+        """Return ends of gaps, since the last row, in which nothing was heard.
+
+        Args:
+            until_ns: The last instant to look at.
+            heard: Times of the rows over a socket since the last row.
+        """
+        times = np.concatenate([[self._heard_ns], heard])
+        return [
+            end
+            for start, end in self.marks.quiet
+            if self.updated_ns < end <= until_ns
+            and times[np.searchsorted(times, end) - 1] < start
+        ]
 
     @property
     def _both(self) -> tuple[Ints, Ints]:
@@ -280,6 +303,11 @@ def _until(marks: Ints, times: Any) -> Any:
 def _has_ids(table: pa.Table) -> bool:
     ids = table["last_update_id"]
     return bool(ids.null_count < len(ids))
+
+
+def _is_heard(table: pa.Table) -> Truths:
+    origin: Any = table["origin"]
+    return np.asarray(pc.not_equal(origin, pa.scalar("rest")).to_numpy(), np.bool_)
 
 
 def _rows_of(quoted: Quoted, rows: Positions) -> Quoted:

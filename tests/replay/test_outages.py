@@ -58,6 +58,14 @@ def test_a_gap_marks_its_start_and_hides_until_its_end():
     assert [at for at in range(25) if marks.hides(at)] == [5, 6, 7, *range(20, 25)]
 
 
+def test_only_gaps_that_ids_do_not_tell_of_must_be_heard_in():
+    told = gap(10, 12, reason="sequence_gap")
+
+    marks = Outages([gap(5, 8), told, gap(20)], {"other": [(6, 7)]}, {}).with_ids()
+
+    assert marks.quiet == ((5, 6), (7, 8), (20, FOREVER))
+
+
 def test_the_end_of_a_process_is_marked_at_both_ends():
     marks = Outages([gap(5, 8, reason="process_killed")], {}, {}).with_ids()
 

@@ -193,6 +193,58 @@ def test_a_gap_is_never_shown_across(recorded, at):
     assert known == [3, 4, 5, 11]
 
 
+@pytest.mark.parametrize("reason", ["connect_lost", "stale_stream"])
+@pytest.mark.parametrize("is_one_file", [True, False])
+def test_a_snapshot_that_came_after_the_last_message_of_a_dead_connection_ends_with_it(
+    recorded, at, reason, is_one_file
+):
+    """Nobody had noticed yet that the connection was dead."""
+    small_chain(recorded)
+    recorded.coverage(0.5, 3, "gap")
+    recorded.gap(3.1, 8, reason=reason)
+    recorded.image(5, 7, [(9, 9)], [(11, 9)])
+    if not is_one_file:
+        recorded.segment()
+    recorded.depth(9, 20, 21, [(10, 9)])
+    recorded.image(10, 21, [(9, 9)], [(11, 9)])
+    recorded.coverage(8, 60)
+    listing = recorded.listing()
+
+    assert [row[1] == "unknown" for row in quotes(bbo(listing, **WHERE))[-3:]] == [
+        *(False, True, False)
+    ]
+    seconds = (3, 4, 5, 7, 8, 8.9, 9, 10)
+    known = [s for s in seconds if book_at(listing, **WHERE, at_ns=at(s)).known]
+    assert known == [3, 10]
+
+
+def test_what_the_next_connection_brought_before_its_acceptance_is_of_use(recorded, at):
+    small_chain(recorded)
+    recorded.coverage(0.5, 3, "gap")
+    recorded.gap(3.1, 8)
+    recorded.depth(5, 20, 21, [(10, 9)], conn="20231114T221320-abcdef.1")
+    recorded.image(6, 20, [(9, 9)], [(11, 9)])
+    recorded.coverage(8, 60)
+    listing = recorded.listing()
+
+    seconds = (5, 7, 8, 9)
+    known = [s for s in seconds if book_at(listing, **WHERE, at_ns=at(s)).known]
+    assert known == [8, 9]
+
+
+def test_an_update_that_goes_on_proves_a_snapshot_of_a_dead_connection(recorded, at):
+    small_chain(recorded)
+    recorded.gap(3.1, 8)
+    recorded.image(5, 7, [(9, 9)], [(11, 9)])
+    recorded.depth(9, 8, 8, [(10, 9)])
+    recorded.coverage(8, 60)
+    listing = recorded.listing()
+
+    assert quotes(bbo(listing, **WHERE))[-1] == (9.0, (10.0, 9.0), (11.0, 9.0))
+    assert not book_at(listing, **WHERE, at_ns=at(8.5)).known
+    assert book_at(listing, **WHERE, at_ns=at(9)).known
+
+
 def test_a_gap_that_the_ids_prove_empty_hides_no_message_after_it(recorded, at):
     small_chain(recorded)
     recorded.gap(5, 8, healed_by="sequence")

@@ -6,7 +6,7 @@ when files are added meanwhile.
 """
 
 from collections.abc import Callable, Collection, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait as wait_for
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
@@ -39,6 +39,12 @@ SETTINGS: Final[dict[str, str | bool | int | float | list[str]]] = {
 """How DuckDB is set up; everything else is as it comes."""
 
 PARTITION_KEYS: Final = ("source=", "date=")
+
+HEAR_SECONDS: Final = 0.2
+"""How long Ctrl-C may go unheard while DuckDB works."""
+
+AGAIN_SECONDS: Final = 0.05
+"""Between two interrupts of a query that goes on."""
 
 
 # DuckDB 1.4 closes a connection that nobody holds, although one of its relations
@@ -316,7 +322,7 @@ _FOR_GOOD: Final = {"cancel_futures": True}
 
 def wait(ending: Thread) -> None:
     """Wait a moment for the end of a thread."""
-    ending.join(0.05)
+    ending.join(AGAIN_SECONDS)
 
 
 class _Worker:
@@ -336,9 +342,14 @@ class _Worker:
             QueryError: If DuckDB fails.
         """
         try:
-            return self._thread.submit(work).result()
+            future = self._thread.submit(work)
+            # The signal may reach another thread. Who waits without an end for
+            # a lock never hears of it then.
+            while not future.done():
+                wait_for([future], HEAR_SECONDS)
+            return future.result()
         except KeyboardInterrupt:
-            # It may come at any point of the line above, so what is waited for
+            # It may come at any point of the lines above, so what is waited for
             # is the end of the thread. A query that is only about to begin does
             # not hear of it: it is told again.
             ending = Thread(target=self._thread.shutdown, kwargs=_FOR_GOOD)

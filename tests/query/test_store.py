@@ -4,7 +4,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
@@ -271,17 +270,28 @@ def test_an_interrupt_ends_a_query_that_would_take_for_ever(maker):
         list(store.stream(question).batches)
 
 
+def interrupt_the_process():
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def interrupt_this_thread():
+    """The kernel chooses a thread for a signal, and it need not be the first."""
+    signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+
 @pytest.mark.usefixtures("interruptible")
-def test_an_interrupt_is_heard_by_a_query_that_has_not_begun(maker, monkeypatch):
+@pytest.mark.parametrize("interrupt", [interrupt_the_process, interrupt_this_thread])
+def test_an_interrupt_is_heard_by_a_query_that_has_not_begun(
+    maker, monkeypatch, interrupt
+):
     store = open_store(maker.root)
     question = "SELECT sum(a.range * b.range % 7) FROM range(300000) a, range(300000) b"
     interrupted, ended = threading.Event(), threading.Event()
     begin = pa.RecordBatchReader.from_stream
 
     def begin_late(relation):
-        time.sleep(0.3)  # until who asked waits for the answer
-        os.kill(os.getpid(), signal.SIGINT)
-        interrupted.wait(60)
+        interrupt()
+        assert interrupted.wait(60)
         try:
             return begin(relation)
         finally:

@@ -17,6 +17,7 @@ import pytest
 
 from recorder.capture.plan import CaptureResult, plan_capture
 from recorder.capture.run import Capture
+from recorder.clock import Clock, SystemClock
 from recorder.config import CaptureConfig
 from recorder.simulator.cryptolisting.client import CLOSES
 from recorder.simulator.cryptolisting.door import REFUSALS, Refusal
@@ -24,7 +25,6 @@ from recorder.simulator.cryptolisting.server import Listings, ListingServer
 from recorder.simulator.cryptolisting.settings import (
     DEMO_KEY,
     ApiKey,
-    Scripted,
     settings_of,
 )
 from recorder.simulator.cryptolisting.truth import Pushed
@@ -47,11 +47,14 @@ class Trial:
         self._stack = stack
         self._log = log
 
-    async def serve(self, generation: str = "C", **changes: Any) -> Listings:
+    async def serve(
+        self, generation: str = "C", *, clock: Clock | None = None, **changes: Any
+    ) -> Listings:
         """Start the service; its pauses are short."""
         usual = {"cooldown_seconds": 0.0, "heartbeat_seconds": 0.1}
         settings = settings_of(generation, **{**usual, **changes})
-        server = await self._stack.enter_async_context(ListingServer(settings))
+        server = ListingServer(settings, clock=clock)
+        await self._stack.enter_async_context(server)
         self.url, self.service = server.ws_url, server.service
         return server.service
 
@@ -662,19 +665,33 @@ async def test_the_end_of_the_key_ends_the_run_and_says_why(
     trial.assert_every_instant_is_told()
 
 
+class LeapingClock:
+    """The clock of this machine, and so much more."""
+
+    def __init__(self) -> None:
+        self._clock = SystemClock()
+        self.ahead_ns = 0
+
+    def now_ns(self) -> int:
+        return self._clock.now_ns() + self.ahead_ns
+
+
 async def test_a_key_that_expires_by_itself_ends_the_run(trial: Trial) -> None:
-    key = ApiKey(key="dsk_" + "7e57" * 16, expires_in_seconds=1.0)
-    service = await trial.serve(
-        keys=(key,), script=(Scripted(at_seconds=0.1, title="Before", tickers=("A",)),)
-    )
+    key = ApiKey(key="dsk_" + "7e57" * 16, expires_in_seconds=3600.0)
+    clock = LeapingClock()
+    service = await trial.serve(keys=(key,), clock=clock)
     trial.start(key=key.key)
+    await trial.until(lambda: trial.welcomes)
+    service.announce("Before", ["A"])
+    await trial.until(lambda: trial.heard("announcement"))
+    clock.ahead_ns = 3600 * SECOND_NS
 
     result = await trial.end()
 
     assert result.failure is not None
     assert "the key has expired" in result.failure
     assert [row["title"] for row in trial.table("status")][1:] == ["Before"]
-    assert (1000, "key_expired") in service.truth.ends
+    assert service.truth.ends == [(1000, "key_expired")]
 
 
 async def test_a_dropped_connection_is_a_gap_until_the_next_welcome(

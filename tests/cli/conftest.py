@@ -3,6 +3,7 @@
 import asyncio
 import importlib.util
 import logging
+import re
 import subprocess
 import sys
 import threading
@@ -31,12 +32,27 @@ def maker(tmp_path):
     return _module.StoreMaker(root)
 
 
+NO_TIME = re.compile(r"no time to connect|answered no subscription|did not answer")
+LONGER = ("10s", "60s")
+
+
 @pytest.fixture
 def run():
-    """Run a command in this process; strings and paths are its words."""
+    """Run a command in this process; strings and paths are its words.
+
+    On a busy machine the time that a capture is given may be over before the
+    venue answers: then it is given more.
+    """
 
     def run(*words):
-        return CliRunner().invoke(cli, [str(word) for word in words])
+        typed = [str(word) for word in words]
+        result = CliRunner().invoke(cli, typed)
+        for duration in LONGER if "--duration" in typed else ():
+            if result.exit_code != 1 or not NO_TIME.search(result.stderr):
+                break
+            typed[typed.index("--duration") + 1] = duration
+            result = CliRunner().invoke(cli, typed)
+        return result
 
     return run
 

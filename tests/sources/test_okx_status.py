@@ -254,7 +254,9 @@ def test_the_address_follows_the_host() -> None:
 
 
 def test_a_host_that_is_only_the_beginning_of_one_is_refused() -> None:
-    with pytest.raises(ConfigError, match="choose from ws.okx.com, wsus.okx.com, "):
+    with pytest.raises(
+        ConfigError, match=r"choose from ws\.okx\.com, wsus\.okx\.com, "
+    ):
         resolve_options(SOURCE, {"host": "wspap"})
 
 

@@ -321,6 +321,7 @@ SOURCE: Final = Source(
             name="host",
             doc="The venue, that of the USA and Australia, that of Europe; pap is demo.",
             choices=_HOSTS,
+            default="ws.okx.com",
         ),
     ),
     ping_seconds=15.0,  # half of what the venue allows

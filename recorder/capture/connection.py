@@ -102,7 +102,7 @@ class Connection:
     async def ask_for_life(self) -> None:
         """Before a stop: have it show that it lives, if it is open."""
         lives = [life for life in self._lives if not life.is_over]
-        await asyncio.gather(*(life.ask_for_life() for life in lives))
+        await asyncio.gather(*(life.ask_for_life(is_last=True) for life in lives))
 
     async def run(self) -> None:
         """Connect, and again whenever the connection is gone.

@@ -73,7 +73,7 @@ async def open_socket(
             decode_text=False,
             compress=0,
             max_msg_size=FRAME_MAX_BYTES,
-            autoping=True,
+            autoping=False,
             timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS),
         )
 
@@ -160,21 +160,29 @@ class Life:
         self.link.is_dead = True
         self.link.why_dead = why
 
-    async def ask_for_life(self) -> bool:
+    async def ask_for_life(self, *, is_last: bool = False) -> bool:
         """Ping, and wait a moment until anything was heard.
 
         A market may have been quiet since the last frame, or the socket
         stalled, and only an answer tells the two apart.
 
+        Args:
+            is_last: Whether we leave after it. A feed without a ping of its
+                own is sent that of the WebSocket (RFC 6455, 5.5.2) then: some
+                venues count what they are sent, so only then.
+
         Returns:
-            Whether the feed has a ping.
+            Whether there was a ping to send.
         """
-        heard = self.link.seq
+        heard_at = self.link.last_at
         with suppress(TimeoutError):
             async with asyncio.timeout(ALIVE_SECONDS):
                 if await self._ping() is None:
-                    return False  # nothing makes this venue answer
-                while not self.is_over and self.link.seq == heard:  # noqa: ASYNC110 - every frame would have to set it
+                    if not is_last:
+                        return False  # nothing makes this venue answer
+                    with suppress(aiohttp.ClientError, ConnectionError):
+                        await self._socket.ping()
+                while not self.is_over and self.link.last_at == heard_at:  # noqa: ASYNC110 - every frame would have to set it
                     await asyncio.sleep(0.002)
         return True
 
@@ -194,6 +202,11 @@ class Life:
                 frame(link, ts_recv, message.data, opcode=opcode)
                 if link.leaving is not None:
                     self.leaving.set()
+            elif kind is aiohttp.WSMsgType.PING:
+                self._session.heard(link, ts_recv)
+                await self._socket.pong(message.data)
+            elif kind is aiohttp.WSMsgType.PONG:
+                self._session.heard(link, ts_recv)
             elif kind is aiohttp.WSMsgType.CLOSE:
                 words = message.extra or f"closed by the peer with code {message.data}"
                 return End(message.data, words)

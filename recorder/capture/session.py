@@ -188,6 +188,14 @@ class Session:
         if self._is_archiving and not request.is_secret:
             self._rows.keep_sent(link, request.payload, at)
 
+    def heard(self, link: Link, at: int) -> None:
+        """Note that a connection lives, by a message that says nothing else.
+
+        What was sent over it before has come: it all comes in order.
+        """
+        if self._stopped_at is None and self._shedding.since is None:
+            link.last_at = at
+
     def frame(
         self, link: Link, ts_recv: int, payload: bytes, *, opcode: Opcode
     ) -> None:

@@ -300,27 +300,75 @@ async def test_a_server_that_is_quieter_than_it_should_be_is_told_of_once(
     assert line.session.frames_total == 1
 
 
-async def test_a_venue_without_a_ping_is_sent_none_and_delays_no_stop(
+class Mute:
+    """A dialogue's part that has no ping."""
+
+    def ping(self, now_ns):
+        return None
+
+
+async def test_a_venue_without_a_ping_is_sent_that_of_the_socket_before_a_stop(
     fake, line_to, venue
 ):
-    class Mute(type(fake.dialogue([], {}))):
-        def ping(self, now_ns):
-            return None
-
     said = []
 
     async def listen(socket, request):
         await socket.send_str(OK)
-        await hear(socket, lambda message: said.append(message.data))
+        await hear(socket, lambda message: said.append((message.type, message.data)))
 
-    line = line_to(await venue(listen), ping_seconds=0.01, dialogue=Mute)
+    quiet = type("Quiet", (Mute, type(fake.dialogue([], {}))), {})
+    line = line_to(
+        await venue(listen, autoping=False), ping_seconds=0.01, dialogue=quiet
+    )
     await line.until(lambda: line.session.frames_total and said)
     await asyncio.sleep(0.1)
-    begun = asyncio.get_running_loop().time()
+    assert [kind for kind, _ in said] == [aiohttp.WSMsgType.TEXT]
     await line.connection.ask_for_life()
 
-    assert asyncio.get_running_loop().time() - begun < life.ALIVE_SECONDS / 2
-    assert said == ['{"sub":["BTC_USDT","trades"]}']
+    assert [kind for kind, _ in said] == [
+        aiohttp.WSMsgType.TEXT,
+        aiohttp.WSMsgType.PING,
+    ]
+
+
+async def test_the_answer_of_a_venue_without_a_ping_shows_that_nothing_was_missed(
+    fake, line_to, venue
+):
+    quiet = type("Quiet", (Mute, type(fake.dialogue([], {}))), {})
+    line = line_to(await venue(stay), ping_seconds=60, dialogue=quiet)
+    await line.until(lambda: line.session.frames_total == 1)
+    asked_at = SystemClock().now_ns()
+
+    await line.connection.ask_for_life()
+
+    assert line.session.frames_total == 1
+    line.session.stop(SystemClock().now_ns())
+    line.session.settle()
+    [covered] = line.events("coverage")
+    assert covered.ended_at > asked_at
+
+
+async def test_a_ping_of_the_venue_is_answered_and_shows_that_the_socket_lives(
+    line_to, venue
+):
+    answered, pinged_at = [], []
+
+    async def ask(socket, request):
+        await socket.send_str(OK)
+        pinged_at.append(SystemClock().now_ns())
+        await socket.ping(b"are you there")
+        await hear(
+            socket, lambda message: answered.append((message.type, message.data))
+        )
+
+    line = line_to(await venue(ask, autoping=False), ping_seconds=60)
+    await line.until(lambda: (aiohttp.WSMsgType.PONG, b"are you there") in answered)
+
+    line.session.stop(SystemClock().now_ns())
+    line.session.settle()
+    [covered] = line.events("coverage")
+    assert covered.ended_at > pinged_at[0]
+    assert line.session.frames_total == 1
 
 
 async def test_an_archive_holds_pings_too(line_to, venue):
@@ -442,18 +490,6 @@ async def test_bytes_that_are_no_websocket_frames_end_the_connection(line_to, ve
     code, reason, frames = line.lives()[0]
     assert (code, frames) == (None, 0)
     assert reason.startswith("broken WebSocket frame: ")
-
-
-async def test_a_ping_of_the_venue_is_answered(line_to, venue):
-    answers = []
-
-    async def ping(socket, request):
-        await socket.ping(b"there?")
-        await hear(socket, lambda message: answers.append((message.type, message.data)))
-
-    line = line_to(await venue(ping, autoping=False))
-    pong = aiohttp.WSMsgType.PONG, b"there?"
-    await line.until(lambda: pong in answers)
 
 
 async def test_when_all_is_refused_nobody_connects_again(line_to, venue):

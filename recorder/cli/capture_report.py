@@ -64,10 +64,14 @@ def report_all(outcomes: Sequence[Outcome]) -> int:
 
     Returns:
         What all feeds would have ended with by themselves, if that is the
-        same for all; else that something failed.
+        same for all. Wrong usage if nothing else went wrong than that keys
+        were not accepted; else that something failed.
     """
-    codes = {_report_one(outcome) for outcome in outcomes}
-    return codes.pop() if len(codes) == 1 else EXIT_FAILED
+    codes = [_report_one(outcome) for outcome in outcomes]
+    failed = [o for o, code in zip(outcomes, codes, strict=True) if code]
+    if failed and all(o.result and o.result.keys_refused for o in failed):
+        return EXIT_USAGE
+    return codes[0] if len(set(codes)) == 1 else EXIT_FAILED
 
 
 def _report_one(outcome: Outcome) -> int:

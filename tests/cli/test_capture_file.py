@@ -128,6 +128,25 @@ def test_one_feed_that_is_refused_among_others_ends_in_1(run, write, tmp_path):
     assert covered == {"jobs.spot"}
 
 
+def test_keys_that_are_not_accepted_end_in_2_whatever_else_went_well(
+    run, write, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("GATE_API_KEY", "nobody-knows-this-key")
+    monkeypatch.setenv("GATE_API_SECRET", "nor-this-secret")
+    ours = OLD | {"markets": ["BTC_USDT"], "streams": ["trades", "orders"]}
+
+    result = run("capture", "--config", write(SPOT, ours), "--duration", "2s")
+
+    assert result.exit_code == 2
+    (error,) = errors(result)
+    assert error.startswith("Error: old: orders of BTC_USDT were not recorded: the key")
+    covered = {
+        (row["job"], row["stream"]) for row in rows_of(tmp_path / "data", "coverage")
+    }
+    assert ("jobs.old", "trades") in covered
+    assert ("jobs.spot", "trades") in covered
+
+
 def test_nothing_but_refused_feeds_ends_in_2_at_once(run, write):
     bad = [{"name": name, "markets": ["NOPE_USDT"]} for name in ("a", "b")]
 

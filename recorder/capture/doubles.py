@@ -170,6 +170,7 @@ def _content(kline: Kline[str]) -> Hashable:
         kline.close,
         kline.volume,
         kline.turnover,
+        kline.turnover_base,
         kline.is_closed,
     )
 

@@ -22,7 +22,7 @@ Content: TypeAlias = tuple[object, ...]
 """What a row says, ready to be compared."""
 
 LEVELS: Final = ("bids", "asks")
-TEXTS: Final = ("side", "event", "order_type", "text", "asset")
+TEXTS: Final = ("side", "event", "order_type", "text", "asset", "price_type")
 """Columns whose texts are no numbers."""
 
 TWIN_NS: Final = 100_000_000

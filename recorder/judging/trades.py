@@ -20,6 +20,12 @@ UNNUMBERED: Final = frozenset({"v3", "futures"})
 reveal that one was not sent."""
 
 
+_FACTS: Final = (
+    *("side", "price", "amount", "ts_event", "market_trade_id"),
+    *("is_internal", "stock", "money", "trade_mode"),
+)
+
+
 class TradeVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """How the stored trades of one market compare.
 
@@ -168,12 +174,14 @@ def names(gap: Gap, trade: Trade, transit_ns: int) -> bool:
 
 
 def _facts(row: Stored) -> Sequence[object]:
-    names = ("side", "price", "amount", "ts_event", "market_trade_id")
-    return [row.values[name] for name in names]
+    return [row.values[name] for name in _FACTS]
 
 
 def _true_facts(trade: Trade, row: Stored) -> Sequence[object]:
     has_number = row.values["market_trade_id"] is not None
     number = trade.market_trade_id if has_number else None
     price, amount = float(trade.price), float(trade.amount)
-    return [trade.side, price, amount, trade.ts_ns, number]
+    internal = trade.is_internal or None
+    # What a feed tells beside a trade's number, it told since it tells that.
+    more = (trade.amount, trade.turnover, "0") if has_number else (None, None, None)
+    return [trade.side, price, amount, trade.ts_ns, number, internal, *more]

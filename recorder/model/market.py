@@ -54,6 +54,10 @@ class Trade(msgspec.Struct, Generic[N], frozen=True, gc=False, kw_only=True):
         market_trade_id: Running number among the trades of this market.
         range_first: First of the running numbers that the message spans.
         range_last: Last of them.
+        is_internal: True where the venue says that it was not made in the book.
+        stock: What the venue sends under this name, as it is.
+        money: What the venue sends under this name, as it is.
+        trade_mode: In which mode it was made, the venue's own word.
         origin: ``live``, ``history`` (pushed on subscribing) or ``backfill``.
     """
 
@@ -66,6 +70,10 @@ class Trade(msgspec.Struct, Generic[N], frozen=True, gc=False, kw_only=True):
     market_trade_id: int | None = None
     range_first: int | None = None
     range_last: int | None = None
+    is_internal: bool | None = None
+    stock: str | None = None
+    money: str | None = None
+    trade_mode: str | None = None
     origin: Origin = "live"
 
 
@@ -111,6 +119,7 @@ class Kline(msgspec.Struct, Generic[N], frozen=True, gc=False, kw_only=True):
         close: Last price.
         volume: In the venue's unit; None where not sent.
         turnover: In quote currency; None where not sent.
+        turnover_base: In base currency, where it is not the volume.
         is_closed: True when the venue says the interval is over.
         origin: ``live`` or ``backfill``.
     """
@@ -125,6 +134,7 @@ class Kline(msgspec.Struct, Generic[N], frozen=True, gc=False, kw_only=True):
     close: N
     volume: N | None = None
     turnover: N | None = None
+    turnover_base: N | None = None
     is_closed: bool | None = None
     origin: Origin = "live"
 
@@ -139,16 +149,27 @@ class Ticker(msgspec.Struct, Generic[N], frozen=True, gc=False, kw_only=True):
         bid: Best bid price.
         ask: Best ask price.
         open: Price at the start of the period.
+        close: Price at its end, where it is told apart from the last price.
         high: Highest price of the period.
         low: Lowest price of the period.
         change_pct: Change over the period, percent.
         base_volume: Traded in the period, venue's unit (base on spot).
         quote_volume: Traded in the period, quote currency.
+        turnover_base: Futures only: traded in the period, base currency.
+        turnover_settle: The same in the currency of settlement.
+        turnover_btc: The same in bitcoin.
+        turnover_usd: The same in US dollars.
         mark_price: Futures only.
         index_price: Futures only.
         funding_rate: Futures only, per funding interval.
+        funding_rate_indicative: The one expected for the next interval.
+        funding_interval_s: Time between two fundings, seconds.
+        funding_offset_s: How far fundings are moved, seconds.
+        funding_next_at: When funding is paid next, nanoseconds.
+        quanto_base_rate: Settle currency for one unit of base.
         open_interest: Futures only, contracts.
         period_s: Length of the period in seconds, where sent.
+        price_type: Which price moves the ticker, the venue's own word.
     """
 
     market: str
@@ -157,16 +178,27 @@ class Ticker(msgspec.Struct, Generic[N], frozen=True, gc=False, kw_only=True):
     bid: N | None = None
     ask: N | None = None
     open: N | None = None
+    close: N | None = None
     high: N | None = None
     low: N | None = None
     change_pct: N | None = None
     base_volume: N | None = None
     quote_volume: N | None = None
+    turnover_base: N | None = None
+    turnover_settle: N | None = None
+    turnover_btc: N | None = None
+    turnover_usd: N | None = None
     mark_price: N | None = None
     index_price: N | None = None
     funding_rate: N | None = None
+    funding_rate_indicative: N | None = None
+    funding_interval_s: int | None = None
+    funding_offset_s: int | None = None
+    funding_next_at: int | None = None
+    quanto_base_rate: N | None = None
     open_interest: N | None = None
     period_s: int | None = None
+    price_type: str | None = None
 
 
 class Bbo(msgspec.Struct, Generic[N], frozen=True, gc=False, kw_only=True):

@@ -18,6 +18,9 @@ from recorder.simulator.numbers import MS_NS, plain_text
 SETTLES = ("usdt", "btc", "usd1")
 """What contracts are settled in; each has a WebSocket of its own."""
 
+INTERNAL_EVERY = 40
+"""Of so many trade ids one is of a trade that was not made in the book."""
+
 _SETTLE_OF = {"USDT": "usdt", "USD": "btc", "USD1": "usd1"}
 """By what prices are told in."""
 
@@ -95,6 +98,7 @@ def _contract(
             typical_amount=typical_amount,
             family="futures",
             time_step_ns=MS_NS,
+            internal_every=INTERNAL_EVERY,
         ),
         settle=settle,
         multiplier=multiplier,
@@ -140,23 +144,23 @@ _KNOWN = {
 }
 
 
-def contract_spec(name: str, *, has_fractions: bool = True) -> Contract:
+def contract_spec(name: str, *, is_2026: bool = True) -> Contract:
     """Return the units of a contract: well known ones, or some from its name.
 
     Args:
         name: ``BTC_USDT``; what stands behind the underscore decides what it
             is settled in.
-        has_fractions: False for an exchange on which only whole contracts
-            are traded.
+        is_2026: False for an exchange as it was in 2021: only whole contracts
+            were traded, and no trade was called internal.
 
     Raises:
         ConfigError: If the name is not of the form ``BASE_QUOTE``, or
             nothing is settled in such a quote currency.
     """
     contract = _KNOWN.get(name) or _made_up(name)
-    if has_fractions or not contract.is_decimal:
+    if is_2026:
         return contract
-    spec = msgspec.structs.replace(contract.spec, amount_decimals=0)
+    spec = msgspec.structs.replace(contract.spec, amount_decimals=0, internal_every=0)
     return msgspec.structs.replace(contract, spec=spec)
 
 

@@ -40,6 +40,7 @@ class Trade(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         amount: Decimal text, base currency.
         turnover: Decimal text, price times amount.
         ts_ns: When it happened, a multiple of the market's time step.
+        is_internal: Whether clients are told that it was not made in the book.
     """
 
     market: str
@@ -50,6 +51,7 @@ class Trade(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     amount: str
     turnover: str
     ts_ns: int
+    is_internal: bool = False
 
 
 class BookChange(NamedTuple):
@@ -147,6 +149,7 @@ class Market:
     def _trade(self, fill: Fill) -> Trade:
         self._trade_id += self._rng.randint(1, 4)
         self._market_trade_id += 1
+        every = self.spec.internal_every
         trade = Trade(
             market=self.spec.name,
             trade_id=self._trade_id,
@@ -156,6 +159,7 @@ class Market:
             amount=self.amount_text(fill.amount),
             turnover=self.turnover_text(fill.price * fill.amount),
             ts_ns=self._now_ns,
+            is_internal=every > 0 and self._trade_id % every == 0,
         )
         self.trades.append(trade)
         self.candles.add(fill.price, fill.amount, self._now_ns // SECOND_NS)

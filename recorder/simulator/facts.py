@@ -33,15 +33,18 @@ def ticker_v4(market: Market, now_ns: int) -> Facts:
         "bid": market.price_text(bid[0]) if bid else None,
         "ask": market.price_text(ask[0]) if ask else None,
         "open": None,
+        "close": None,
         "period_s": None,
     }
 
 
 def ticker_v3(market: Market, now_ns: int) -> Facts:
     """Return the last 24 hours of a market, empty if it saw no trade."""
-    if market.candles.summary(DAY_SECONDS, now_ns // SECOND_NS) is None:
-        return {"bid": None, "ask": None, "period_s": DAY_SECONDS}
-    return _day(market, now_ns) | {"bid": None, "ask": None, "period_s": DAY_SECONDS}
+    day = market.candles.summary(DAY_SECONDS, now_ns // SECOND_NS)
+    told: Facts = {"bid": None, "ask": None, "period_s": DAY_SECONDS}
+    if day is None:
+        return told
+    return _day(market, now_ns) | told | {"close": market.price_text(day.close)}
 
 
 def kline(

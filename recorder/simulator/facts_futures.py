@@ -35,13 +35,26 @@ def bbo(market: Market, size: SizeText) -> Facts:
 
 
 def ticker(
-    perpetual: Perpetual, now_ns: int, size: SizeText, *, is_partial: bool
+    perpetual: Perpetual,
+    now_ns: int,
+    size: SizeText,
+    *,
+    is_partial: bool,
+    tells_funding: bool,
 ) -> Facts:
-    """Return a ticker; what a partial one leaves out is None."""
+    """Return a ticker; what it leaves out is None.
+
+    Args:
+        perpetual: The contract.
+        now_ns: The present.
+        size: How sizes are told.
+        is_partial: Whether it tells only what keeps changing.
+        tells_funding: Whether it says when funding is paid, as since 2026.
+    """
     contract, market = perpetual.contract, perpetual.market
     day = market.candles.summary(DAY_SECONDS, now_ns // SECOND_NS)
     has_day = day is not None and not is_partial
-    told = {
+    told: Facts = {
         "last": market.price_text(day.close) if day else None,
         "bid": None,
         "ask": None,
@@ -53,12 +66,33 @@ def ticker(
         "quote_volume": None,
         "mark_price": perpetual.price_text(perpetual.mark),
         "index_price": perpetual.price_text(perpetual.index),
+        "turnover_base": None,
+        "turnover_settle": None,
+        "turnover_btc": None,
+        "turnover_usd": None,
         "funding_rate": perpetual.funding_rate,
+        "funding_rate_indicative": perpetual.funding_rate_indicative,
+        "funding_interval_s": contract.funding_hours * 3_600 if tells_funding else None,
+        "funding_offset_s": 0 if tells_funding else None,
+        "funding_next_at": perpetual.funding_apply_s(now_ns) * SECOND_NS
+        if tells_funding
+        else None,
+        "quanto_base_rate": None,
+        "price_type": "last" if tells_funding else None,
         "open_interest": size(market, perpetual.open_interest) if has_day else None,
     }
     if day and has_day:
-        told["quote_volume"] = contract.quote_text(day.volume, day.turnover)
-    return dict(told)
+        base = contract.base_text(day.volume, day.turnover)
+        quote = contract.quote_text(day.volume, day.turnover)
+        is_linear = contract.multiplier != "0"
+        told |= {
+            "quote_volume": quote,
+            "turnover_base": base,
+            "turnover_settle": quote if is_linear else base,
+            "turnover_btc": "0",
+            "turnover_usd": quote,
+        }
+    return told
 
 
 def kline(
@@ -68,6 +102,7 @@ def kline(
     size: SizeText,
     *,
     is_closed: bool | None,
+    tells_base: bool,
 ) -> Facts:
     """Return a kline of trades, or of the ``mark`` or ``index`` price.
 
@@ -77,9 +112,11 @@ def kline(
         row: The kline.
         size: How sizes are told.
         is_closed: As far as the frame tells it.
+        tells_base: Whether it tells what was traded in base currency.
     """
     market = perpetual.market
     price = perpetual.price_text if kind else market.price_text
+    base = perpetual.contract.base_text(row.volume, row.turnover)
     return {
         "open_at": row.open_at * SECOND_NS,
         "open": price(row.open),
@@ -88,6 +125,7 @@ def kline(
         "close": price(row.close),
         "volume": size(market, row.volume),
         "turnover": None,
+        "turnover_base": base if tells_base else None,
         "is_closed": is_closed,
     }
 

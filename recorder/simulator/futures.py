@@ -278,7 +278,13 @@ class Futures(FeedV4):
             said = [
                 (
                     wire.ticker(perpetual, now_ns, is_partial=is_partial),
-                    facts.ticker(perpetual, now_ns, size, is_partial=is_partial),
+                    facts.ticker(
+                        perpetual,
+                        now_ns,
+                        size,
+                        is_partial=is_partial,
+                        tells_funding=self._tells_closed,
+                    ),
                 )
             ]
         elif topic.channel == "contract_stats":
@@ -294,7 +300,14 @@ class Futures(FeedV4):
             for row, is_closed in self._changed_klines(topic, kind, interval, now_ns):
                 closed = is_closed if self._tells_closed else None
                 kline = wire.kline(perpetual, kind, interval, row)
-                told = facts.kline(perpetual, kind, row, size, is_closed=closed)
+                told = facts.kline(
+                    perpetual,
+                    kind,
+                    row,
+                    size,
+                    is_closed=closed,
+                    tells_base=self._tells_closed,
+                )
                 said.append((wire.closed(kline, is_closed=is_closed), told))
         return self._pushes(topic, said, now_ns)
 

@@ -19,6 +19,8 @@ class MarketSpec(msgspec.Struct, frozen=True, kw_only=True):
         typical_amount: Lots of an ordinary order.
         family: ``spot`` or ``futures``: both may have a market of one name.
         time_step_ns: Times of trades are multiples of this.
+        internal_every: Of so many trade ids one is of a trade that was not made
+            in the book; 0 if none is told apart.
     """
 
     name: str
@@ -28,6 +30,7 @@ class MarketSpec(msgspec.Struct, frozen=True, kw_only=True):
     typical_amount: int
     family: str = "spot"
     time_step_ns: int = TIME_STEP_NS
+    internal_every: int = 0
 
     @property
     def key(self) -> str:

@@ -21,7 +21,6 @@ from recorder.simulator.serving import REST_ROOT
 from recorder.simulator.settings import Settings
 from recorder.simulator.snapshots import Snapshots
 from recorder.simulator.window import Levels
-from recorder.simulator.wire_futures import INTERNAL_EVERY
 
 
 MAX_LEVELS = 300
@@ -111,7 +110,7 @@ class FuturesRest(RestCalls):
             "size": self._size(request, market, lots if trade.side == "buy" else -lots),
             "price": trade.price,
         }
-        if self._is_2026 and trade.trade_id % INTERNAL_EVERY == 0:
+        if trade.is_internal:
             said["is_internal"] = True
         return said
 
@@ -132,7 +131,7 @@ class FuturesRest(RestCalls):
             "mark_price": perpetual.price_text(perpetual.mark),
             "index_price": perpetual.price_text(perpetual.index),
             "funding_rate": perpetual.funding_rate,
-            "funding_rate_indicative": perpetual.funding_rate,
+            "funding_rate_indicative": perpetual.funding_rate_indicative,
             "funding_interval": contract.funding_hours * 3_600,
             "funding_offset": 0,
             "funding_next_apply": perpetual.funding_apply_s(now_ns),

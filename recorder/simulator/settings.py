@@ -197,10 +197,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def all_contracts(self) -> tuple[Contract, ...]:
         """Return the units of all contracts."""
-        has_fractions = self.wire_era != "2021"
-        return tuple(
-            contract_spec(name, has_fractions=has_fractions) for name in self.contracts
-        )
+        is_2026 = self.wire_era == "2026"
+        return tuple(contract_spec(name, is_2026=is_2026) for name in self.contracts)
 
     def contract_rates(self) -> dict[str, float]:
         """Return the order events a second, by contract."""

@@ -35,8 +35,6 @@ from recorder.simulator.wire_v4 import (
 
 
 Object = dict[str, object]
-INTERNAL_EVERY = 40
-"""Of so many trade ids one is of a trade that was not made in the book."""
 
 
 class FuturesWire(EnvelopeV4):
@@ -100,7 +98,7 @@ class FuturesWire(EnvelopeV4):
             ms = fixed_text(trade.ts_ns // MS_NS, 0)
             said |= {"create_time_ms": _number(ms), "price": _number(trade.price)}
         said["contract"] = trade.market
-        if self._is_2026 and trade.trade_id % INTERNAL_EVERY == 0:
+        if trade.is_internal:
             said["is_internal"] = True
         return said
 
@@ -115,7 +113,7 @@ class FuturesWire(EnvelopeV4):
             "mark_price": perpetual.price_text(perpetual.mark),
             "index_price": perpetual.price_text(perpetual.index),
             "funding_rate": perpetual.funding_rate,
-            "funding_rate_indicative": perpetual.funding_rate,
+            "funding_rate_indicative": perpetual.funding_rate_indicative,
         }
         if day is not None and not is_partial:
             base = contract.base_text(day.volume, day.turnover)

@@ -14,9 +14,16 @@ from recorder.model import (
 )
 from recorder.sources import _gate_futures_wire as wire
 from recorder.sources._gate import moment_ns
-from recorder.sources._gate_futures_wire import is_zero, ns_of, number_of, text_of
+from recorder.sources._gate_futures_wire import (
+    is_zero,
+    ns_of,
+    number_of,
+    seconds_of,
+    text_of,
+)
 from recorder.sources._gate_v4_asking import Stamped
 from recorder.sources._gate_v4_books import parameter_of
+from recorder.sources._json import text_as_sent
 from recorder.sources._times import MILLISECOND_NS, SECOND_NS
 
 
@@ -37,6 +44,7 @@ def trade(market: str, row: wire.Trade) -> Trade[str]:
         side="sell" if size.startswith("-") else "buy",
         price=number_of(row.price),
         amount=size.removeprefix("-"),
+        is_internal=row.is_internal,
     )
 
 
@@ -56,6 +64,7 @@ def kline(chain: Chain, row: wire.Kline, stamp: Stamped) -> Kline[str]:
         low=number_of(row.low),
         close=number_of(row.close),
         volume=text_of(row.volume),
+        turnover_base=text_of(row.turnover_base),
         is_closed=row.is_closed,
     )
 
@@ -75,10 +84,20 @@ def ticker(market: str, row: wire.Ticker, stamp: Stamped) -> Ticker[str]:
         change_pct=text_of(row.change_percentage),
         base_volume=text_of(row.volume_24h),
         quote_volume=text_of(row.volume_24h_quote),
+        turnover_base=text_of(row.volume_24h_base),
+        turnover_settle=text_of(row.volume_24h_settle),
+        turnover_btc=text_of(row.volume_24h_btc),
+        turnover_usd=text_of(row.volume_24h_usd),
         mark_price=text_of(row.mark_price),
         index_price=text_of(row.index_price),
         funding_rate=text_of(row.funding_rate),
+        funding_rate_indicative=text_of(row.funding_rate_indicative),
+        funding_interval_s=seconds_of(row.funding_interval),
+        funding_offset_s=seconds_of(row.funding_offset),
+        funding_next_at=ns_of(row.funding_next_apply, SECOND_NS),
+        quanto_base_rate=text_of(row.quanto_base_rate),
         open_interest=text_of(row.total_size),
+        price_type=text_as_sent(row.price_type),
     )
 
 

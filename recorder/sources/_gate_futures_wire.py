@@ -38,10 +38,14 @@ class Trade(msgspec.Struct, gc=False):
     price: msgspec.Raw
     create_time_ms: msgspec.Raw = NULL
     create_time: msgspec.Raw = NULL
+    is_internal: bool | None = None
 
 
 class Ticker(msgspec.Struct, gc=False):
-    """A summary of 24 hours, or what changed of it; volumes are in contracts."""
+    """A summary of 24 hours, or what changed of it.
+
+    ``volume_24h`` is in contracts; the other volumes are in what they name.
+    """
 
     contract: str
     last: msgspec.Raw = NULL
@@ -50,10 +54,20 @@ class Ticker(msgspec.Struct, gc=False):
     low_24h: msgspec.Raw = NULL
     volume_24h: msgspec.Raw = NULL
     volume_24h_quote: msgspec.Raw = NULL
+    volume_24h_base: msgspec.Raw = NULL
+    volume_24h_settle: msgspec.Raw = NULL
+    volume_24h_btc: msgspec.Raw = NULL
+    volume_24h_usd: msgspec.Raw = NULL
     mark_price: msgspec.Raw = NULL
     index_price: msgspec.Raw = NULL
     funding_rate: msgspec.Raw = NULL
+    funding_rate_indicative: msgspec.Raw = NULL
+    funding_interval: msgspec.Raw = NULL
+    funding_offset: msgspec.Raw = NULL
+    funding_next_apply: msgspec.Raw = NULL
+    quanto_base_rate: msgspec.Raw = NULL
     total_size: msgspec.Raw = NULL
+    price_type: msgspec.Raw = NULL
     t: Moment | None = None
 
 
@@ -90,13 +104,14 @@ class Kline(
         "close": "c",
         "name": "n",
         "volume": "v",
+        "turnover_base": "a",
         "is_closed": "w",
     },
 ):
     """A candlestick; ``t`` is in seconds, the name ``1m_mark_BTC_USDT``.
 
-    Its ``a`` is the volume in base currency, which follows from ``v`` and the
-    contract's multiplier. What was paid is not told.
+    Its ``v`` is in contracts, its ``a`` in base currency. What was paid is not
+    told.
     """
 
     t: msgspec.Raw
@@ -106,6 +121,7 @@ class Kline(
     close: msgspec.Raw
     name: str
     volume: msgspec.Raw = NULL
+    turnover_base: msgspec.Raw = NULL
     is_closed: bool | None = None
 
 
@@ -252,6 +268,20 @@ def number_of(raw: msgspec.Raw) -> str:
     if text is None:
         raise WireError("a number is missing")
     return text
+
+
+def seconds_of(raw: msgspec.Raw) -> int | None:
+    """Return a length of time in whole seconds; None for null.
+
+    Raises:
+        WireError: If it is none.
+    """
+    text = text_of(raw)
+    if text is None:
+        return None
+    if not (text.isascii() and text.removeprefix("-").isdigit()):
+        raise WireError(f"not a number of seconds: {text[:20]!r}")
+    return int(text)
 
 
 def is_zero(text: str) -> bool:

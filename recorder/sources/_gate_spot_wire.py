@@ -15,11 +15,22 @@ from recorder.sources._gate import (
 )
 from recorder.sources._gate_v4 import Push
 from recorder.sources._gate_v4_books import Depth
-from recorder.sources._json import DECODE_ERRORS, Known, check_utf8, decoded, keys
+from recorder.sources._json import (
+    DECODE_ERRORS,
+    NULL,
+    Known,
+    check_utf8,
+    decoded,
+    keys,
+)
 
 
 class Trade(msgspec.Struct, gc=False):
-    """One trade; a frame holds one."""
+    """One trade; a frame holds one.
+
+    Of ``stock``, ``money`` and ``trade_mode`` the change log of August 2026
+    has the names, and the numbers of the modes.
+    """
 
     id: Id
     create_time_ms: str
@@ -29,6 +40,9 @@ class Trade(msgspec.Struct, gc=False):
     price: str
     range: str | None = None
     id_market: Id | None = None
+    stock: msgspec.Raw = NULL
+    money: msgspec.Raw = NULL
+    trade_mode: msgspec.Raw = NULL
 
     def range_ids(self) -> tuple[int | None, int | None]:
         """Return first and last number of ``range``, which is ``"a-b"``.

@@ -132,7 +132,7 @@ QUERIES: Final = (
         "ticker",
         "Summary of a period that ends now.",
         "tickers",
-        "last open high low change_pct base_volume quote_volume period_s",
+        "last open close high low change_pct base_volume quote_volume period_s",
         (
             Parameter(
                 name="period",

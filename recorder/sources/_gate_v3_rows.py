@@ -25,6 +25,7 @@ def ticker_of(row: wire.Ticker, market: str) -> Ticker[str]:
         ts_event=None,
         last=row.last or None,
         open=row.open or None,
+        close=row.close or None,
         high=row.high or None,
         low=row.low or None,
         change_pct=row.change or None,

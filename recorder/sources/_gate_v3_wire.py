@@ -88,11 +88,13 @@ class Ticker(
 
     The venue has the names of the volumes the wrong way round: its
     ``quoteVolume`` is in base currency. ``change`` is in percent: a frame of
-    BTC_USDT has open 45366, last 44681, change -1.54. ``close`` is ``last``.
+    BTC_USDT has open 45366, last 44681, change -1.54. ``close`` is ``last``,
+    but in a period without trades: then it may be 0.
     """
 
     period: Seconds | None = None
     open: str | None = None
+    close: str | None = None
     high: str | None = None
     low: str | None = None
     last: str | None = None

@@ -10,6 +10,8 @@ from recorder.errors import WireError
 
 T = TypeVar("T")
 
+_TEXT: Final = msgspec.json.Decoder(str)
+
 NULL: Final = msgspec.Raw(b"null")
 EMPTY: Final = msgspec.Raw(b"[]")
 
@@ -27,6 +29,20 @@ def decoded(decoder: msgspec.json.Decoder[T], payload: bytes | msgspec.Raw) -> T
         return decoder.decode(payload)
     except DECODE_ERRORS as error:
         raise WireError(f"does not fit: {error}") from error
+
+
+def text_as_sent(raw: msgspec.Raw) -> str | None:
+    """Return a text's own characters, and any other JSON as it stands.
+
+    For what no document explains: whatever comes is kept. None for null.
+
+    Raises:
+        WireError: If it is a text that cannot be decoded.
+    """
+    token = bytes(raw)
+    if token[:1] == b'"':
+        return decoded(_TEXT, token)
+    return None if raw == NULL else token.decode()
 
 
 def check_utf8(payload: bytes) -> None:

@@ -77,7 +77,7 @@ from recorder.sources._gate import (
 from recorder.sources._gate_v4 import Conversation, Route
 from recorder.sources._gate_v4_asking import Stamped, batched
 from recorder.sources._gate_v4_books import Books, Depth
-from recorder.sources._json import DECODE_ERRORS, Known
+from recorder.sources._json import DECODE_ERRORS, Known, text_as_sent
 from recorder.sources._times import MILLISECOND_NS, SECOND_NS
 
 
@@ -225,6 +225,9 @@ class Dialogue(Conversation):
                 market_trade_id=row.id_market,
                 range_first=first,
                 range_last=last,
+                stock=text_as_sent(row.stock),
+                money=text_as_sent(row.money),
+                trade_mode=text_as_sent(row.trade_mode),
             )
         ]
 

@@ -39,7 +39,7 @@ def test_a_contract_is_not_the_market_of_the_same_name():
 
 def test_fractions_can_be_left_out():
     assert contract_spec("ETH_USDT").is_decimal
-    assert not contract_spec("ETH_USDT", has_fractions=False).is_decimal
+    assert not contract_spec("ETH_USDT", is_2026=False).is_decimal
 
 
 def test_contracts_are_worth_their_multiplier():

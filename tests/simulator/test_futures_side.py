@@ -131,6 +131,7 @@ async def test_facts_of_klines_are_what_their_frames_say():
                 "close": row["c"],
                 "volume": row["v"],
                 "turnover": None,
+                "turnover_base": row["a"],
                 "is_closed": row["w"],
             }
 
@@ -159,7 +160,17 @@ async def test_every_other_ticker_tells_only_what_keeps_changing():
             "quote_volume": row.get("volume_24h_quote"),
             "mark_price": row["mark_price"],
             "index_price": row["index_price"],
+            "turnover_base": row.get("volume_24h_base"),
+            "turnover_settle": row.get("volume_24h_settle"),
+            "turnover_btc": row.get("volume_24h_btc"),
+            "turnover_usd": row.get("volume_24h_usd"),
             "funding_rate": row["funding_rate"],
+            "funding_rate_indicative": row["funding_rate_indicative"],
+            "funding_interval_s": row["funding_interval"],
+            "funding_offset_s": row["funding_offset"],
+            "funding_next_at": row["funding_next_apply"] * 10**9,
+            "quanto_base_rate": None,
+            "price_type": row["price_type"],
             "open_interest": row.get("total_size"),
         }
 

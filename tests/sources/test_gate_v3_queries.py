@@ -102,6 +102,7 @@ def test_a_ticker_is_told() -> None:
                 ts_event=None,
                 last="5.9606",
                 open="5.9606",
+                close="5.9606",
                 high="5.9606",
                 low="5.9606",
                 change_pct="0",

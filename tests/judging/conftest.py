@@ -2,18 +2,24 @@
 
 import asyncio
 import shutil
-from collections.abc import Callable
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recorder.capture.plan import plan_capture
+from recorder.capture.plan import Progress, plan_capture
 from recorder.capture.run import Capture
 from recorder.config import CaptureConfig
 from recorder.judging import Judgement, judge
+from recorder.judging.evidence import Evidence, Stored, chain_of, end_of
+from recorder.judging.pushes import MARGIN_NS
 from recorder.model import Chain
 from recorder.simulator.cryptolisting.news import EXCHANGES
 from recorder.simulator.cryptolisting.settings import DEMO_KEY, settings_of
@@ -21,7 +27,7 @@ from recorder.simulator.faults import parse
 from recorder.simulator.okx import OkxSettings
 from recorder.simulator.server import Exchange
 from recorder.simulator.settings import Settings
-from recorder.simulator.truth import Truth
+from recorder.simulator.truth import FEEDS, Truth
 from recorder.store.listing import open_listing
 
 
@@ -34,12 +40,12 @@ STREAMS = {
     ),
 }
 FAULTS = (
-    "drop:stream=depth,market=BTC_USDT,at=1.5",
-    "malformed:stream=bbo,at=2.5",
-    "crossed:market=ETH_USDT,at=2.5",
-    "abort:at=3.5",
-    "v3_abort:at=3.5",
+    ("drop:stream=depth,market=BTC_USDT",),
+    ("malformed:stream=bbo",),
+    ("crossed:market=ETH_USDT",),
+    ("abort", "v3_abort"),
 )
+"""What goes wrong, one after the other; what stands together does so at once."""
 
 NOTICE_STREAMS = {
     "okx_status": ("status",),
@@ -88,6 +94,29 @@ class Case(NamedTuple):
     def complaints(self, source: str | None = None, table: str = "") -> str:
         return "\n".join(self.judged(source, table).complaints)
 
+    def calm(self, source: str, table: str, market: str = "BTC_USDT") -> dict[str, Any]:
+        """Return the place of the row that is farthest from any gap of rows.
+
+        Of the rows over a socket of one chain: who meddles with it can blame
+        no gap. A dictionary of columns.
+        """
+        chain = next(
+            chain
+            for chain in self.asked[source]
+            if chain.market == market and chain.stream.startswith(table)
+        )
+        evidence = Evidence(open_listing(self.root), self.truth, source, [chain])
+        gaps = evidence.gaps_of(chain, "rows")
+
+        def distance(row: Stored) -> int:
+            return min(
+                max(gap.started_at - row.ts_recv, row.ts_recv - end_of(gap))
+                for gap in gaps
+            )
+
+        row = max(evidence.rows_of(chain), key=distance)
+        return {"conn": row.conn, "seq": row.seq, "idx": row.idx}
+
     def change(self, table: str, change: Change, source: str = "gate_spot") -> None:
         """Do something to the rows of a table, in their order of receipt."""
         paths = sorted((self.root / table / f"source={source}").rglob("*.parquet"))
@@ -102,11 +131,11 @@ SETTINGS = Settings(
     seed=5,
     markets=MARKETS,
     rate=30,
-    faults=tuple(map(parse, FAULTS)),
     v3_clean_seconds=(1.0, 2.0),
-    v3_batch_seconds=0.4,
-    ticker_seconds=0.4,
-    kline_seconds=0.4,
+    v3_depth_seconds=0.2,
+    v3_batch_seconds=0.2,
+    ticker_seconds=0.2,
+    kline_seconds=0.2,
     account_seconds=0.05,
     log_frames=True,
 )
@@ -128,53 +157,161 @@ NOTICE_SETTINGS = Settings(
 )
 
 
-async def record(
-    root: Path,
-    streams_of: dict[str, tuple[str, ...]],
-    settings: Settings,
-    seconds: float,
-    **options: str,
-) -> Case:
-    async with Exchange(settings) as exchange:
-        urls = exchange.ws_urls | exchange.status_urls
-        plans = [
-            plan_capture(
+class Recording:
+    """An exchange that is being recorded, until told to stop.
+
+    Nothing here is over after so many seconds: how long a step takes, the
+    machine decides.
+    """
+
+    def __init__(self, root: Path, exchange: Exchange) -> None:
+        self._root = root
+        self._exchange = exchange
+        self._progress: dict[str, Progress] = {}
+        self._chains: dict[str, tuple[Chain, ...]] = {}
+        self._captures: list[Capture] = []
+        self._counts: Counter[tuple[str, Chain]] = Counter()
+        self._counted = 0
+        self._longest_ns = 0
+
+    @asynccontextmanager
+    async def started(
+        self, streams_of: dict[str, tuple[str, ...]], **options: str
+    ) -> AsyncIterator[None]:
+        """Record; at the end stop in order."""
+        urls = self._exchange.ws_urls | self._exchange.status_urls
+        for source, streams in streams_of.items():
+            plan = plan_capture(
                 CaptureConfig(
                     source=source,
                     markets=() if source in NOTICE_STREAMS else MARKETS,
                     streams=streams,
-                    store=root,
+                    store=self._root,
                     options=options if "announcements" in source else {},
                     ws_url=urls[source],
-                    rest_url=exchange.rest_url,
+                    rest_url=self._exchange.rest_url,
                     job=f"test-{source}",
                     flush_seconds=0.2,
                 ),
                 KEYS,
             )
-            for source, streams in streams_of.items()
-        ]
-        captures = [Capture(plan) for plan in plans]
-        running = [asyncio.ensure_future(capture.run()) for capture in captures]
-        await exchange.subscribed()
-        await asyncio.sleep(seconds)
-        for capture in captures:
-            capture.request_stop()
-        await asyncio.gather(*running)
-    return Case(root, exchange.truth, {p.source.name: p.chains for p in plans})
+            note = partial(self._progress.__setitem__, source)
+            self._captures.append(Capture(plan, on_progress=note))
+            self._chains[source] = plan.chains
+        async with asyncio.timeout(100), asyncio.TaskGroup() as tasks:
+            watching = tasks.create_task(self._watch())
+            for capture in self._captures:
+                tasks.create_task(capture.run())
+            try:
+                yield
+            finally:
+                watching.cancel()
+                for capture in self._captures:
+                    capture.request_stop()
+
+    def case(self) -> Case:
+        return Case(self._root, self._exchange.truth, self._chains)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for something that nothing tells of."""
+        while not condition():  # noqa: ASYNC110 - nothing tells of most of it
+            await asyncio.sleep(0.01)
+
+    async def suffer(self, faults: Iterable[str]) -> None:
+        """Let faults happen, and wait until all goes well again."""
+        ordered = [parse(fault) for fault in faults]
+        performed = len(self._exchange.truth.faults)
+        gaps = {source: now.gaps for source, now in self._progress.items()}
+        feeds = {"gate_v3" if f.name.startswith("v3") else "gate_spot" for f in ordered}
+        for fault in ordered:
+            self._exchange.order(fault)
+        faults_done = performed + len(ordered)
+        await self.until(lambda: len(self._exchange.truth.faults) == faults_done)
+        await self.until(
+            lambda: all(self._progress[feed].gaps > gaps[feed] for feed in feeds)
+        )
+        await self.go_well()
+
+    async def go_well(self) -> None:
+        """Wait until all is recorded, and has been for a while.
+
+        So long that nothing that happens now is still on its way when what
+        comes next begins: that is judged by the longest way of all.
+        """
+        await self.until(
+            lambda: (
+                len(self._progress) == len(self._chains)
+                and all(
+                    now.books_known == now.books
+                    and now.connections_open == now.connections
+                    for now in self._progress.values()
+                )
+            )
+        )
+        before = self._sent()
+        await self.until(
+            lambda: all(
+                sent > before[chain] + 1 for chain, sent in self._sent().items()
+            )
+        )
+        began_ns = time.monotonic_ns()
+        await self.until(
+            lambda: time.monotonic_ns() - began_ns > 2 * (MARGIN_NS + self._longest_ns)
+        )
+
+    def _sent(self) -> dict[tuple[str, Chain], int]:
+        """Return how many frames were sent of each chain that is recorded."""
+        frames = self._exchange.truth.frames
+        for frame in frames[self._counted :]:
+            chain = chain_of(frame.market or "", frame.stream, frame.parameter)
+            self._counts[frame.feed, chain] += 1
+        self._counted = len(frames)
+        return {
+            (source, chain): self._counts[FEEDS[source], chain]
+            for source, chains in self._chains.items()
+            for chain in chains
+        }
+
+    async def _watch(self) -> None:
+        """Find out how long the loop, and so a frame in it, may be held up."""
+        while True:
+            asked_ns = time.monotonic_ns()
+            await asyncio.sleep(0.01)
+            self._longest_ns = max(self._longest_ns, time.monotonic_ns() - asked_ns)
+
+
+async def record(root: Path) -> Case:
+    """Record markets, with faults one after the other."""
+    async with Exchange(SETTINGS) as exchange:
+        recording = Recording(root, exchange)
+        async with recording.started(STREAMS):
+            await recording.go_well()
+            for faults in FAULTS:
+                await recording.suffer(faults)
+        return recording.case()
+
+
+async def record_notices(root: Path) -> Case:
+    """Record what venues say of themselves, with faults at their times."""
+    async with Exchange(NOTICE_SETTINGS) as exchange:
+        recording = Recording(root, exchange)
+        async with recording.started(NOTICE_STREAMS, lang="both"):
+            await exchange.subscribed()
+            await asyncio.sleep(2.5)
+        return recording.case()
 
 
 @pytest.fixture(scope="session")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Case:
     root = tmp_path_factory.mktemp("judged") / "store"
-    return asyncio.run(record(root, STREAMS, SETTINGS, 6.0))
+    return asyncio.run(record(root))
 
 
 @pytest.fixture(scope="session")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Case:
     """What venues said of themselves, recorded under faults."""
     root = tmp_path_factory.mktemp("told") / "store"
-    return asyncio.run(record(root, NOTICE_STREAMS, NOTICE_SETTINGS, 2.5, lang="both"))
+    return asyncio.run(record_notices(root))
 
 
 def copied(case: Case, root: Path) -> Case:

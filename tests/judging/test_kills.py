@@ -66,7 +66,7 @@ def test_a_kill_that_one_chain_does_not_tell_of_is_found(case):
 
 
 def test_a_kill_in_the_midst_of_what_is_covered_is_found(case):
-    verdict = judged(case, after_ns=-SECOND_NS, hears=False)
+    verdict = judged(case, after_ns=-SECOND_NS // 4, hears=False)
 
     assert verdict.told == 0
     assert "10 times a kill lies in no gap" in verdict.complaints[0]

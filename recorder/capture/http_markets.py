@@ -1,16 +1,11 @@
 """Answers to requests for a venue's list of markets: stored, or kept."""
 
 from collections.abc import Sequence
-from typing import Final
 
 from recorder.capture.rows import Rows
 from recorder.errors import WireError
 from recorder.model import Market
 from recorder.source import HttpRequest
-
-
-MARKETS_MAX: Final = 1 << 15
-"""As many rows as one answer can have."""
 
 
 class HttpMarkets:
@@ -41,12 +36,10 @@ class HttpMarkets:
             markets: What it says.
 
         Raises:
-            WireError: If there are none, or more than can be.
+            WireError: If there are none.
         """
         if not markets:
             raise WireError("it is empty")
-        if len(markets) > MARKETS_MAX:
-            raise WireError(f"it has {len(markets)} markets, which is beyond belief")
         conn, seq = self._rows.rest_frame()
         for idx, market in enumerate(markets):
             self._rows.put(ts_recv, conn, seq, idx, market, body)

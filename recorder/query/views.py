@@ -33,7 +33,6 @@ SQL_TYPES: Final[dict[str, str]] = {
     "string": "VARCHAR",
     "binary": "BLOB",
     "bool": "BOOLEAN",
-    "int16": "SMALLINT",
     "int32": "INTEGER",
     "int64": "BIGINT",
     "double": "DOUBLE",

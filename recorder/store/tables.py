@@ -38,7 +38,6 @@ ARROW_TYPES: Final[dict[str, pa.DataType]] = {
     "string": pa.string(),
     "binary": pa.binary(),
     "bool": pa.bool_(),
-    "int16": pa.int16(),
     "int32": pa.int32(),
     "int64": pa.int64(),
     "double": pa.float64(),

@@ -221,16 +221,6 @@ async def test_what_is_no_list_is_kept_once(root, caplog, nonsense):
     ]
 
 
-async def test_more_markets_than_rows_can_be_numbered_are_not_stored(root, caplog):
-    many = msgspec.json.encode([f"M{number}" for number in range((1 << 15) + 1)])
-    keeper = Keeper(root, [many], markets=("M1",), days=0.01)
-
-    await keeper.run()
-
-    assert "markets" not in keeper.taken()
-    assert "beyond belief" in told(caplog, MarketListFailed)[0].why
-
-
 async def test_an_archive_has_the_list_verbatim(root):
     keeper = Keeper(root, [b'["A"]'], markets=("A",), days=0.1, is_archiving=True)
 

@@ -333,7 +333,7 @@ def test_any_value_that_a_column_cannot_hold_is_found(
 def test_a_position_beyond_its_column_is_found(trade: MakeRow) -> None:
     row = trade(2)
 
-    built = build(TABLES["trades"], [trade(1), (*row[:3], 40_000, *row[4:])])
+    built = build(TABLES["trades"], [trade(1), (*row[:3], 2**31, *row[4:])])
 
     assert built.batch["seq"].to_pylist() == [1]
     assert built.faults[0].error.startswith("idx: ")

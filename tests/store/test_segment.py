@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -478,6 +479,29 @@ def test_lists_of_texts_are_stored_too(root: Path) -> None:
     assert pq.read_table(path, partitioning=None).equals(rows)
 
 
+def test_a_frame_of_forty_thousand_trades_keeps_all_of_them_in_their_order(
+    root: Path, trade: MakeRow
+) -> None:
+    at, conn, seq, _, event, payload = trade(1)
+    trades = [
+        (at, conn, seq, idx, msgspec.structs.replace(event, trade_id=number), payload)
+        for idx in range(40_000)
+        for number in [idx * 7919 % 40_000]
+    ]
+    built = build(TABLES["trades"], trades)
+    partition = PARTITION._replace(table="trades")
+    journal = Journal(root, partition, STEM)
+    journal.append(built.batch)
+    journal.close()
+
+    path = convert(root, partition, STEM)
+
+    rows = pq.read_table(path, partitioning=None)
+    assert (built.kept, built.faults) == ([], [])
+    assert rows["idx"].to_pylist() == list(range(40_000))
+    assert rows["trade_id"].to_pylist() == [row[4].trade_id for row in trades]
+
+
 def test_many_markets_are_sorted_too(depth: MakeRow) -> None:
     count = 70_000
     names = [f"{n * 7919 % count:06d}" for n in range(count)]
@@ -487,7 +511,7 @@ def test_many_markets_are_sorted_too(depth: MakeRow) -> None:
             "ts_recv": pa.array(range(count), pa.timestamp("ns")),
             "conn": pa.array(["c"] * count).dictionary_encode(),
             "seq": pa.array(range(count)),
-            "idx": pa.array([0] * count, pa.int16()),
+            "idx": pa.array([0] * count, pa.int32()),
         }
     )
 

@@ -85,8 +85,10 @@ class TerminalBytes(io.BytesIO):
 @pytest.fixture
 def shown(monkeypatch):
     """Return what a terminal of 40 characters shows of some columns."""
+    # A dumb terminal is 80 wide whatever it says, unless it says how high it is.
+    monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "40")
-    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.delenv("LINES", raising=False)
     monkeypatch.setenv("NO_COLOR", "1")
 
     def shown(columns, sink=TerminalBytes):

@@ -6,12 +6,10 @@ RecorderError
 │  └ ThrottledError            the venue asks us to wait; carries retry_after_seconds
 ├ SourceError                  the venue broke its contract; carries source, market
 │  ├ WireError                 a frame that does not fit; goes to the table frames
-│  ├ SubscriptionRejectedError the venue refuses a subscription; the others go on
 │  └ QuestionRefusedError      the venue refuses to tell what it was asked once
 ├ QueryError                   the question; mend the SQL
 ├ BookError                    our use of an order book
-│  ├ NotSyncedError            the book is not known at this instant
-│  └ CrossedBookError          best bid at or above best ask
+│  └ NotSyncedError            the book is not known at this instant
 └ StoreError                   this machine: disk, permissions, files
    ├ JobRunningError           another run holds this job
    ├ UnknownSchemaError        a file written by a version we do not know
@@ -57,10 +55,6 @@ class WireError(SourceError):
     """A frame that could not be decoded; it is kept verbatim in ``frames``."""
 
 
-class SubscriptionRejectedError(SourceError):
-    """The venue refused what was asked for."""
-
-
 class QuestionRefusedError(SourceError):
     """The venue refused to tell what it was asked; ask something else."""
 
@@ -75,10 +69,6 @@ class BookError(RecorderError):
 
 class NotSyncedError(BookError):
     """The book is not known at this instant."""
-
-
-class CrossedBookError(BookError):
-    """The best bid is at or above the best ask."""
 
 
 class StoreError(RecorderError):

@@ -31,21 +31,6 @@ IN_LOST: Final = 9  # the connection went away
 IN_CROSSED: Final = 10  # the book was found crossed
 IN_EARLY: Final = 11  # a snapshot that only updates to come can prove
 IN_REACHES: Final = 12  # an update that proves the snapshot that waits
-INPUT_NAMES: Final = (
-    "stale",
-    "next",
-    "covered",
-    "ahead",
-    "held",
-    "bare",
-    "newer snapshot",
-    "older snapshot",
-    "too old snapshot",
-    "lost",
-    "crossed",
-    "early snapshot",
-    "reaches",
-)
 
 # What is to be done with it.
 SKIP: Final = 0  # leave the book alone
@@ -57,17 +42,6 @@ REFUSE: Final = 5  # the snapshot is of no use; ask for another
 DROP: Final = 6  # the book is no longer known; forget what is held, and waits
 WAIT: Final = 7  # keep the snapshot, in place of one that waits already
 JOIN: Final = 8  # hold this update, adopt the snapshot that waits, forget both
-ACTION_NAMES: Final = (
-    "skip",
-    "apply",
-    "hold",
-    "restart",
-    "adopt",
-    "refuse",
-    "drop",
-    "wait",
-    "join",
-)
 
 # Where a snapshot comes from.
 ASKED: Final = 0  # it was asked for, and may come out of a cache

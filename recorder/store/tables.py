@@ -46,9 +46,6 @@ ARROW_TYPES: Final[dict[str, pa.DataType]] = {
 }
 """The types that a column may have, as its definition spells them."""
 
-SORT_KEYS: Final = ("market", "ts_recv", "conn", "seq", "idx")
-"""The order of the rows of a segment; a null market comes last."""
-
 
 class Column(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The definition of one column.

@@ -10,7 +10,6 @@ from recorder.errors import StoreError
 from recorder.model import TABLE_OF
 from recorder.store import tables
 from recorder.store.tables import (
-    SORT_KEYS,
     TABLES,
     TEXT,
     TIME,
@@ -29,7 +28,6 @@ def test_there_is_a_table_for_every_class_of_event() -> None:
 @pytest.mark.parametrize("name", sorted(TABLES))
 def test_every_table_starts_with_the_same_columns(name: str) -> None:
     assert TABLES[name].schema.names[:6] == COMMON
-    assert set(SORT_KEYS) <= set(COMMON)
 
 
 @pytest.mark.parametrize("kind", TABLE_OF, ids=lambda kind: kind.__name__)

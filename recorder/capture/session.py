@@ -303,6 +303,8 @@ class Session:
                     # Who answered one before is no stranger.
                     "" if self.accepted or self.refused else CHECK_ADDRESS
                 )
+        for link in self._links.values():
+            link.answer(link.dialogue.due(now))
         restarts = set(self.books.take_restarts(now))
         for link in self._links.values():
             mine = [chain for chain in link.chains if chain in restarts]

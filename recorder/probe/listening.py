@@ -209,6 +209,10 @@ class _Heard:
         """Return what to send to ask for accepted chains once more."""
         return self._inner.ask_again(chains, now_ns)
 
+    def due(self, now_ns: int) -> Sequence[Request]:
+        """Return what is to be sent because its time has come."""
+        return self._inner.due(now_ns)
+
     def unknown_keys(self, payload: bytes) -> Sequence[str]:
         """Return no keys: each frame is searched as it comes."""
         return ()

@@ -140,6 +140,14 @@ class Dialogue(Protocol):
         """
         ...  # pragma: no cover - protocol
 
+    def due(self, now_ns: int) -> Sequence[Request]:
+        """Return what is to be sent because its time has come.
+
+        Asked about once a second, whatever was received meanwhile: a quiet
+        venue brings no frame on which to look at the clock.
+        """
+        ...  # pragma: no cover - protocol
+
     def unknown_keys(self, payload: bytes) -> Sequence[str]:
         """Return keys of a frame that this feed does not know, as paths.
 

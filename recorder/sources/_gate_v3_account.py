@@ -192,7 +192,19 @@ class AccountDialogue:
                 said = self._on_balances(decoded(wire.BALANCE_PUSH, frame.params))
             case method:
                 said = [Unrecognized(error=f"not known: method {method!r}")]
-        return [*said, *self._talk.due(now_ns), *self._due(now_ns)]
+        said = [*said, *self._talk.due(now_ns)]
+        if requests := self.due(now_ns):
+            said.append(Send(requests=tuple(requests)))
+        return said
+
+    def due(self, now_ns: int) -> list[Request]:
+        """Return what is to be sent because its time has come."""
+        requests = self._talk.requests.due(now_ns)
+        requests += (self._ask(asked, now_ns) for asked in self._later.take(now_ns))
+        if self._refresh_ns <= now_ns:
+            self._refresh_ns = now_ns + REFRESH_NS
+            requests += self._state_of(self._accepted, now_ns)
+        return requests
 
     def unknown_keys(self, payload: bytes) -> tuple[str, ...]:
         """Return keys of a frame that this feed does not know, as paths.
@@ -289,7 +301,7 @@ class AccountDialogue:
             return said
         self._accepted |= dict.fromkeys(chains)
         self._refresh_ns = min(self._refresh_ns, now_ns + REFRESH_NS)
-        return [*said, self._state_of(chains, now_ns)]
+        return [*said, Send(requests=tuple(self._state_of(chains, now_ns)))]
 
     def _on_page(self, asked: _Orders, page: wire.OrderPage, now_ns: int) -> Said:
         market = asked.market
@@ -330,22 +342,12 @@ class AccountDialogue:
 
     # Requests ------------------------------------------------------------
 
-    def _due(self, now_ns: int) -> Said:
-        said: Said = [
-            Send(requests=(self._ask(asked, now_ns),))
-            for asked in self._later.take(now_ns)
-        ]
-        if self._refresh_ns <= now_ns:
-            self._refresh_ns = now_ns + REFRESH_NS
-            said.append(self._state_of(self._accepted, now_ns))
-        return said
-
-    def _state_of(self, chains: Iterable[Chain], now_ns: int) -> Send:
+    def _state_of(self, chains: Iterable[Chain], now_ns: int) -> list[Request]:
         asked: list[_Asked] = [
             _Orders(market=chain.market) if chain.stream == "orders" else _Balances()
             for chain in chains
         ]
-        return Send(requests=tuple(self._ask(one, now_ns) for one in asked))
+        return [self._ask(one, now_ns) for one in asked]
 
     def _ask(self, asked: _Asked, now_ns: int) -> Request:
         match asked:

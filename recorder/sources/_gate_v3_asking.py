@@ -139,13 +139,12 @@ class Requests:
             words = f"status {status!r}"
         return self._refused(asked, code, words)
 
-    def again(self, now_ns: int) -> list[Reply]:
+    def due(self, now_ns: int) -> list[Request]:
         """Return what is to be asked again by now."""
-        requests = [
+        return [
             self._query(asked) if asked.trial else self._subscribe(asked)
             for asked in self.later.take(now_ns)
         ]
-        return [Send(requests=tuple(requests))] if requests else []
 
     def _refused(self, asked: _Asked, code: int | None, words: str) -> list[Reply]:
         # Another form would tell nothing more: the answer is not about what

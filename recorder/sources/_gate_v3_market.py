@@ -126,6 +126,10 @@ class MarketDialogue:
             said = [*said, *self._talk.due(now_ns)]
         return said
 
+    def due(self, now_ns: int) -> list[Request]:
+        """Return what is to be sent because its time has come."""
+        return self._requests.due(now_ns)
+
     def unknown_keys(self, payload: bytes) -> tuple[str, ...]:
         """Return keys of a frame that this feed does not know, as paths.
 

@@ -7,6 +7,7 @@ from recorder.model import Chain
 from recorder.source import (
     Heartbeat,
     Said,
+    Send,
 )
 from recorder.sources._gate_v3_asking import Requests
 from recorder.sources._gate_v3_clock import VenueClock
@@ -58,7 +59,7 @@ class Talk:
         """Return what is to be sent by now, whatever was received."""
         said: Said = []
         if self.later.due_ns <= now_ns:
-            said += self.requests.again(now_ns)
+            said.append(Send(requests=tuple(self.requests.due(now_ns))))
         if self.clock.due_ns <= now_ns:
             said += self.clock.questions(now_ns)
         return said

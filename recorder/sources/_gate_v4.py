@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final, Generic, Literal, TypeVar
 import msgspec
 
 from recorder.model import Chain, StatusEvent
-from recorder.source import Heartbeat, Leaving, Request, Said, Unrecognized
+from recorder.source import Heartbeat, Leaving, Request, Said, Send, Unrecognized
 from recorder.sources._gate_v4_asking import Envelope, Requests, Stamped, items_of
 from recorder.sources._json import (
     DECODE_ERRORS,
@@ -187,8 +187,12 @@ class Conversation(ABC):
         if said is None:
             said = self._any(payload, now_ns)
         if self._later.due_ns <= now_ns:
-            said = [*said, *self._requests.again(now_ns)]
+            said = [*said, Send(requests=tuple(self.due(now_ns)))]
         return said
+
+    def due(self, now_ns: int) -> list[Request]:
+        """Return what is to be sent because its time has come."""
+        return self._requests.due(now_ns)
 
     def unknown_keys(self, payload: bytes) -> tuple[str, ...]:
         """Return keys of a frame that this feed does not know, as paths.

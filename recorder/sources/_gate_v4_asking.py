@@ -152,13 +152,12 @@ class Requests:
         code = ack.error.code if ack.error else None
         return self._failed(asked, code, words, now_ns)
 
-    def again(self, now_ns: int) -> list[Reply]:
+    def due(self, now_ns: int) -> list[Request]:
         """Return what is to be asked again by now."""
-        requests = [
+        return [
             self.ask(asked.chains, now_ns, tries=asked.tries + 1)
             for asked in self.later.take(now_ns)
         ]
-        return [Send(requests=tuple(requests))] if requests else []
 
     def _failed(
         self, asked: _Asked, code: int | None, words: str, now_ns: int

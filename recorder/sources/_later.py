@@ -23,8 +23,8 @@ def wait_ns(tries: int) -> int:
 class Later(Generic[T]):
     """Things to do again, each not before its time.
 
-    A dialogue has no timer: it looks here whenever a frame comes in, and an
-    open socket brings one at least with every ping.
+    A dialogue looks here whenever a frame comes in, and when it is asked what
+    is due.
 
     Attributes:
         due_ns: When the next is due, our clock, nanoseconds.

@@ -207,6 +207,11 @@ class Dialogue:
             case name:
                 return [Unrecognized(error=f"not known: type {name!r}")]
 
+    def due(self, now_ns: int) -> tuple[Request, ...]:
+        """Return nothing: the service expects no message."""
+        del now_ns
+        return ()
+
     def unknown_keys(self, payload: bytes) -> tuple[str, ...]:
         """Return keys of a message that no document has for its type.
 

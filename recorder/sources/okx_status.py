@@ -197,9 +197,12 @@ class Dialogue:
                 check_utf8(payload)
             said = self._on_frame(decoded(_FRAME, payload), payload, now_ns)
         if self._later.due_ns <= now_ns:
-            again = tuple(self._ask(tries=tries) for tries in self._later.take(now_ns))
-            said.append(Send(requests=again))
+            said.append(Send(requests=tuple(self.due(now_ns))))
         return said
+
+    def due(self, now_ns: int) -> list[Request]:
+        """Return what is to be sent because its time has come."""
+        return [self._ask(tries=tries) for tries in self._later.take(now_ns)]
 
     def unknown_keys(self, payload: bytes) -> tuple[str, ...]:
         """Return keys of a frame that this feed does not know, as paths.

@@ -108,6 +108,12 @@ class FakeDialogue:
         self.chains = tuple(chains)
         self.options = options
         self.secrets = secrets
+        self.later = []
+
+    def due(self, now_ns):
+        due = [text for at, text in self.later if at <= now_ns]
+        self.later = [(at, text) for at, text in self.later if at > now_ns]
+        return [Request(payload=text.encode()) for text in due]
 
     def open(self, now_ns):
         return [self._ask("sub", chain) for chain in self.chains]

@@ -92,6 +92,7 @@ class Desk:
         return at
 
     def wait(self, ns):
+        """Let time pass, and nothing come."""
         self.clock.now += ns
         self.session.tick(self.clock.now_ns())
 
@@ -1319,3 +1320,19 @@ def test_rows_wait_until_they_are_taken(desk_of):
     assert desk.session.rows_waiting == 2
     desk.rows("tickers")
     assert desk.session.rows_waiting == 0
+
+
+def test_what_a_feed_asks_for_by_time_is_sent_though_nothing_is_heard(desk_of):
+    desk = desk_of(TRADES)
+    link = desk.open()
+    link.dialogue.later = [
+        (desk.clock.now + SECOND_NS, "first"),
+        (desk.clock.now + 5 * SECOND_NS, "second"),
+    ]
+
+    sent = []
+    for _ in range(3):
+        desk.wait(2 * SECOND_NS)
+        sent.append(desk.send(link))
+
+    assert sent == [[b"first"], [], [b"second"]]

@@ -51,6 +51,9 @@ class Fake:
     def ask_again(self, chains, now_ns):
         return [Request(payload=b"once more", chains=chains)]
 
+    def due(self, now_ns):
+        return [Request(payload=b"due")]
+
     def unknown_keys(self, payload):
         if b"{" not in payload:
             raise WireError("no JSON")
@@ -246,3 +249,9 @@ def test_a_feed_without_snapshots_stays_without(ear):
     assert heard.snapshot is None
     assert heard.ping_seconds == 1.0
     assert ear.at(load("gate_spot")).ping_seconds == 5.0
+
+
+def test_what_is_due_is_asked_for_through_the_ear(fake):
+    heard, _ = fake
+
+    assert [request.payload for request in heard.due(NOW)] == [b"due"]

@@ -81,6 +81,10 @@ class Dialogue:
         """Return what to send to ask for accepted chains once more."""
         return [ask("WATCH", chain) for chain in chains]
 
+    def due(self, _now_ns: int) -> Sequence[Request]:
+        """Return what to send because its time has come: nothing ever waits."""
+        return ()
+
     def unknown_keys(self, _payload: bytes) -> Sequence[str]:
         """Return nothing: fields have no names here."""
         return ()

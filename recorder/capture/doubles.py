@@ -10,7 +10,7 @@ is not remembered any more is stored again rather than lost.
 """
 
 from collections import deque
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Final
 
 import msgspec
@@ -65,9 +65,16 @@ class _Recent:
 
 
 class Doubles:
-    """Remembers what was stored, within bounds, and recognizes it again."""
+    """Remembers what was stored, within bounds, and recognizes it again.
 
-    def __init__(self) -> None:
+    Args:
+        status_identity: As of a `Source`.
+    """
+
+    def __init__(
+        self, status_identity: Callable[[str], str | None] = lambda _payload: None
+    ) -> None:
+        self._status_identity = status_identity
         self._trades: dict[str, _Recent] = {}
         # By interval of a market, by opening time: contents, and who sent them.
         self._klines: dict[tuple[str, str], dict[int, dict[Hashable, str]]] = {}
@@ -92,7 +99,8 @@ class Doubles:
             told: Kind, state and payload of each.
         """
         for kind, state, payload in told:
-            self._earlier_status.add(_told(kind, state, payload), REMEMBERED_STATUS)
+            key = self._status_key(kind, state, payload)
+            self._earlier_status.add(key, REMEMBERED_STATUS)
 
     def is_new_trade(self, trade: Trade[str]) -> bool:
         """Return whether this trade was not stored yet; remember it."""
@@ -127,16 +135,15 @@ class Doubles:
         return before is not None and before != conn
 
     def is_new_status(self, event: StatusEvent) -> bool:
-        """Return whether this status event was not stored yet; remember it.
+        """Return whether this status event was not stored yet; remember it."""
+        key = self._status_key(event.kind, event.state, event.payload)
+        is_new = self._status.add(key, REMEMBERED_STATUS)
+        return is_new and key not in self._earlier_status
 
-        What earlier runs stored is known by its content alone.
-        """
-        content = _told(event.kind, event.state, event.payload)
-        key = content if event.identity is None else event.identity
-        return (
-            self._status.add(key, REMEMBERED_STATUS)
-            and content not in self._earlier_status
-        )
+    def _status_key(self, kind: str, state: str | None, payload: str) -> object:
+        """Return what makes a status event the same as another."""
+        identity = self._status_identity(payload)
+        return _told(kind, state, payload) if identity is None else identity
 
     def _recent(self, market: str) -> _Recent:
         recent = self._trades.get(market)

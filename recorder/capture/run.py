@@ -114,7 +114,7 @@ class Capture:
             plan.chains,
             gaps_left_open(listing, plan.job),
         )
-        doubles = Doubles()
+        doubles = Doubles(plan.source.status_identity)
         if plan.source.history_trades:
             seed_trades(doubles, listing, source, plan.chains)
         seed_status(doubles, listing, source, plan.chains)

@@ -22,8 +22,6 @@ class StatusEvent(msgspec.Struct, frozen=True, kw_only=True):
         starts_at: Start of the interval it is about, nanoseconds.
         ends_at: End of that interval, nanoseconds.
         markets: Markets it names.
-        identity: What another telling of the same event shares with it; None
-            if that is the whole payload. It is not stored.
     """
 
     kind: str
@@ -37,7 +35,6 @@ class StatusEvent(msgspec.Struct, frozen=True, kw_only=True):
     starts_at: int | None = None
     ends_at: int | None = None
     markets: tuple[str, ...] | None = None
-    identity: str | None = None
 
 
 class Order(msgspec.Struct, Generic[N], frozen=True, kw_only=True):

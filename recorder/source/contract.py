@@ -116,6 +116,10 @@ def _no_headers(_options: Mapping[str, str], _secrets: Secrets) -> Mapping[str, 
     return {}
 
 
+def _all_of_it(_payload: str) -> str | None:
+    return None
+
+
 def _no_opinion(_ending: Ending) -> Verdict | None:
     return None
 
@@ -146,6 +150,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
         reset_header: HTTP header of a 429 that says, in unix seconds, from
             when on it answers again; None if it sends none.
         history_trades: Trades of the past that it pushes on subscribing.
+        status_identity: What another telling of a message of the venue shares
+            with it, by its payload; None where that is all of it. Never raises.
         witnesses: What its streams tell of each other.
         plan: Which chains share a connection.
         chains_per_connection: How many at most.
@@ -181,6 +187,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     rest_per_second: float = 10.0
     reset_header: str | None = None
     history_trades: int = 0
+    status_identity: Callable[[str], str | None] = _all_of_it
     witnesses: tuple[Witness, ...] = ()
     plan: Callable[[Sequence[Chain]], list[tuple[Chain, ...]]]
     chains_per_connection: int = 1_000

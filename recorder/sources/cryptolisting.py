@@ -77,6 +77,7 @@ from recorder.source import (
 )
 from recorder.sources._cryptolisting_endings import BACKOFF, KEY_VARIABLE, verdict
 from recorder.sources._json import (
+    DECODE_ERRORS,
     check_utf8,
     decoded,
     keys,
@@ -240,7 +241,6 @@ def _news(kind: str, news: _News, payload: bytes) -> StatusEvent:
         title=news.title,
         publisher=news.publisher,
         markets=_tickers(news.ticker),
-        identity=_identity(payload) if detected_us else None,
     )
 
 
@@ -250,9 +250,17 @@ def _tickers(ticker: str | list[str] | None) -> tuple[str, ...] | None:
     return tuple(name.strip() for name in names if name.strip()) or None
 
 
-def _identity(payload: bytes) -> str:
-    """Return an announcement without the time at which it was sent."""
-    said = decoded(_OBJECT, payload)
+def status_identity(payload: str) -> str | None:
+    """Return an announcement without the time at which it was sent.
+
+    Of one without the time of its detection all counts, as of other messages.
+    """
+    try:
+        said = _OBJECT.decode(payload)
+    except DECODE_ERRORS:
+        return None
+    if str(said.get("type")) not in _NEWS_TYPES or not said.get("detectedTimestampUs"):
+        return None
     said.pop("dispatchTimestampUs", None)
     return _SORTED.encode(said).decode()
 
@@ -322,6 +330,7 @@ SOURCE: Final = Source(
     ),
     ws_query=ws_query,
     headers=headers,
+    status_identity=status_identity,
     verdict=verdict,
     backoff=BACKOFF,
     silence_seconds=65.0,

@@ -233,20 +233,22 @@ def test_what_an_earlier_run_stored_is_known_by_its_content():
         return doubles.is_new_status(StatusEvent(kind="news", payload=payload, **facts))
 
     assert not is_new('{"b":2,"a":1}')
-    assert not is_new('{"a":1,"b":2}', identity="told once more")
+    assert not is_new('{"a":1,"b":2}')
     assert is_new("{}")
     assert not is_new("{}", state="old")
     assert is_new('{"a":1,"b":3}')
 
 
 def test_what_its_feed_says_makes_a_status_event_the_same_comes_before_content():
-    doubles = Doubles()
+    """Also of what an earlier run stored; a content is no identity."""
+    news = {"noon": "ABC is listed", "one": "ABC is listed", "two": "DEF is listed"}
+    doubles = Doubles(news.get)
+    later = Doubles(news.get)
+    later.seed_status([("news", None, "noon"), ("news", None, "other")])
 
-    def is_new(payload: str, identity: str | None) -> bool:
-        event = StatusEvent(kind="news", payload=payload, identity=identity)
-        return doubles.is_new_status(event)
+    def is_new(filter_: Doubles, payload: str) -> bool:
+        return filter_.is_new_status(StatusEvent(kind="news", payload=payload))
 
-    assert is_new("sent at noon", "ABC is listed")
-    assert not is_new("sent once more at one", "ABC is listed")
-    assert is_new("sent once more at one", "DEF is listed")
-    assert is_new("ABC is listed", None)  # a content is no identity
+    told = ("noon", "one", "two", "ABC is listed", "other")
+    assert [is_new(doubles, payload) for payload in told] == [1, 0, 1, 1, 1]
+    assert [is_new(later, payload) for payload in told] == [0, 0, 1, 1, 0]

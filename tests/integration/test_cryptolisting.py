@@ -265,6 +265,29 @@ async def test_an_announcement_that_is_told_again_is_stored_once(trial: Trial) -
     ]
 
 
+async def test_an_announcement_that_a_later_run_is_told_again_is_stored_once(
+    trial: Trial,
+) -> None:
+    service = await trial.serve()
+    trial.start()
+    await trial.until(lambda: trial.welcomes)
+    news = service.announce("Binance Will List ABC", ["ABC"])
+    await trial.until(lambda: trial.table("status")[1:])
+    await trial.stop()
+    trial.start()
+    await trial.until(lambda: trial.welcomes == 2)
+    service.dispatch(news)
+    service.announce("Binance Will List DEF", ["DEF"])
+    await trial.until(lambda: len(trial.heard("announcement")) == 3)
+    await trial.until(lambda: trial.table("status")[-1]["title"].endswith("DEF"))
+
+    await trial.stop()
+
+    told = [row["title"] for row in trial.table("status") if row["publisher"]]
+    assert len({frame.payload for frame in trial.heard("announcement")}) == 3
+    assert told == ["Binance Will List ABC", "Binance Will List DEF"]
+
+
 async def test_a_test_is_never_taken_for_news(trial: Trial) -> None:
     service = await trial.serve()
     trial.start()

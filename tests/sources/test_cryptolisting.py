@@ -49,6 +49,10 @@ def told(frame: bytes) -> StatusEvent:
     return event
 
 
+def identity(event: StatusEvent) -> str | None:
+    return SOURCE.status_identity(event.payload)
+
+
 # Messages ----------------------------------------------------------------
 
 
@@ -120,7 +124,7 @@ def test_what_does_not_fit_is_an_error_and_no_acceptance(frame: bytes) -> None:
 def test_an_announcement_dispatched_again_is_the_same() -> None:
     again = told(news(dispatchTimestampUs=1_710_345_009_000_000))
 
-    assert again.identity == told(news()).identity
+    assert identity(again) == identity(told(news()))
     assert again.payload != told(news()).payload
 
 
@@ -139,11 +143,27 @@ def test_an_announcement_dispatched_again_is_the_same() -> None:
     ],
 )
 def test_an_announcement_with_anything_else_is_another(changes: dict[str, Any]) -> None:
-    assert told(news(**changes)).identity != told(news()).identity
+    assert identity(told(news(**changes))) != identity(told(news()))
 
 
 def test_an_announcement_without_a_time_of_detection_is_known_by_all_of_it() -> None:
-    assert told(news(detectedTimestampUs=None)).identity is None
+    assert identity(told(news(detectedTimestampUs=None))) is None
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        "",
+        "[1]",
+        "[" * 100_000,
+        "{}",
+        '{"type":[]}',
+        WELCOME.decode(),
+        HEARTBEAT.decode(),
+    ],
+)
+def test_what_is_no_announcement_is_known_by_all_of_it(payload: str) -> None:
+    assert SOURCE.status_identity(payload) is None
 
 
 @given(data=st.data())

@@ -36,8 +36,7 @@ def test_columns_are_the_fields_of_the_event(kind: type) -> None:
 
     columns = set(TABLES[TABLE_OF[kind]].schema.names)
 
-    # What an event is recognized by is for us alone.
-    assert columns - {"ts_recv", "conn", "seq", "idx"} == fields - {"identity"}
+    assert columns - {"ts_recv", "conn", "seq", "idx"} == fields
 
 
 def test_market_may_be_null_only_where_the_design_says_so() -> None:

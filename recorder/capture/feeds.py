@@ -17,6 +17,7 @@ from recorder.capture.plan import (
     kind_of,
     plan_capture,
 )
+from recorder.capture.spread import Connections
 from recorder.config_file import (
     ConfigFile,
     FeedEntry,
@@ -84,8 +85,9 @@ def plan_feeds(
     file = read_config(path, variables_of, overrides)
     mistakes = list(_secrets_in(file, environ))
     feeds = []
+    connections = Connections()
     for entry in file.feeds:
-        checked = _Checked(file, entry, environ)
+        checked = _Checked(file, entry, environ, connections)
         mistakes += checked.mistakes
         if checked.plan is not None:
             feeds.append(Feed(name=entry.name, plan=checked.plan))
@@ -117,7 +119,7 @@ def _secrets_in(file: ConfigFile, environ: Mapping[str, str]) -> Iterator[Mistak
 
 
 class _Checked:
-    """What a feed makes of its table.
+    """What a feed makes of its table, and what those before it left of venues.
 
     Attributes:
         plan: What is to be captured; None if something is wrong.
@@ -125,7 +127,11 @@ class _Checked:
     """
 
     def __init__(
-        self, file: ConfigFile, entry: FeedEntry, environ: Mapping[str, str]
+        self,
+        file: ConfigFile,
+        entry: FeedEntry,
+        environ: Mapping[str, str],
+        connections: Connections,
     ) -> None:
         self.plan: CapturePlan | None = None
         self.mistakes: list[Mistake] = []
@@ -144,6 +150,9 @@ class _Checked:
             self._tried(partial(check_url, option, values.get(key), key), key)
         if not self.mistakes and entry.config is not None:
             self.plan = self._tried(partial(plan_capture, entry.config, environ))
+        if self.plan is not None and not self.plan.has_patterns:
+            add, plan = connections.add, self.plan
+            self._tried(partial(add, plan.source, plan.ws_url, plan.chains), "markets")
 
     def _check_options(self, source: Source) -> None:
         known = {option.name for option in source.options}

@@ -135,13 +135,16 @@ class Captures:
         since = clock()
         plan = await self._settled(feed.plan)
         waited = clock() - since
-        capture = None if plan is None else await self._begun(feed.name, plan, waited)
-        if capture is None:
+        if plan is None:
             return Outcome(name=feed.name)
-        self._running.append(capture)
-        if self._stop.is_set():
-            capture.request_stop()
-        result = await capture.run()
+        with self._shared.connections.held(plan.source, plan.ws_url, plan.chains):
+            capture = await self._begun(feed.name, plan, waited)
+            if capture is None:
+                return Outcome(name=feed.name)
+            self._running.append(capture)
+            if self._stop.is_set():
+                capture.request_stop()
+            result = await capture.run()
         why = result.failure
         if why is None and result.refused and len(result.refused) == result.chains:
             why = "the venue refused all of it"

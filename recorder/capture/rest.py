@@ -43,6 +43,11 @@ def without_secrets(url: str) -> str:
     return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}"
 
 
+def host_of(url: str) -> str:
+    """Return host and port of an address."""
+    return without_secrets(url).partition("://")[2].partition("/")[0]
+
+
 def words_of(exc: Exception) -> str:
     """Return what became of an HTTP request, in plain words."""
     if isinstance(exc, aiohttp.ClientConnectorError):

@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 
 from recorder.capture.plan import CapturePlan
 from recorder.capture.pool import Pool
-from recorder.capture.rest import Budget, without_secrets
+from recorder.capture.rest import Budget, host_of
+from recorder.capture.spread import Connections
 from recorder.source import Source
 
 
@@ -15,10 +16,12 @@ class Shared:
 
     Attributes:
         pool: Memory for rows that wait for the disk.
+        connections: How many connections venues are asked for.
     """
 
     def __init__(self) -> None:
         self.pool = Pool()
+        self.connections = Connections()
         self._connects: dict[tuple[str, str], Budget] = {}
         self._calls: dict[tuple[str, str], Budget] = {}
         self._lists: dict[object, tuple[asyncio.Lock, set[int]]] = {}
@@ -26,12 +29,12 @@ class Shared:
     def connects(self, source: Source, url: str) -> Budget:
         """Return how fast connections to a feed's host may be opened."""
         budget = Budget(source.connects_per_second, burst=1)
-        return self._connects.setdefault((source.name, _host(url)), budget)
+        return self._connects.setdefault((source.name, host_of(url)), budget)
 
     def calls(self, source: Source, url: str) -> Budget:
         """Return how fast a feed's host may be asked by HTTP."""
         budget = Budget(source.rest_per_second)
-        return self._calls.setdefault((source.name, _host(url)), budget)
+        return self._calls.setdefault((source.name, host_of(url)), budget)
 
     @asynccontextmanager
     async def listing(self, plan: CapturePlan) -> AsyncIterator[set[int]]:
@@ -45,7 +48,3 @@ class Shared:
         lock, days = self._lists.setdefault(key, (asyncio.Lock(), set()))
         async with lock:
             yield days
-
-
-def _host(url: str) -> str:
-    return without_secrets(url).partition("://")[2].partition("/")[0]

@@ -73,6 +73,28 @@ def test_each_feed_is_planned_as_a_job_of_its_own(plan, tmp_path):
     assert v3.plan.streams == ("depth:30",)
 
 
+def test_feeds_of_one_venue_share_the_connections_that_it_allows(plan):
+    """With v3 each market of klines has a connection of its own."""
+
+    def klines(name, first, count, more=""):
+        markets = [f"M{number}_USDT" for number in range(first, first + count)]
+        return (
+            f'[[source]]\nsource = "gate_v3"\nname = "{name}"\n{more}'
+            f'streams = ["klines:1m"]\nmarkets = {markets}\n'
+        )
+
+    elsewhere = 'ws_url = "ws://127.0.0.1:9/v3/"\n'
+    assert len(plan(klines("a", 0, 200) + klines("b", 200, 100)).feeds) == 2
+    assert len(plan(klines("a", 0, 200) + klines("b", 0, 101, elsewhere)).feeds) == 2
+    with pytest.raises(ConfigError) as refused:
+        plan(klines("a", 0, 200) + klines("b", 200, 101))
+
+    assert "line 10: 101 streams of markets need 101 connections to gate_v3, " in str(
+        refused.value
+    )
+    assert "other feeds have 200, and its venue allows 300" in str(refused.value)
+
+
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [

@@ -12,7 +12,12 @@ from recorder.capture.feeds import Feed, Feeds
 from recorder.capture.many import Captures
 from recorder.capture.plan import plan_capture
 from recorder.config import CaptureConfig
-from recorder.errors import JobRunningError, RecorderError, TransportError
+from recorder.errors import (
+    ConfigError,
+    JobRunningError,
+    RecorderError,
+    TransportError,
+)
 from recorder.simulator.server import Exchange
 from recorder.simulator.settings import Settings
 from recorder.store.layout import job_lock_path
@@ -232,6 +237,26 @@ async def test_a_defect_of_one_feed_is_told_whole_and_harms_no_other(many, caplo
     assert "KeyError: 'a mistake of ours'" in failed.trace
     assert "in open" in failed.trace
     assert not list(many.root.glob(".recorder/runs/*"))
+
+
+async def test_a_feed_whose_venue_has_no_connection_left_is_refused(many):
+    """Others are counted also where patterns said only now how many they need."""
+
+    def of_one(plan):
+        source = msgspec.structs.replace(plan.source, connections_max=1)
+        return {"source": source}
+
+    many.add("first", plan=of_one)
+    many.add("second", streams=("tickers",), plan=of_one)
+    many.add("other", "gate_v3")
+    many.until = lambda: "second" in many.ended and many.rows("first")
+
+    outcomes = await many.run()
+
+    assert isinstance(outcomes["second"].error, ConfigError)
+    assert "other feeds have 1, and its venue allows 1" in str(outcomes["second"].error)
+    assert outcomes["first"].result.failure is None
+    assert outcomes["other"].result.failure is None
 
 
 async def test_when_no_feed_is_left_all_is_over(many):

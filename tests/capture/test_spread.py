@@ -9,7 +9,7 @@ from aiohttp import web
 from recorder.capture.plan import plan_capture
 from recorder.capture.run import Capture
 from recorder.capture.shared import Shared
-from recorder.capture.spread import check_connections, spread
+from recorder.capture.spread import Connections, check_connections, spread
 from recorder.config import CaptureConfig
 from recorder.errors import ConfigError
 from recorder.model import Chain
@@ -85,6 +85,28 @@ def test_a_feed_that_needs_a_connection_for_each_market_is_held_to_the_limit():
     assert load("gate_v3").connections_max == 300
     with pytest.raises(ConfigError, match="need 301 connections"):
         plan_capture(config)
+
+
+def test_what_a_venue_allows_is_counted_over_all_feeds_of_a_host(fake):
+    source = msgspec.structs.replace(fake, chains_per_connection=10, connections_max=3)
+    other = msgspec.structs.replace(source, name="other")
+    free = msgspec.structs.replace(source, name="free", connections_max=None)
+    connections = Connections()
+
+    connections.add(source, "ws://u:p@one:9/a?key=x", chains_of(20))
+    with connections.held(source, "ws://one:9/b", chains_of(10)):
+        with pytest.raises(
+            ConfigError,
+            match="1 streams of markets need 1 connections to fake, other feeds have 3, "
+            "and its venue allows 3 from one address; choose fewer markets or streams",
+        ):
+            connections.add(source, "ws://one:9/c", chains_of(1))
+        connections.add(source, "ws://two:9/a", chains_of(30))
+        connections.add(other, "ws://one:9/a", chains_of(30))
+        connections.add(free, "ws://one:9/a", chains_of(300))
+        connections.add(free, "ws://one:9/a", chains_of(300))
+
+    assert connections.add(source, "ws://one:9/c", chains_of(1)) == 1
 
 
 @pytest.mark.parametrize(

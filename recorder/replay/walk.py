@@ -18,7 +18,7 @@ from recorder.model import Chain
 from recorder.replay.chain_rows import read_chain, span, times_of
 from recorder.replay.compiled import Ints
 from recorder.replay.ladder import Ladder, Positions, Quoted
-from recorder.replay.outages import Interval, Marks, read_outages
+from recorder.replay.outages import Interval, Marks, Outages, read_outages
 from recorder.replay.rows import Truths, depth_rows
 from recorder.store.layout import SECOND_NS
 from recorder.store.listing import Listing
@@ -158,14 +158,22 @@ class Walk:
         listing: The store.
         source: Name of the feed.
         chain: The chain.
+        outages: What the ledger says of it, if that was read before.
     """
 
-    def __init__(self, listing: Listing, source: str, chain: Chain) -> None:
+    def __init__(
+        self,
+        listing: Listing,
+        source: str,
+        chain: Chain,
+        outages: Outages | None = None,
+    ) -> None:
         self._listing = listing
         self._source = source
         self._chain = chain
         self._lanes: dict[str, Lane] = {}
-        self.outages = read_outages(listing, source, chain)
+        self._crossings = 0
+        self.outages = outages or read_outages(listing, source, chain)
 
     @property
     def is_anchored(self) -> bool:
@@ -196,6 +204,12 @@ class Walk:
             ):
                 shown = lane
         return shown
+
+    @property
+    def crossings(self) -> int:
+        """How often a best bid was found at or above the best ask."""
+        lanes = self._lanes.values()
+        return self._crossings + sum(lane.ladder.crossings for lane in lanes)
 
     @property
     def updated_ns(self) -> int | None:
@@ -250,10 +264,17 @@ class Walk:
             if name not in names:
                 lane.pass_to(at_ns)
                 if not lane.ladder.is_known:
+                    self._crossings += lane.ladder.crossings
                     del self._lanes[name]
 
 
-def start_walk(listing: Listing, source: str, chain: Chain, start_ns: int) -> Walk:
+def start_walk(
+    listing: Listing,
+    source: str,
+    chain: Chain,
+    start_ns: int,
+    outages: Outages | None = None,
+) -> Walk:
     """Return a walk that has come to an instant, knowing what went before.
 
     Looks back no further than it takes to be sure of the book.
@@ -263,11 +284,12 @@ def start_walk(listing: Listing, source: str, chain: Chain, start_ns: int) -> Wa
         source: Name of the feed.
         chain: The chain.
         start_ns: Rows before it have been followed.
+        outages: What the ledger says of it, if that was read before.
     """
     data = span(listing, "depth", source)
     look_ns = FIRST_LOOK_NS
     while True:
-        walk = Walk(listing, source, chain)
+        walk = Walk(listing, source, chain, outages)
         if data is None or start_ns <= data[0]:
             return walk
         begin_ns = max(start_ns - look_ns, data[0])

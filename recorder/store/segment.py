@@ -279,6 +279,7 @@ def _write_parquet(
             compression="zstd",
             compression_level=COMPRESSION_LEVEL,
             write_page_index=True,
+            write_page_checksum=True,
             use_dictionary=cast("bool", dictionary),  # a list, too
             column_encoding=dict.fromkeys(integers, "DELTA_BINARY_PACKED"),
         ) as writer:

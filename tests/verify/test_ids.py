@@ -1,0 +1,185 @@
+"""Holes and doubles among ids, against a set of all that came."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, strategies as st
+
+from recorder.verify.checks.ids import (
+    NO_ID,
+    Gaps,
+    Hole,
+    IdChain,
+    TradeNumbers,
+    Updates,
+    impossible_at,
+)
+
+
+def updates(rows):
+    """Rows of (time, first, last) or (time, None, last) for a snapshot."""
+    times, firsts, lasts = (
+        np.array([NO_ID if v is None else v for v in values], np.int64)
+        for values in zip(*rows, strict=True)
+    )
+    return Updates(times, firsts, lasts, firsts == NO_ID)
+
+
+def follow(rows, gaps=(), pieces=1):
+    chain = IdChain(Gaps(gaps))
+    edges = [len(rows) * number // pieces for number in range(pieces + 1)]
+    for start, end in pairwise(edges):
+        if start < end:
+            chain.follow(updates(rows[start:end]))
+    return chain
+
+
+def test_updates_that_continue_each_other_are_whole():
+    rows = [(10, 5, 7), (11, 8, 8), (12, 9, 12)]
+
+    assert (follow(rows).holes, follow(rows).twice) == ([], [])
+
+
+def test_a_hole_is_told_with_the_rows_around_it():
+    chain = follow([(10, 5, 7), (20, 9, 9), (30, 10, 11)])
+
+    assert chain.holes == [Hole(10, 20, 7, 9)]
+
+
+@pytest.mark.parametrize("gap", [(11, 12), (20, 20), (15, 40), (0, 12)])
+def test_a_hole_with_a_gap_between_its_rows_is_told_by_that(gap):
+    assert follow([(10, 5, 7), (20, 9, 9)], [gap]).holes == []
+
+
+@pytest.mark.parametrize("gap", [(0, 11), (21, 30)])
+def test_a_gap_elsewhere_explains_nothing(gap):
+    assert len(follow([(10, 5, 7), (20, 9, 9)], [gap]).holes) == 1
+
+
+def test_what_comes_late_into_a_hole_is_no_double():
+    rows = [(10, 5, 7), (20, 9, 9), (21, 8, 8), (22, 10, 10)]
+
+    chain = follow(rows, [(11, 20)])
+
+    assert (chain.holes, chain.twice) == ([], [])
+
+
+def test_what_came_before_is_a_double():
+    chain = follow([(10, 5, 7), (11, 8, 9), (12, 6, 7), (13, 10, 10)])
+
+    assert chain.holes == []
+    assert [(twice.at, twice.first, twice.last) for twice in chain.twice] == [
+        (12, 6, 7)
+    ]
+
+
+def test_lower_ids_behind_a_gap_are_a_new_count():
+    rows = [(10, 500, 500), (20, 3, 3), (21, 4, 4), (22, 6, 6)]
+
+    chain = follow(rows, [(11, 20)])
+
+    assert chain.twice == []
+    assert chain.holes == [Hole(21, 22, 4, 6)]
+
+
+def test_one_that_came_late_behind_a_gap_does_not_hide_the_old_count():
+    rows = [(10, 500, 500), (20, 499, 499), (21, 501, 501), (22, 503, 503)]
+
+    chain = follow(rows, [(11, 20)])
+
+    assert chain.holes == [Hole(21, 22, 501, 503)]
+
+
+def test_a_snapshot_stands_for_what_came_before_it():
+    rows = [(10, 5, 7), (11, None, 20), (12, 21, 22), (13, 9, 9)]
+
+    chain = follow(rows)
+
+    assert (chain.holes, chain.twice) == ([], [])
+
+
+def test_ids_that_no_message_has():
+    rows = Updates(
+        np.arange(5),
+        np.array([3, NO_ID, 5, NO_ID, 2], np.int64),
+        np.array([2, NO_ID, NO_ID, 7, 2], np.int64),
+        np.array([False, False, False, True, False]),
+    )
+
+    assert impossible_at(rows).tolist() == [0, 2]
+
+
+@given(
+    st.lists(st.integers(1, 3), min_size=1, max_size=40),
+    st.sets(st.integers(0, 39), max_size=6),
+    st.integers(1, 5),
+)
+def test_every_hole_is_found_and_nothing_else(widths, lost, pieces):
+    """Against all ids that ought to be there."""
+    rows, first = [], 100
+    for number, width in enumerate(widths):
+        rows.append((number, first, first + width - 1))
+        first += width
+    kept = [row for number, row in enumerate(rows) if number not in lost]
+    came = {id_ for _, low, high in kept for id_ in range(low, high + 1)}
+    missing = (
+        {id_ for id_ in range(kept[0][1], kept[-1][2] + 1) if kept} - came
+        if kept
+        else set()
+    )
+
+    chain = follow(kept, pieces=pieces) if kept else IdChain(Gaps([]))
+
+    told = {id_ for hole in chain.holes for id_ in range(hole.after + 1, hole.before)}
+    assert told == missing
+    assert chain.twice == []
+
+
+@given(st.permutations(range(12)), st.sets(st.integers(0, 11), max_size=3))
+def test_numbers_of_trades_that_never_came_are_told(order, lost):
+    numbers = [1_000, *(1_001 + n for n in order if n not in lost), 1_013]
+    seen = TradeNumbers()
+
+    for number in range(0, len(numbers), 5):
+        part = numbers[number : number + 5]
+        seen.follow(np.array(part, np.int64), np.arange(len(part)) + number)
+
+    told = {n for hole in seen.holes for n in range(hole.after + 1, hole.before)}
+    assert {1_001 + n for n in lost} <= told
+    assert bool(lost) == bool(seen.holes)
+
+
+def test_numbers_prove_themselves_by_many_in_a_row():
+    seen = TradeNumbers()
+    seen.follow(np.arange(150), np.arange(150))
+    before = seen.is_proved
+
+    seen.follow(np.arange(150, 300), np.arange(150, 300))
+
+    assert (before, seen.is_proved) == (False, True)
+
+
+def test_numbers_that_jump_too_often_prove_nothing():
+    seen = TradeNumbers()
+
+    numbers = np.concatenate([np.arange(250), 300 + 2 * np.arange(50)])
+    seen.follow(numbers, np.arange(numbers.size))
+
+    assert not seen.is_proved
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 6)), max_size=8))
+def test_gaps_hold_what_any_of_them_holds(spans):
+    given_ = [(start, start + length) for start, length in spans]
+    gaps = Gaps(given_)
+    inside = {at for start, end in given_ for at in range(start, max(end, start + 1))}
+
+    held = gaps.hold(np.arange(60))
+
+    assert {at for at in range(60) if held[at]} == inside
+    assert all(
+        gaps.touch(first, first + 3)
+        == any(at in inside for at in range(first, first + 4))
+        for first in range(56)
+    )

@@ -1,10 +1,7 @@
 """What the trials share: what is recorded, and how verdicts are told."""
 
-import contextlib
 from collections import Counter
 from pathlib import Path
-
-import pyarrow.parquet as pq
 
 from recorder.config import CaptureConfig
 from recorder.judging import Judgement
@@ -13,6 +10,7 @@ from recorder.simulator.cryptolisting.settings import settings_of
 from recorder.simulator.okx import OkxSettings
 from recorder.simulator.server import Exchange
 from recorder.store.listing import Listing
+from recorder.verify import verify
 
 
 MARKETS = ("BTC_USDT", "ETH_USDT", "GT_USDT", "SOL_USDT")
@@ -72,11 +70,6 @@ def _markets_of(source: str) -> tuple[str, ...]:
 
 def report(root: Path, listing: Listing, judgement: Judgement) -> list[str]:
     """Print figures and complaints; return the complaints."""
-    files = [path for path in root.rglob("*.parquet") if ".recorder" not in path.parts]
-    for path in files:
-        with contextlib.closing(pq.ParquetFile(path)) as file:
-            file.read()
-    print(f"{len(files)} segments can be read")
     for books in judgement.books:
         print(
             f"{books.source} {books.chain.market} {books.chain.stream}: {books.equal} of "
@@ -117,6 +110,21 @@ def report(root: Path, listing: Listing, judgement: Judgement) -> list[str]:
     )
     told = Counter(f"{reason}/{scope}" for reason, scope, _ in reasons)
     print("gaps:", dict(sorted(told.items())))
-    for complaint in judgement.complaints:
+    complaints = [*judgement.complaints, *look_at(root)]
+    for complaint in complaints:
         print("FAIL ", complaint)
-    return list(judgement.complaints)
+    return complaints
+
+
+def look_at(root: Path) -> list[str]:
+    """Have the store verified, by itself and without the truth; return complaints."""
+    found = verify(root)
+    print(
+        f"verified: {found.checked.files} files, {found.checked.rows} rows, "
+        f"{found.checked.books} books, {found.checked.chains} accounts; "
+        f"{found.errors} errors, {found.warnings} warnings"
+    )
+    return [
+        f"{f.kind}: {f.source} {f.table} {f.market} {f.stream} {f.path} {f.detail}"
+        for f in found.findings
+    ]

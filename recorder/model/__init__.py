@@ -37,6 +37,7 @@ from recorder.model.market import (
     Trade,
 )
 from recorder.model.own import (
+    TAKEN_OVER,
     Checkpoint,
     ConnectionLife,
     Coverage,
@@ -50,6 +51,7 @@ from recorder.model.venue import Balance, Order, StatusEvent
 __all__ = [
     "NO_MARKET",
     "TABLE_OF",
+    "TAKEN_OVER",
     "Balance",
     "Bbo",
     "Chain",

@@ -1,6 +1,6 @@
 """What the recorder writes about its own recording."""
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -8,6 +8,11 @@ from recorder.model.market import Levels
 
 
 Scope = Literal["rows", "book"]
+
+TAKEN_OVER: Final = "take_over"
+"""In ``healed_by`` of a gap of no length: another run of the job had begun to
+record before this one was missing anything. And in ``closed_by`` of what that
+other covered, up to where the first was back."""
 
 
 class Gap(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +59,7 @@ class Coverage(msgspec.Struct, frozen=True, kw_only=True):
         job: Name of the job that recorded it.
         started_at: First instant covered, our clock, nanoseconds.
         ended_at: First instant no longer covered.
-        closed_by: ``gap``, ``stop``, ``midnight``, ``killed``.
+        closed_by: ``gap``, ``stop``, ``midnight``, ``killed``, ``take_over``.
         ts_event: Always None.
     """
 

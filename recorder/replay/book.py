@@ -37,7 +37,7 @@ from typing import Final
 
 from recorder.continuity import Continuity, Verdict
 from recorder.errors import BookError, NotSyncedError
-from recorder.model import DepthUpdate, Gap, Level, Levels
+from recorder.model import TAKEN_OVER, DepthUpdate, Gap, Level, Levels
 from recorder.transitions import (
     ADOPT,
     APPLY,
@@ -76,6 +76,16 @@ def is_told_by_ids(gap: Gap) -> bool:
 def is_of_nobody(gap: Gap) -> bool:
     """Return whether nobody knows whose frames were lost in a gap of rows."""
     return gap.reason in _OF_NOBODY
+
+
+def is_taken_over(gap: Gap) -> bool:
+    """Return whether another run of the job recorded before anything was missing."""
+    return gap.healed_by == TAKEN_OVER
+
+
+def run_of_gap(gap: Gap) -> str:
+    """Return the run that a gap befell."""
+    return gap.gap_id.partition(".")[0]
 
 
 class _Side:
@@ -271,11 +281,17 @@ class OrderBook:
             return None
         chain = self._continuity
         has_ids = max(chain.applied, chain.received) >= 0
+        if is_taken_over(gap) and (has_ids or not self._is_of_run(run_of_gap(gap))):
+            return None
         if has_ids and gap.scope == "book":
             return None
         if has_ids and is_told_by_ids(gap):
             return self.doubted() if is_of_nobody(gap) else None
         return self.lost()
+
+    def _is_of_run(self, run: str) -> bool:
+        """Return whether the book follows a connection of a run, or may do so."""
+        return self._conn is None or self._conn.partition(".")[0] == run
 
     def _is_foreign(self, event: DepthUpdate[Levels], conn: str | None) -> bool:
         if event.is_snapshot:

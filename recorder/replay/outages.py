@@ -15,6 +15,11 @@ chain. What a gap of one job means for a book depends on the stream:
   lost without anyone knowing whose.
 
 Where coverage ends and does not go on, the book is lost as well.
+
+A gap that another run of the job had covered before (`TAKEN_OVER`) has no
+length and means nothing for a stream with ids, for the rows of both runs are
+one chain. Without ids it was one all the same for the connections of the run
+that it befell, and so is the end of that run.
 """
 
 from collections import defaultdict
@@ -25,8 +30,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recorder.model import Chain, Gap
-from recorder.replay.book import is_of_nobody, is_told_by_ids
+from recorder.model import TAKEN_OVER, Chain, Gap
+from recorder.replay.book import (
+    is_of_nobody,
+    is_taken_over,
+    is_told_by_ids,
+    run_of_gap,
+)
 from recorder.replay.compiled import Ints
 from recorder.store.listing import Listing
 from recorder.store.revisions import newest_revisions, plain_rows
@@ -67,6 +77,7 @@ class Outages:
         gaps: The newest revision of each gap that may touch it.
         coverage: Intervals by job; open ones end at `FOREVER`.
         jobs: Job of each run.
+        own: What each run itself recorded until it was interrupted or ended.
 
     Attributes:
         through_ns: Instant through which the ledger knows anything.
@@ -78,10 +89,12 @@ class Outages:
         coverage: Mapping[str, Iterable[Interval]],
         jobs: Mapping[str, str],
         through_ns: int = 0,
+        own: Mapping[str, Iterable[Interval]] | None = None,
     ) -> None:
         self._gaps = tuple(gaps)
         self._coverage = {job: merged(given) for job, given in coverage.items()}
         self._jobs = jobs
+        self._own = {run: merged(given) for run, given in (own or {}).items()}
         self.through_ns = through_ns
 
     def with_ids(self) -> Marks:
@@ -101,7 +114,7 @@ class Outages:
         doubted: list[int] = []
         quiet: list[Interval] = []
         for gap in self._gaps:
-            if gap.scope != "rows":
+            if gap.scope != "rows" or is_taken_over(gap):
                 continue
             others = merged(
                 interval
@@ -133,12 +146,19 @@ class Outages:
             conn: ``<run>.<n>``. If the job of its run is not known, every
                 gap counts.
         """
-        job = self._jobs.get(run_of(conn))
-        mine = [gap for gap in self._gaps if job in (None, gap.job)]
+        run = run_of(conn)
+        job = self._jobs.get(run)
+        mine = [
+            gap
+            for gap in self._gaps
+            if job in (None, gap.job)
+            and not (is_taken_over(gap) and run_of_gap(gap) != run)
+        ]
         hidden = [_interval(gap) for gap in mine if gap.scope == "rows"]
         covered = self._coverage.get(job, []) if job is not None else []
         lost = [gap.started_at for gap in mine if gap.scope == "book"]
         lost += [end for _, end in covered]
+        lost += [end for _, end in self._own.get(run, [])]
         lost += [instant for interval in hidden for instant in interval]
         return _marks(hidden, lost)
 
@@ -147,6 +167,7 @@ def read_outages(listing: Listing, source: str, chain: Chain) -> Outages:
     """Return what the ledger of a store says of a chain."""
     jobs: dict[str, str] = {}
     coverage: dict[str, list[Interval]] = defaultdict(list)
+    own: dict[str, list[Interval]] = defaultdict(list)
     through_ns = 0
     gap_rows = plain_rows(listing.read("gaps", source=source))
     for row in gap_rows:
@@ -169,8 +190,11 @@ def read_outages(listing: Listing, source: str, chain: Chain) -> Outages:
                 )
                 through_ns = max(through_ns, ended_at)
                 is_open = row["closed_by"] is None
-                coverage[job].append((started_at, FOREVER if is_open else ended_at))
-    return Outages(gaps, coverage, jobs, through_ns)
+                interval = started_at, FOREVER if is_open else ended_at
+                coverage[job].append(interval)
+                if row["closed_by"] != TAKEN_OVER:  # that run went on
+                    own[run_of(str(row["conn"]))].append(interval)
+    return Outages(gaps, coverage, jobs, through_ns, own)
 
 
 def run_of(conn: str) -> str:

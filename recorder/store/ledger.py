@@ -358,6 +358,11 @@ class Ledger:
         self._is_changed = True
         return rows
 
+    def opened(self) -> Mapping[Chain, Account]:
+        """Return the accounts of all chains, to be changed as another run's end asks."""
+        self._is_changed = True
+        return self._accounts
+
     def is_covered(self, chain: Chain) -> bool:
         """Return whether the chain is being recorded without a gap now."""
         account = self._accounts[chain]

@@ -44,9 +44,14 @@ def _revision(row: Mapping[str, object]) -> tuple[object, ...]:
 
 def gaps_left_open(listing: Listing, job: str) -> list[Gap]:
     """Return the gaps that earlier runs of a job left open, oldest first."""
+    return [gap for gap in gaps_of_job(listing, job) if gap.ended_at is None]
+
+
+def gaps_of_job(listing: Listing, job: str) -> list[Gap]:
+    """Return the newest revision of each gap of a job, oldest gap first."""
     table = listing.read("gaps")
     mine = table.filter(pc.equal(table.column("job"), pa.scalar(job)))
-    return [gap for gap in newest_revisions(plain_rows(mine)) if gap.ended_at is None]
+    return newest_revisions(plain_rows(mine))
 
 
 def newest_row_ns(listing: Listing, source: str) -> int:

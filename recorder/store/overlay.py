@@ -1,0 +1,318 @@
+"""Two runs of one job at the same time: the account of both.
+
+A run that takes over records beside the one before it for a while. That one
+keeps the account of the job until it ends, and what the ledger of the new one
+says meanwhile is kept in memory (`Kept`). When the old run is over, its account
+is on the disk, complete up to the open gap with which it ended, and the new
+one's is laid over it:
+
+* What the new run covered is cut out of the gaps of the old one. A gap of
+  which nothing is left stays as a row of no length, with `TAKEN_OVER` in
+  ``healed_by``.
+* From where the old run ended, each chain is as the new run knows it. If it
+  was covered there, nothing is missing.
+* All else that the new run said of the time before is dropped: the old run
+  has told it, row by row, and nothing is told twice.
+
+So each instant is covered or missing, and not both, as in one run's account.
+
+Times are our clock, nanoseconds since 1970 UTC; intervals are half-open. This
+module does no I/O.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Final, NamedTuple
+
+import msgspec
+
+from recorder.model import TAKEN_OVER, Chain, Coverage, Gap, LedgerRow
+from recorder.store.account import Account, Held, Span, ended_gap, merged
+from recorder.store.ledger import Ledger
+from recorder.store.runfile import RunState
+
+
+_FOREVER: Final = (1 << 63) - 1
+
+
+class Kept:
+    """What a ledger says of a run that is beside another, and is not stored."""
+
+    def __init__(self) -> None:
+        self._coverage: dict[Chain, list[Coverage]] = defaultdict(list)
+        self._gaps: dict[str, Gap] = {}
+
+    def see(self, rows: Iterable[object]) -> None:
+        """Take rows of the ledger, in their order."""
+        for row in rows:
+            if isinstance(row, Gap):
+                self._gaps[row.gap_id] = row
+            elif isinstance(row, Coverage):
+                self._coverage[_chain(row)].append(row)
+
+    def coverage(self, chain: Chain) -> list[Coverage]:
+        """Return the intervals of a chain that the ledger does not hold any more."""
+        return self._coverage[chain]
+
+    def gaps(self, chain: Chain, scope: str) -> list[Gap]:
+        """Return the gaps of a chain, those of the whole job among them, in order."""
+        mine = [
+            gap
+            for gap in self._gaps.values()
+            if gap.scope == scope and (gap.stream is None or _chain(gap) == chain)
+        ]
+        return sorted(mine, key=lambda gap: gap.started_at)
+
+
+class _Piece(NamedTuple):
+    """A part of one of our gaps."""
+
+    start: int
+    end: int
+    gap: Gap
+
+
+class Overlay:
+    """Lays the account of a run over that of the one before it.
+
+    Args:
+        job: Name of the job of both.
+        run: Id of the run that goes on.
+        ledger: Its ledger; its accounts become those of the job.
+        kept: What it said until now, all of it.
+        gaps: The newest revisions of all gaps of the job on the disk.
+        began_at: When the run that goes on began, nanoseconds.
+    """
+
+    def __init__(
+        self,
+        job: str,
+        run: str,
+        ledger: Ledger,
+        kept: Kept,
+        gaps: Iterable[Gap],
+        began_at: int,
+    ) -> None:
+        self._job = job
+        self._run = run
+        self._accounts = ledger.opened()
+        self._kept = kept
+        self._began_at = began_at
+        self._gaps_total = 0
+        self._rows: list[LedgerRow] = []
+        self._spans = {c: self._covered(c) for c in self._accounts}
+        self._taken: dict[Chain, list[Span]] = defaultdict(list)
+        self._shared: list[Gap] = []
+        self._theirs: dict[Chain, list[Gap]] = defaultdict(list)
+        self._their_books: dict[Chain, list[Gap]] = defaultdict(list)
+        # The gap with which the old run ended comes last.
+        for gap in sorted(gaps, key=lambda g: (g.ended_at is None, g.started_at)):
+            if gap.scope != "rows":
+                self._their_books[_chain(gap)].append(gap)
+            elif gap.stream is None:
+                self._shared.append(gap)
+            else:
+                self._theirs[_chain(gap)].append(gap)
+
+    def state(self) -> RunState:
+        """Return what is open when the old run is over: to be put down first.
+
+        Should this run be killed before anything else is durable, the gap with
+        which the old one ended is open still.
+        """
+        gaps: list[Gap] = []
+        for chain, account in self._accounts.items():
+            theirs = [*self._theirs[chain], *self._their_books[chain]]
+            still_open = [gap for gap in theirs if gap.ended_at is None]
+            gaps += still_open
+            if not any(gap.scope == "rows" for gap in still_open):
+                # The job did not record it until now.
+                first = self._kept.gaps(chain, "rows")[:1]
+                own = account.rows_gap or ended_gap(first[0], _FOREVER)
+                gaps.append(msgspec.structs.replace(own, ended_at=None))
+        return RunState(gaps=tuple(gaps))
+
+    def lay(self, at: int) -> list[LedgerRow]:
+        """Make the accounts those of the job; return the rows that say so.
+
+        Args:
+            at: Now, our clock, nanoseconds.
+        """
+        for gap in self._shared:
+            self._cut_shared(gap)
+        for chain, account in self._accounts.items():
+            theirs = self._theirs[chain]
+            if theirs and theirs[-1].ended_at is None:
+                self._join(chain, account, theirs)
+            else:
+                self._rows += self._kept.coverage(chain)
+                pieces = self._pieces(chain, 0)
+                self._rows += [self._clipped(piece, chain) for piece in pieces]
+                self._rows += self._kept.gaps(chain, "book")
+        for chain, theirs in [*self._theirs.items(), *self._their_books.items()]:
+            if chain not in self._accounts:
+                self._rows += [
+                    ended_gap(gap, at, detail="no longer recorded by this job")
+                    for gap in theirs
+                    if gap.ended_at is None
+                ]
+        return self._rows
+
+    def _covered(self, chain: Chain) -> list[Span]:
+        """Return what we covered of a chain; the last may not have ended."""
+        account = self._accounts[chain]
+        spans = [(row.started_at, row.ended_at) for row in self._kept.coverage(chain)]
+        spans += [(held.started_at, held.ended_at) for held in account.held]
+        if account.since is not None:
+            spans.append((account.since, _FOREVER))
+        return merged(spans)
+
+    def _cut_shared(self, gap: Gap) -> None:
+        """Cut a gap of the whole job: what is left is a gap for each chain."""
+        span = _span(gap)
+        taken = {chain: _within(spans, span) for chain, spans in self._spans.items()}
+        if not any(taken.values()):
+            return
+        self._rows.append(_emptied(gap))
+        for chain in self._accounts.keys() | self._theirs.keys():
+            self._taken[chain] += taken.get(chain, [])
+            left = _without(span, self._spans.get(chain, []))
+            self._rows += [self._part(gap, chain, *piece) for piece in left]
+
+    def _join(self, chain: Chain, account: Account, theirs: Sequence[Gap]) -> None:
+        """Go on with a chain from where the old run ended."""
+        spans = self._spans[chain]
+        for gap, later in pairwise(theirs):
+            if gap.ended_at is None:  # another has taken over from it
+                self._rows.append(ended_gap(gap, later.started_at))
+            elif taken := _within(spans, _span(gap)):
+                self._taken[chain] += taken
+                self._cut(gap, chain, _without(_span(gap), spans))
+        last = theirs[-1]
+        start = last.started_at
+        after = _within(spans, (start, _FOREVER))
+        pieces = self._pieces(chain, start)
+        until = self._head(start, pieces)
+        own, account.rows_gap = account.rows_gap, last
+        if until < _FOREVER:
+            account.rows_gap = None
+            is_covered = bool(after) and after[0][0] == start
+            self._rows.append(
+                _emptied(last)
+                if is_covered and until == start
+                else ended_gap(last, until)
+            )
+        emitted = set()
+        for piece in pieces:
+            if piece.end <= until and piece.start < until:
+                continue
+            mine = self._clipped(piece, chain)
+            emitted.add(mine.gap_id)
+            self._rows.append(mine)
+            if mine.ended_at is None and own is not None:
+                account.rows_gap = msgspec.structs.replace(
+                    own, started_at=mine.started_at
+                )
+        closed = account.closed_gap
+        if closed is not None and closed.gap_id not in emitted:
+            account.closed_gap = None
+        is_open = bool(after) and after[-1][1] == _FOREVER
+        account.since = after.pop()[0] if is_open else None
+        held = [Held(*span, TAKEN_OVER) for span in merged(self._taken[chain])]
+        account.held = held + [Held(*span, "gap") for span in after]
+        self._join_book(chain, account, start)
+
+    def _join_book(self, chain: Chain, account: Account, start: int) -> None:
+        known_at = start
+        for gap in self._kept.gaps(chain, "book"):
+            if gap.ended_at is not None and gap.ended_at <= start:
+                continue
+            mine = msgspec.structs.replace(gap, started_at=max(gap.started_at, start))
+            self._rows.append(mine)
+            if mine.ended_at is None:
+                account.book_gap = mine
+            known_at = mine.ended_at or mine.started_at
+        self._rows += [
+            ended_gap(gap, known_at)
+            for gap in self._their_books[chain]
+            if gap.ended_at is None
+        ]
+
+    def _pieces(self, chain: Chain, start: int) -> list[_Piece]:
+        """Return our gaps of a chain from an instant on, in order."""
+        return [
+            _Piece(max(gap.started_at, start), end, gap)
+            for gap in self._kept.gaps(chain, "rows")
+            for end in [_span(gap)[1]]
+            if end > start or gap.started_at == end == start
+        ]
+
+    def _head(self, start: int, pieces: Iterable[_Piece]) -> int:
+        """Return until when the old run's last gap goes on: until we began.
+
+        That we had not begun yet is no reason of its own.
+        """
+        until = max(start, self._began_at)
+        for piece in pieces:
+            if piece.gap.reason == "not_started" and piece.start <= until:
+                return piece.end
+        return until
+
+    def _cut(self, gap: Gap, chain: Chain, left: Sequence[Span]) -> None:
+        """Write what is left of a gap of one chain."""
+        if left and left[0][0] == gap.started_at:
+            self._rows.append(ended_gap(gap, left[0][1]))
+            left = left[1:]
+        else:
+            self._rows.append(_emptied(gap))
+        self._rows += [self._part(gap, chain, *piece) for piece in left]
+
+    def _clipped(self, piece: _Piece, chain: Chain) -> Gap:
+        if piece.gap.stream is None:
+            return self._part(piece.gap, chain, piece.start, piece.end)
+        return msgspec.structs.replace(piece.gap, started_at=piece.start)
+
+    def _part(self, gap: Gap, chain: Chain, start: int, end: int) -> Gap:
+        """Return a part of a gap, as a gap of its own of one chain."""
+        self._gaps_total += 1
+        return msgspec.structs.replace(
+            gap,
+            gap_id=f"{self._run}.over.{self._gaps_total}",
+            market=chain.market or None,
+            stream=chain.stream,
+            started_at=start,
+            ended_at=None if end == _FOREVER else end,
+        )
+
+
+def _chain(row: Gap | Coverage) -> Chain:
+    return Chain(row.market or "", row.stream or "")
+
+
+def _span(gap: Gap) -> Span:
+    return gap.started_at, _FOREVER if gap.ended_at is None else gap.ended_at
+
+
+def _emptied(gap: Gap) -> Gap:
+    """Return a gap in which nothing is missing, for another run covered it."""
+    return msgspec.structs.replace(gap, ended_at=gap.started_at, healed_by=TAKEN_OVER)
+
+
+def _within(spans: Iterable[Span], whole: Span) -> list[Span]:
+    """Return the parts of spans that lie in another."""
+    clipped = [(max(start, whole[0]), min(end, whole[1])) for start, end in spans]
+    return [(start, end) for start, end in clipped if start < end]
+
+
+def _without(whole: Span, spans: Iterable[Span]) -> list[Span]:
+    """Return what is left of a span outside others, which are sorted and disjoint."""
+    start, end = whole
+    left: list[Span] = []
+    for first, last in _within(spans, whole):
+        if start < first:
+            left.append((start, first))
+        start = last
+    if start < end:
+        left.append((start, end))
+    return left

@@ -1,0 +1,179 @@
+"""The accounts of two runs of a job at once make one: each instant is told once.
+
+The oracle is a set of instants for each chain and run. It knows nothing of
+intervals, revisions, or how two accounts are joined.
+"""
+
+from itertools import pairwise
+
+from hypothesis import example, given, settings, strategies as st
+
+from recorder.model import Chain, Coverage, Gap
+from recorder.store.ledger import Ledger
+from recorder.store.overlay import Kept, Overlay
+
+
+CHAINS = (Chain("A", "trades"), Chain("B", "depth:100ms"), Chain("", "status"))
+FOREVER = 1 << 63
+
+
+class Run:
+    """A ledger, the rows it gave, and what is true."""
+
+    def __init__(self, name, chains, now, left_open=()):
+        self.ledger = Ledger("job", name, chains, left_open)
+        self.chains = chains
+        self.now = now
+        self.here = {chain: set() for chain in CHAINS}
+        self.on = dict.fromkeys(chains)
+        self.began = now
+        self.rows = self.ledger.start(now)
+
+    def wait(self, ns):
+        for chain, since in self.on.items():
+            if since is not None:
+                self.here[chain].update(range(self.now, self.now + ns))
+        self.now += ns
+
+    def do(self, what, chain, back, size):
+        if chain in self.chains:
+            getattr(self, what)(chain, back, size)
+
+    def covered(self, chain, _back, _size):
+        self.rows += self.ledger.covered(chain, self.now)
+        if self.on[chain] is None:
+            self.on[chain] = self.now
+
+    def lost(self, chain, back, _size):
+        if (since := self.on[chain]) is not None:
+            at = max(since, self.now - back)
+            self.rows += self.ledger.lost(chain, "connect_lost", at)
+            self.here[chain].difference_update(range(at, self.now))
+            self.on[chain] = None
+
+    def refused(self, chain, _back, _size):
+        if self.on[chain] is None:
+            self.rows += self.ledger.refused(chain, self.now, "no")
+
+    def missed(self, chain, back, size):
+        if (since := self.on[chain]) is not None:
+            start = max(since, self.now - back)
+            end = min(self.now, start + size)
+            if start < end:
+                self.rows += self.ledger.missed(chain, "sequence_gap", start, end)
+                self.here[chain].difference_update(range(start, end))
+
+    def by_all(self, _chain, back, size):
+        start = self.now - min(back, 5)
+        end = min(self.now, start + size)
+        if start < end and start >= self.began:
+            self.ledger.missed_by_any("undecodable", start, end, detail="frame")
+            for chain in self.chains:
+                self.here[chain].difference_update(range(start, end))
+            self.rows += self.ledger.due()
+
+    def book(self, chain, back, _size):
+        lose, know = self.ledger.book_lost, self.ledger.book_known
+        rows = lose(chain, "resync", self.now) if back % 2 else know(chain, self.now)
+        self.rows += rows
+
+    def stop(self):
+        self.rows += self.ledger.stop(self.now)
+
+
+def newest(rows):
+    found = {}
+    for row in rows:
+        if isinstance(row, Gap):
+            found[row.gap_id] = row
+    return list(found.values())
+
+
+def told(rows, chain, until):
+    """Return the instants of a chain that rows say are here.
+
+    Each instant from the first on is told once, for ever or until the job does not
+    record the chain any more.
+    """
+    mine = [row for row in rows if is_about(row, chain)]
+    spans = [
+        (row.started_at, row.ended_at, True)
+        for row in mine
+        if isinstance(row, Coverage)
+    ]
+    for gap in newest(mine):
+        end = FOREVER if gap.ended_at is None else gap.ended_at
+        if gap.scope == "rows" and gap.started_at < until:
+            spans.append((gap.started_at, end, False))
+    spans = sorted(span for span in spans if span[0] < span[1])
+    for (_, end, _), (begin, _, _) in pairwise(spans):
+        assert end == begin, (chain, spans)
+    assert not spans or spans[-1][1] == until
+    return {at for start, end, is_here in spans if is_here for at in range(start, end)}
+
+
+def is_about(row, chain):
+    if isinstance(row, Gap) and row.stream is None:
+        return True
+    return (row.market, row.stream) == (chain.market or None, chain.stream)
+
+
+STEP = st.tuples(
+    st.sampled_from(
+        ["covered", "covered", "lost", "missed", "by_all", "refused", "book"]
+    ),
+    st.sampled_from(CHAINS),
+    st.integers(0, 12),
+    st.integers(1, 6),
+    st.integers(1, 9),
+    st.booleans(),
+)
+STEPS = st.lists(STEP, max_size=9)
+
+
+@settings(max_examples=300, deadline=None)
+@given(STEPS, STEPS, STEPS, STEPS, st.sets(st.sampled_from(CHAINS), min_size=1))
+@example([], [], [], [], {CHAINS[0]})
+def test_what_either_recorded_is_here_and_each_instant_is_told_once(
+    alone, both, after, later, asked
+):
+    first = Run("one", CHAINS, 1_000)
+    follow(alone, [first])
+    second = Run("two", tuple(sorted(asked)), first.now)
+    kept = Kept()
+    follow(both, [first, second])
+    first.stop()
+    disk = list(first.rows)
+    follow(after, [second])
+    second.rows += second.ledger.due()
+    kept.see(second.rows)
+    overlay = Overlay("job", "two", second.ledger, kept, newest(disk), second.began)
+    check_state(overlay, second)
+    taken_at = second.now
+    second.rows = overlay.lay(taken_at)
+    follow(later, [second])
+    second.stop()
+
+    rows = disk + second.rows
+    for chain in CHAINS:
+        until = FOREVER if chain in asked else taken_at
+        found = told(rows, chain, until)
+        assert found == first.here[chain] | second.here[chain], chain
+
+
+def check_state(overlay, second):
+    """Whoever comes after a kill right here finds every chain in an open gap."""
+    state = overlay.state()
+    named = {
+        Chain(gap.market or "", gap.stream) for gap in state.gaps if gap.scope == "rows"
+    }
+    assert named == set(second.chains)
+    assert not state.intervals
+    assert all(gap.ended_at is None for gap in state.gaps)
+
+
+def follow(steps, runs):
+    for what, chain, back, size, wait, is_second in steps:
+        for run in runs:
+            run.wait(wait)
+        runs[is_second and len(runs) - 1].do(what, chain, back, size)

@@ -42,6 +42,12 @@ class SystemClock:
         if not_before > 0:
             self._lead = not_before - time.monotonic_ns()
 
+    def not_before(self, at_ns: int) -> None:
+        """Let no reading from now on be below a time, nanoseconds since 1970 UTC."""
+        if at_ns > self.now_ns():
+            self._last = at_ns - 1
+            self._lead = at_ns - time.monotonic_ns()
+
     def now_ns(self) -> int:
         """Return nanoseconds since 1970 UTC, greater than any value before."""
         now = time.time_ns()

@@ -31,6 +31,9 @@ class CaptureConfig(msgspec.Struct, frozen=True, kw_only=True):
         flush_seconds: What a killed process may lose at most.
         renew_seconds: After so long a connection is replaced by another,
             before it is left.
+        takes_over: Whether to take the place of a run that has the job, as soon
+            as this one records everything; and to wait at its end for one that
+            is to take over from it.
     """
 
     source: str
@@ -47,6 +50,7 @@ class CaptureConfig(msgspec.Struct, frozen=True, kw_only=True):
     rotate_seconds: float = 900.0  # a quarter of an hour: small journals
     flush_seconds: float = 1.0  # what people accept to lose in a power cut
     renew_seconds: float = 43_200.0  # many venues close theirs after a day
+    takes_over: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot be.

@@ -12,6 +12,7 @@ RecorderError
 │  └ NotSyncedError            the book is not known at this instant
 └ StoreError                   this machine: disk, permissions, files
    ├ JobRunningError           another run holds this job
+   ├ JobLostError              another run has taken this job from us
    ├ UnknownSchemaError        a file written by a version we do not know
    └ CorruptSegmentError       a file that does not hold what its footer says
 
@@ -92,6 +93,24 @@ class JobRunningError(StoreError):
         return (
             f"job {self.job!r} is already running ({self.holder}); "
             "stop that run, or choose another --job"
+        )
+
+
+class JobLostError(StoreError):
+    """Another run has taken this job, because this one did not answer for long.
+
+    Attributes:
+        job: Name of the job.
+    """
+
+    def __init__(self, job: str) -> None:
+        self.job = job
+        super().__init__(job)
+
+    def __str__(self) -> str:
+        return (
+            f"another run has taken over job {self.job!r}, because this one did not "
+            "answer for long; it goes on recording, so there is nothing to do"
         )
 
 

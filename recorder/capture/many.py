@@ -13,20 +13,24 @@ import asyncio
 import traceback
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import TypeAlias
 
 import msgspec
 
 from recorder.capture.collector import collector_at_ease
+from recorder.capture.ending import until_end
 from recorder.capture.feeds import Feed, Feeds
 from recorder.capture.market_lists import choose_markets
 from recorder.capture.plan import CapturePlan, CaptureResult, Progress
 from recorder.capture.run import Capture
 from recorder.capture.shared import Shared
+from recorder.capture.takeover import Whole, is_asked_to_leave
 from recorder.capture.until import unless
 from recorder.clock import wall_ns
-from recorder.errors import RecorderError, TransportError
-from recorder.store.run import hold_job
+from recorder.errors import RecorderError, StoreError, TransportError
+from recorder.store.layout import job_lock_path
+from recorder.store.locks import is_held
 from recorder.telemetry import FEED, FeedEnded, FeedFailed, emit
 
 
@@ -58,9 +62,12 @@ class Captures:
         stop_at_ns: When to stop, nanoseconds since 1970 UTC; None for never.
         on_progress: Called about once a second for each feed, in the loop's
             thread.
+        takes_over: Whether each feed takes over from the run that has it, and
+            all of them the job as a whole.
 
     Raises:
-        JobRunningError: If the job runs already; nothing was touched.
+        JobRunningError: If the job runs already, or is being taken over;
+            nothing was touched.
         StoreError: If the store cannot be written.
     """
 
@@ -72,6 +79,7 @@ class Captures:
         stop_after_seconds: float | None = None,
         stop_at_ns: int | None = None,
         on_progress: OnProgress | None = None,
+        takes_over: bool = False,
     ) -> None:
         self._feeds = feeds
         self._stop = stop
@@ -81,7 +89,9 @@ class Captures:
         self._shared = Shared()
         self._running: list[Capture] = []
         self._turn = asyncio.Lock()
-        self._lock = hold_job(feeds.store, job=feeds.job, now_ns=wall_ns())
+        self._takes_over = takes_over
+        self._over: list[Feed] = []
+        self._whole = Whole(feeds.store, feeds.job, takes_over=takes_over)
 
     async def run(self) -> tuple[Outcome, ...]:
         """Capture all feeds until told to stop, or until none is left.
@@ -94,15 +104,42 @@ class Captures:
             with collector_at_ease():
                 async with asyncio.TaskGroup() as tasks:
                     stopping = tasks.create_task(self._pass_on_stop())
+                    whole = tasks.create_task(self._mind_the_whole())
                     captures = [
                         tasks.create_task(self._capture(feed))
                         for feed in self._feeds.feeds
                     ]
                     await asyncio.wait(captures)
                     stopping.cancel()
+                    whole.cancel()
             return tuple(task.result() for task in captures)
         finally:
-            self._lock.release()
+            self._whole.release()
+
+    async def _mind_the_whole(self) -> None:
+        """Have the job as a whole, and hear who wants it."""
+        try:
+            await self._whole.take(self._has_all)
+        except StoreError as error:
+            emit(FeedFailed(why=str(error)))
+            self._stop.set()
+            return
+        await until_end(
+            self._stop,
+            seconds=None,
+            at_ns=None,
+            is_asked=lambda: is_asked_to_leave(self._whole.lock),
+        )
+
+    def _has_all(self) -> bool:
+        """Return whether every feed has its job, or has ended."""
+        mine = sum(not capture.is_beside for capture in self._running)
+        # One that ended here may go on there.
+        ended = [f for f in self._over if not is_held(self._lock_of(f))]
+        return mine + len(ended) == len(self._feeds.feeds)
+
+    def _lock_of(self, feed: Feed) -> Path:
+        return job_lock_path(self._feeds.store, feed.plan.job)
 
     async def _pass_on_stop(self) -> None:
         await self._stop.wait()
@@ -127,6 +164,7 @@ class Captures:
             )
             return Outcome(name=feed.name, error=RecorderError(why))
         finally:
+            self._over.append(feed)
             if self._on_progress is not None:
                 self._on_progress(feed.name, None)
 
@@ -144,7 +182,10 @@ class Captures:
             self._running.append(capture)
             if self._stop.is_set():
                 capture.request_stop()
-            result = await capture.run()
+            try:
+                result = await capture.run()
+            finally:
+                self._running.remove(capture)
         why = result.failure
         if why is None and result.refused and len(result.refused) == result.chains:
             why = "the venue refused all of it"
@@ -185,7 +226,10 @@ class Captures:
         on_progress = self._on_progress and partial(self._on_progress, name)
         seconds = None if self._seconds is None else max(self._seconds - waited, 0.001)
         config = msgspec.structs.replace(
-            plan.config, stop_after_seconds=seconds, stop_at_ns=self._stop_at_ns
+            plan.config,
+            stop_after_seconds=seconds,
+            stop_at_ns=self._stop_at_ns,
+            takes_over=self._takes_over,
         )
         async with self._turn:
             if self._stop.is_set():

@@ -7,6 +7,7 @@ is given back last.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -18,6 +19,7 @@ from recorder.capture.complaints import tell_of_books
 from recorder.capture.connection import Connection
 from recorder.capture.daily_list import DailyList
 from recorder.capture.doubles import Doubles
+from recorder.capture.ending import until_end
 from recorder.capture.findings import Findings
 from recorder.capture.handshake import open_http
 from recorder.capture.lines import Lines
@@ -30,6 +32,7 @@ from recorder.capture.rows import BYTES_WAITING_MAX, ROWS_WAITING_MAX
 from recorder.capture.seeds import seed_status, seed_trades
 from recorder.capture.session import Session
 from recorder.capture.shared import Shared
+from recorder.capture.takeover import TakeOver, is_asked_to_leave, is_awaited
 from recorder.clock import Clock, SystemClock, wall_ns
 from recorder.config import CaptureConfig
 from recorder.errors import StoreError
@@ -87,11 +90,15 @@ class Capture:
         self._failure: str | None = None
         self._is_writer_dead = False
         self._is_deadline = False
-        self._unsent: Flush | None = None
+        self._unsent: deque[Flush] = deque()
         self._findings = Findings()
         config = plan.config
         self._run = open_run(
-            config.store, job=plan.job, source=plan.source.name, now_ns=wall_ns()
+            config.store,
+            job=plan.job,
+            source=plan.source.name,
+            now_ns=wall_ns(),
+            takes_over=config.takes_over,
         )
         try:
             self._prepare(config)
@@ -112,7 +119,8 @@ class Capture:
             plan.job,
             self._run.id,
             plan.chains,
-            gaps_left_open(listing, plan.job),
+            # What a run that lives has open, it ends itself.
+            () if self._run.successor else gaps_left_open(listing, plan.job),
         )
         doubles = Doubles(plan.source.status_identity)
         if plan.source.history_trades:
@@ -133,6 +141,9 @@ class Capture:
             is_archiving=config.is_archiving,
             pool=self._shared.pool,
         )
+        self._take_over = TakeOver(
+            self._run, plan, self._session, ledger, self._clock, self._clock.now_ns()
+        )
         self._lines = Lines(
             plan,
             self._run.id,
@@ -141,10 +152,15 @@ class Capture:
             self._shared.connects(plan.source, plan.ws_url),
         )
         # Should it be killed before its first flush, the gap is known even so.
-        if (state := ledger.state()) is not None:
+        if (state := ledger.state()) is not None and self._take_over.is_over:
             self._run.write_state(state, self._clock.now_ns())
         # Of two that start at once, one at least sees what the other wrote.
         tell_of_other_jobs(plan, listing)
+
+    @property
+    def is_beside(self) -> bool:
+        """Whether another run has the job still, which this one is to take over."""
+        return not self._take_over.is_over
 
     def request_stop(self) -> None:
         """Ask the run to end in order; safe from a signal handler."""
@@ -193,6 +209,8 @@ class Capture:
                 for connection in self._lines.make(http)
             ]
             jobs.append(tasks.create_task(self._flush_often(writer)))
+            if not self._take_over.is_over:
+                jobs.append(tasks.create_task(self._take_the_job()))
             if plan.source.market_list is not None:
                 rest = self._rest(http, LIST_SECONDS)
                 lists = DailyList(plan, rest, session.lists, self._clock, self._shared)
@@ -233,18 +251,22 @@ class Capture:
             self._stop.set()
 
     async def _until_stop(self) -> None:
-        """Wait for the deadline or for `request_stop`."""
+        """Wait for the deadline, for `request_stop`, or for who takes over."""
         config = self._plan.config
-        seconds = config.stop_after_seconds
-        if config.stop_at_ns is not None:
-            left = max(0.0, (config.stop_at_ns - wall_ns()) / 1e9)
-            seconds = left if seconds is None else min(left, seconds)
+        self._is_deadline = await until_end(
+            self._stop,
+            seconds=config.stop_after_seconds,
+            at_ns=config.stop_at_ns,
+            is_asked=lambda: is_asked_to_leave(self._run.job_lock),
+            is_awaited=lambda: config.takes_over and is_awaited(self._run.job_lock),
+        )
+
+    async def _take_the_job(self) -> None:
         try:
-            async with asyncio.timeout(seconds):
-                await self._stop.wait()
-        except TimeoutError:
-            self._is_deadline = True
-            self._stop.set()
+            await self._take_over.wait()
+            await self._take_over.lay(self._unsent.append)
+        except StoreError as exc:
+            self._fail(str(exc))
 
     async def _flush_often(self, writer: Writer) -> None:
         """Hand rows to the writer at every flush interval; never wait for it."""
@@ -266,11 +288,16 @@ class Capture:
                 self._on_progress(self.progress(writer.stats()))
 
     def _flush(self, writer: Writer) -> None:
-        if self._unsent is None:
+        if not self._unsent:
             self._findings.warn(self._session.books)
-            self._unsent = self._session.take(self._clock.now_ns())
-        if writer.submit(self._unsent):
-            self._unsent = None
+            self._unsent.append(self._taken())
+        while self._unsent and writer.submit(self._unsent[0]):
+            self._unsent.popleft()
+
+    def _taken(self, at: int | None = None) -> Flush:
+        """Return what the session has for the store, until now or a time."""
+        now = self._clock.now_ns() if at is None else at
+        return self._take_over.withheld(self._session.take(now))
 
     async def _finish(self, writer: Writer) -> None:
         """Commit everything, in an order that a kill cannot turn into a lie."""
@@ -278,14 +305,13 @@ class Capture:
         at = self._clock.now_ns()
         session.stop(at)
         try:
-            if self._unsent is not None:
-                await self._submit(writer, self._unsent)
             self._findings.warn(session.books)
-            await self._submit(writer, session.take(at))
+            for flush in (*self._unsent, self._taken(at)):
+                await self._submit(writer, flush)
             await self._until_durable(writer, at)
             self._findings.tell(session)
             session.settle()
-            await self._submit(writer, session.take(at))
+            await self._submit(writer, self._taken(at))
             await asyncio.to_thread(writer.close)
         except StoreError as exc:
             self._failure = self._failure or str(exc)

@@ -25,7 +25,7 @@ from recorder.capture.shedding import Shedding
 from recorder.capture.silence import Silence
 from recorder.clock import Clock
 from recorder.errors import WireError
-from recorder.model import NO_MARKET, Chain, ConnectionLife
+from recorder.model import NO_MARKET, Chain, ConnectionLife, LedgerRow
 from recorder.source import NO_SECRETS, Request, Secrets, Source
 from recorder.store.batch import RowFault
 from recorder.store.layout import DAY_NS
@@ -346,6 +346,10 @@ class Session:
             state=self._ledger.state(self._hearing.number_of),
             heard=self._hearing.until,
         )
+
+    def note(self, rows: Sequence[LedgerRow]) -> None:
+        """Append rows of the ledger that were not made here."""
+        self._rows.note(rows)
 
     def written(self, flushes: int) -> None:
         """Note how many of the flushes that were taken have been written."""

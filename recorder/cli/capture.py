@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from recorder.boundaries import next_boundary, parse_step
 from recorder.capture.market_lists import choose_markets
 from recorder.capture.plan import (
     CapturePlan,
@@ -25,7 +26,7 @@ from recorder.config import CaptureConfig
 from recorder.errors import ConfigError
 from recorder.source import Source
 from recorder.sources import load, names
-from recorder.store.run import check_job
+from recorder.store.job_lock import check_job
 from recorder.times import parse_seconds, show_time
 
 
@@ -38,6 +39,17 @@ def to_seconds(
         ConfigError: If it is not a length of time.
     """
     return None if value is None else parse_seconds(value)
+
+
+def to_step(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> int | None:
+    """Return the value of an option such as ``hour`` or ``15m`` in seconds.
+
+    Raises:
+        ConfigError: If it is no step of the clock.
+    """
+    return None if value is None else parse_step(value)
 
 
 def to_logs(ctx: click.Context, param: click.Parameter, value: bool) -> bool:  # noqa: FBT001 - as click calls it
@@ -110,6 +122,20 @@ class _CaptureCommand(click.Command):
 @click.option(
     "--until", callback=to_time, metavar="TIME", help="Stop at this time, ISO-8601 UTC."
 )
+@click.option(
+    "--align",
+    callback=to_step,
+    metavar="STEP",
+    help="Stop at the next full hour, day, 15m or other step of the UTC clock; with "
+    "--take-over up to a minute later.",
+)
+@click.option(
+    "--take-over",
+    "takes_over",
+    is_flag=True,
+    help="If the job is running, record beside that run until all is accepted and "
+    "books are known, then have it stop: no gap lies between the two.",
+)
 @click.option("--ws-url", help="Instead of the venue's WebSocket address.")
 @click.option("--rest-url", help="Instead of the venue's HTTP address.")
 @click.option(
@@ -159,10 +185,12 @@ def capture(
     store: Path,
     duration: float | None,
     until: int | None,
+    align: int | None,
     ws_url: str | None,
     rest_url: str | None,
     job: str | None,
     *,
+    takes_over: bool,
     archive: bool,
     rotate: float,
     flush: float,
@@ -171,12 +199,17 @@ def capture(
 ) -> None:
     """Record SOURCE into a store until stopped, or all feeds of --config.
 
-    Stop it with Ctrl-C, SIGTERM, --duration or --until: everything received
-    is then on disk. What could not be received is in the table gaps.
+    Stop it with Ctrl-C, SIGTERM, --duration, --until or --align: everything
+    received is then on disk. What could not be received is in the table gaps.
     """
-    _check_end(duration, until)
+    _check_end(duration, until, align)
+    if align is not None:
+        until = next_boundary(wall_ns(), align, has_next=takes_over)
     if config_file is not None:
-        sys.exit(capture_file(config_file, duration, until, json_logs=json_logs))
+        ends = duration, until
+        sys.exit(
+            capture_file(config_file, *ends, json_logs=json_logs, takes_over=takes_over)
+        )
     _check_given("source", "streams")
     config = CaptureConfig(
         source=source or "",
@@ -193,6 +226,7 @@ def capture(
         rotate_seconds=rotate,
         flush_seconds=flush,
         renew_seconds=renew,
+        takes_over=takes_over,
     )
     plan = plan_capture(config)
     display, on_progress = live.display(is_wanted=not json_logs)
@@ -201,12 +235,12 @@ def capture(
     sys.exit(report(result))
 
 
-def _check_end(duration: float | None, until: int | None) -> None:
-    if until is None:
-        return
-    if duration is not None:
-        raise ConfigError("--duration and --until both say when to stop; give one")
-    if until <= wall_ns():
+def _check_end(duration: float | None, until: int | None, align: int | None) -> None:
+    ends = {"--duration": duration, "--until": until, "--align": align}
+    given = [name for name, value in ends.items() if value is not None]
+    if len(given) > 1:
+        raise ConfigError(f"{' and '.join(given)} both say when to stop; give one")
+    if until is not None and until <= wall_ns():
         raise ConfigError(f"--until {show_time(until)} is over; give a time to come")
 
 
@@ -233,7 +267,7 @@ async def record(
     stop = stop_on_signals()
     if plan.has_patterns:
         # Who comes second need not ask the venue for anything.
-        check_job(plan.config.store, plan.job)
+        check_job(plan.config.store, plan.job, takes_over=plan.config.takes_over)
         chosen = await unless(stop, choose_markets(plan))
         if chosen is None:
             return None

@@ -21,7 +21,12 @@ _OF_FILE: Final = ("source", "markets", "streams", "options", "ws_url", "rest_ur
 
 
 def capture_file(
-    path: Path, duration: float | None, until: int | None, *, json_logs: bool
+    path: Path,
+    duration: float | None,
+    until: int | None,
+    *,
+    json_logs: bool,
+    takes_over: bool = False,
 ) -> int:
     """Record what a file says, and what the command line says instead.
 
@@ -30,6 +35,7 @@ def capture_file(
         duration: How long to record, seconds; None for no limit.
         until: When to stop, nanoseconds since 1970 UTC; None for never.
         json_logs: Whether there are to be no displays.
+        takes_over: Whether to take over from who records it already.
 
     Returns:
         The exit code.
@@ -44,7 +50,9 @@ def capture_file(
     names = [feed.name for feed in feeds.feeds]
     display, on_progress = live.display_many(names, is_wanted=not json_logs)
     with stdio.apart(), display:
-        outcomes = asyncio.run(_record(feeds, duration, until, on_progress))
+        outcomes = asyncio.run(
+            _record(feeds, duration, until, on_progress, takes_over=takes_over)
+        )
     return report_all(outcomes)
 
 
@@ -53,6 +61,8 @@ async def _record(
     duration: float | None,
     until: int | None,
     on_progress: OnProgress | None,
+    *,
+    takes_over: bool,
 ) -> tuple[Outcome, ...]:
     return await Captures(
         feeds,
@@ -60,6 +70,7 @@ async def _record(
         stop_after_seconds=duration,
         stop_at_ns=until,
         on_progress=on_progress,
+        takes_over=takes_over,
     ).run()
 
 

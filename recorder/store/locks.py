@@ -32,6 +32,18 @@ class Lock:
         os.pwrite(self._handle, content, 0)
         os.ftruncate(self._handle, len(content))
 
+    @property
+    def is_replaced(self) -> bool:
+        """Whether another file has the name of the one that is locked.
+
+        Raises:
+            OSError: If that cannot be looked at.
+        """
+        try:
+            return not os.path.samestat(self.path.stat(), os.fstat(self._handle))
+        except FileNotFoundError:
+            return False  # nobody holds it; the disk may be gone for a while
+
     def release(self, *, remove: bool = False) -> None:
         """Let go of the lock.
 
@@ -101,6 +113,29 @@ def wait_lock(path: Path) -> Lock:
         OSError: If the file cannot be created or opened.
     """
     return _lock(path, fcntl.LOCK_EX)
+
+
+def lock_anew(path: Path) -> Lock:
+    """Return the lock on a new file of this name, whoever holds that of the old.
+
+    Whoever looks at the name sees a file that is locked, at any time.
+
+    Args:
+        path: The lock file. Its folder exists.
+
+    Raises:
+        OSError: If the disk refuses.
+    """
+    tmp = path.with_name(f"{path.name}.{os.getpid()}.new")
+    tmp.unlink(missing_ok=True)
+    handle = os.open(tmp, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        tmp.replace(path)
+    except OSError:
+        os.close(handle)
+        raise
+    return Lock(path, handle)
 
 
 def _lock(path: Path, how: int) -> Lock:

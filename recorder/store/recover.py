@@ -178,7 +178,7 @@ def _recover_run(root: Path, run: str) -> RecoveredRun | None:
     said = read_run_file(root, run)
     journals = [(p, stem) for p, stem in _journals(root) if stem.run == run]
     segments = [convert(root, partition, stem) for partition, stem in journals]
-    if said is not None:
+    if said is not None and not said.is_beside:
         _close(root, said)
     with told(f"remove the files of run {run}"):
         for path in tmp_folder(root).glob(f"*_{run}_*"):
@@ -199,6 +199,31 @@ def _recover_run(root: Path, run: str) -> RecoveredRun | None:
         was_killed=said is not None,
         through_ns=None if said is None else said.through_ns,
     )
+
+
+def settle_hung(root: Path, run: str) -> None:
+    """Close the account of a run that lives, but does not answer, as if it died.
+
+    It finds its run file gone, and writes nothing more.
+
+    Args:
+        root: The store's folder.
+        run: Id of the run.
+
+    Raises:
+        StoreError: If the disk refuses.
+    """
+    alone = _only_one(root)
+    try:
+        said = read_run_file(root, run)
+        if said is not None:
+            _close(root, said)
+            with told(f"remove the run file of run {run}"):
+                run_path(root, run).unlink(missing_ok=True)
+                sync_folder(runs_folder(root))
+    finally:
+        with told(f"remove {alone.path}"):
+            alone.release(remove=True)
 
 
 def _close(root: Path, said: RunFile) -> None:

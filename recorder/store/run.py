@@ -3,6 +3,10 @@
 A run holds two locks: that of its job, so that no job runs twice, and its
 own, so that nobody converts its journals while it lives. It tells what it
 has open in its run file, for whoever comes after.
+
+A run that is to take over from another of its job is *beside* that one at
+first: it has its own lock and the right to follow, and its run file says so.
+What it stores meanwhile is stored, but it keeps no account of the job.
 """
 
 import os
@@ -13,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from recorder.errors import ConfigError, JobRunningError, StoreError
+from recorder.errors import JobLostError, StoreError
 from recorder.store.disk import (
     make_folder,
     store_error,
@@ -21,15 +25,9 @@ from recorder.store.disk import (
     told,
     write_whole,
 )
-from recorder.store.layout import (
-    SECOND_NS,
-    is_source,
-    job_lock_path,
-    runs_folder,
-    tmp_folder,
-    utc_text,
-)
-from recorder.store.locks import Lock, is_held, try_lock, wait_lock
+from recorder.store.job_lock import JobLock, Successor, take_job, take_or_follow
+from recorder.store.layout import SECOND_NS, is_source, runs_folder, tmp_folder
+from recorder.store.locks import Lock, wait_lock
 from recorder.store.runfile import (
     OpenInterval,
     RunFile,
@@ -44,14 +42,6 @@ from recorder.store.runfile import (
 __all__ = ["OpenInterval", "Run", "RunState", "open_run"]
 
 
-class _Holder(msgspec.Struct, frozen=True, kw_only=True):
-    """The note in a job's lock file; a job of several runs names none."""
-
-    run: str | None
-    pid: int
-    started_at: int
-
-
 class Run:
     """A run that holds its locks. Made by `open_run`.
 
@@ -60,22 +50,58 @@ class Run:
         job: Name of its job.
         source: Name of its feed.
         root: The store's folder.
+        job_lock: The lock of the job; None while the run is beside another.
+        successor: The right to follow that other; None if there is none.
     """
 
     def __init__(
-        self, root: Path, said: RunFile, job_lock: Lock, run_lock: Lock
+        self,
+        root: Path,
+        said: RunFile,
+        job_lock: JobLock | Successor,
+        run_lock: Lock,
     ) -> None:
         self.id = said.run
         self.job = said.job
         self.source = said.source
         self.root = root
         self._said = said
-        self._job_lock = job_lock
+        self.job_lock = None if isinstance(job_lock, Successor) else job_lock
+        self.successor = job_lock if isinstance(job_lock, Successor) else None
         self._run_lock = run_lock
         self._is_over = False
         self._heartbeat = os.open(
             heartbeat_path(root, self.id), os.O_WRONLY | os.O_CLOEXEC
         )
+
+    def take_over(self, job_lock: JobLock) -> None:
+        """Note that the job is this run's from now on.
+
+        The next `write_state` tells those who come after.
+
+        Raises:
+            OSError: If the disk refuses.
+        """
+        job_lock.tell(self.id, self._said.started_at)
+        self.job_lock = job_lock
+        if self.successor is not None:
+            self.successor.release()
+            self.successor = None
+
+    def check(self) -> None:
+        """Check that the job is still this run's, before anything is written.
+
+        Raises:
+            JobLostError: If another has taken it, because this run did not
+                answer for long.
+        """
+        if self.job_lock is None:
+            return
+        with told(f"look at the locks of the store {self.root}"):
+            is_settled = not run_path(self.root, self.id).exists()
+            # Of a disk that is gone for a while, nothing follows.
+            if self.job_lock.is_lost or (is_settled and self.job_lock.is_there):
+                raise JobLostError(self.job)
 
     def write_state(self, state: RunState, through_ns: int | None = None) -> None:
         """Put down what is open now, so that it survives a power cut.
@@ -93,8 +119,9 @@ class Run:
             self._said, state=state, through_ns=through_ns
         )
         path = run_path(self.root, self.id)
+        said = msgspec.structs.replace(self._said, is_beside=self.job_lock is None)
         with told(f"write {path}"):
-            write_whole(path, msgspec.json.encode(self._said))
+            write_whole(path, msgspec.json.encode(said))
 
     def heartbeat(self, through_ns: int, heard: Sequence[int] = ()) -> None:
         """Put down that every row received up to a time is durable.
@@ -139,10 +166,15 @@ class Run:
             self._is_over = True
             os.close(self._heartbeat)
             self._run_lock.release()
-            self._job_lock.release()
+            if self.successor is not None:
+                self.successor.release()
+            if self.job_lock is not None:
+                self.job_lock.release()
 
 
-def open_run(root: Path, *, job: str, source: str, now_ns: int) -> Run:
+def open_run(
+    root: Path, *, job: str, source: str, now_ns: int, takes_over: bool = False
+) -> Run:
     """Start a run: take the lock of its job, before anything else.
 
     Args:
@@ -150,15 +182,16 @@ def open_run(root: Path, *, job: str, source: str, now_ns: int) -> Run:
         job: Name of the job; any text.
         source: Name of the feed.
         now_ns: Our clock, nanoseconds.
+        takes_over: Whether to begin beside a run that holds the job.
 
     Raises:
         ConfigError: If the store is a file.
-        JobRunningError: If another run holds the job.
+        JobRunningError: If another run holds the job, or is taking it over.
         StoreError: If the store cannot be written.
     """
     if not is_source(source):
         raise StoreError(f"{source!r} cannot name a source: use a-z, 0-9 and _ only")
-    job_lock = _lock_job(root, job)
+    job_lock = take_or_follow(root, job) if takes_over else take_job(root, job)
     try:
         return _begin(root, job, source, now_ns, job_lock)
     except OSError as error:
@@ -166,58 +199,9 @@ def open_run(root: Path, *, job: str, source: str, now_ns: int) -> Run:
         raise store_error(f"write to the store {root}", error) from error
 
 
-def hold_job(root: Path, *, job: str, now_ns: int) -> Lock:
-    """Take the lock of a job that consists of others, which `open_run` starts.
-
-    Args:
-        root: The store's folder; created if it is not there.
-        job: Name of the job; any text.
-        now_ns: Our clock, nanoseconds.
-
-    Returns:
-        The lock, to be released when all of it is over.
-
-    Raises:
-        ConfigError: If the store is a file.
-        JobRunningError: If somebody holds the job.
-        StoreError: If the store cannot be written.
-    """
-    lock = _lock_job(root, job)
-    note = _Holder(run=None, pid=os.getpid(), started_at=now_ns)
-    try:
-        lock.write(msgspec.json.encode(note))
-    except OSError as error:
-        lock.release()
-        raise store_error(f"write to the store {root}", error) from error
-    return lock
-
-
-def check_job(root: Path, job: str) -> None:
-    """Check that nobody holds a job now; nothing is made or locked.
-
-    Raises:
-        JobRunningError: If somebody does.
-        StoreError: If the lock cannot be looked at.
-    """
-    path = job_lock_path(root, job)
-    with told(f"read the store {root}"):
-        if is_held(path):
-            raise JobRunningError(job, _read_holder(path))
-
-
-def _lock_job(root: Path, job: str) -> Lock:
-    if root.exists() and not root.is_dir():
-        raise ConfigError(f"the store {root} is a file; choose another --store")
-    path = job_lock_path(root, job)
-    with told(f"write to the store {root}"):
-        make_folder(path.parent)
-        job_lock = try_lock(path)
-    if job_lock is None:
-        raise JobRunningError(job, _read_holder(path))
-    return job_lock
-
-
-def _begin(root: Path, job: str, source: str, now_ns: int, job_lock: Lock) -> Run:
+def _begin(
+    root: Path, job: str, source: str, now_ns: int, job_lock: JobLock | Successor
+) -> Run:
     moment = datetime.fromtimestamp(now_ns // SECOND_NS, UTC)
     said = RunFile(
         run=f"{moment:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
@@ -226,10 +210,10 @@ def _begin(root: Path, job: str, source: str, now_ns: int, job_lock: Lock) -> Ru
         pid=os.getpid(),
         started_at=now_ns,
         through_ns=now_ns,
+        is_beside=isinstance(job_lock, Successor),
     )
-    job_lock.write(
-        msgspec.json.encode(_Holder(run=said.run, pid=said.pid, started_at=now_ns))
-    )
+    if isinstance(job_lock, JobLock):
+        job_lock.tell(said.run, now_ns)
     make_folder(runs_folder(root))
     make_folder(tmp_folder(root))
     # Whoever recovers may hold the lock of a run that has only just made it.
@@ -241,13 +225,3 @@ def _begin(root: Path, job: str, source: str, now_ns: int, job_lock: Lock) -> Ru
     except OSError:
         run_lock.release()
         raise
-
-
-def _read_holder(path: Path) -> str:
-    try:
-        holder = msgspec.json.decode(path.read_bytes(), type=_Holder)
-    except (OSError, msgspec.MsgspecError):
-        return "it is only just starting"
-    since = utc_text(holder.started_at)
-    run = "" if holder.run is None else f"run {holder.run}, "
-    return f"{run}process {holder.pid}, since {since}"

@@ -61,6 +61,8 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
         started_at: Our clock, nanoseconds.
         through_ns: Every row received up to then is durable.
         state: What was open at ``through_ns``.
+        is_beside: Whether it only runs beside another of its job, which keeps
+            the account: if it dies, nothing is missing for that.
         heard: For each connection, first instant at which nothing was heard
             any more over it. Not in the file itself, but beside the heartbeat.
     """
@@ -72,6 +74,7 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
     started_at: int
     through_ns: int
     state: RunState = RunState()
+    is_beside: bool = False
     heard: tuple[int, ...] = ()
 
     def covered_until(self, interval: OpenInterval) -> int:

@@ -194,6 +194,7 @@ class Writer:
 
     def _write(self, flush: Flush) -> None:
         """Make a flush durable, then tell: of faults before that it is."""
+        self._run.check()
         built = _build_all(flush.rows)
         rows = dict(self._stats.rows)
         size = self._stats.bytes

@@ -52,6 +52,7 @@ from recorder.telemetry.rows import (
     TradeRuleDisproved,
 )
 from recorder.telemetry.runs import (
+    AskedToLeave,
     CaptureStarted,
     CaptureStopped,
     CommandFailed,
@@ -60,6 +61,10 @@ from recorder.telemetry.runs import (
     SimulatorClientDropped,
     SimulatorFault,
     SimulatorStarted,
+    TakeOverAsked,
+    TakeOverBegan,
+    TakeOverDone,
+    TakeOverForced,
 )
 from recorder.telemetry.signal import COUNTERS, FEED, LOGGER, Signal, emit
 from recorder.telemetry.store import (
@@ -78,6 +83,7 @@ __all__ = [
     "COUNTERS",
     "FEED",
     "LOGGER",
+    "AskedToLeave",
     "BookKnown",
     "BookUnknown",
     "BooksNeverKnown",
@@ -132,6 +138,10 @@ __all__ = [
     "StreamProbed",
     "StreamRestarted",
     "SubscriptionRefused",
+    "TakeOverAsked",
+    "TakeOverBegan",
+    "TakeOverDone",
+    "TakeOverForced",
     "TradeRuleDisproved",
     "emit",
 ]

@@ -27,6 +27,47 @@ class CaptureStopped(Signal, frozen=True):
     gaps: int
 
 
+class TakeOverBegan(Signal, frozen=True):
+    """A run records beside another of its job, to take its place."""
+
+    message: ClassVar[str] = "another run has this job; recording beside it until ready"
+    job: str
+    run: str
+
+
+class TakeOverAsked(Signal, frozen=True):
+    """A run asked another to leave."""
+
+    message: ClassVar[str] = "ready: the other run was asked to leave"
+    job: str
+    run: str | None
+
+
+class TakeOverDone(Signal, frozen=True):
+    """A run has the job of another now."""
+
+    message: ClassVar[str] = "took over"
+    job: str
+    run: str
+
+
+class TakeOverForced(Signal, frozen=True):
+    """A run did not answer when it was asked to leave, and has lost its job."""
+
+    message: ClassVar[str] = "the other run does not answer; its job was taken from it"
+    level: ClassVar[int] = logging.WARNING
+    counter: ClassVar[str] = "take_overs_forced_total"
+    job: str
+    run: str | None
+
+
+class AskedToLeave(Signal, frozen=True):
+    """Another run is ready to take over from this one."""
+
+    message: ClassVar[str] = "another run takes over; stopping"
+    job: str
+
+
 class FeedEnded(Signal, frozen=True):
     """One of several feeds ended by itself."""
 

@@ -289,7 +289,7 @@ async def test_a_second_start_is_refused_and_touches_nothing(many):
 
     assert refusals[0].job == "all"
     assert refusals[0].holder.startswith("process ")
-    many.captures()._lock.release()
+    many.captures()._whole.release()
 
 
 async def test_all_end_when_their_time_has_come(many):

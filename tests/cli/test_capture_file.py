@@ -10,9 +10,9 @@ import pytest
 from rich.console import Console
 
 from recorder.cli import live
+from recorder.store.job_lock import hold_job
 from recorder.store.listing import open_listing
 from recorder.store.revisions import newest_revisions, plain_rows
-from recorder.store.run import hold_job
 
 
 @pytest.fixture

@@ -10,17 +10,11 @@ from pathlib import Path
 import pytest
 
 from recorder.errors import ConfigError, JobRunningError, StoreError
+from recorder.store.job_lock import check_job, hold_job
 from recorder.store.layout import job_lock_path, runs_folder
 from recorder.store.locks import try_lock
 from recorder.store.recover import recover
-from recorder.store.run import (
-    OpenInterval,
-    Run,
-    RunState,
-    check_job,
-    hold_job,
-    open_run,
-)
+from recorder.store.run import OpenInterval, Run, RunState, open_run
 from recorder.store.runfile import read_run_file, run_lock_path
 
 

@@ -1,0 +1,291 @@
+"""Taking over: a run records beside another of its job, then takes its place.
+
+It has its own connections and stores what it receives. It asks the other to
+leave once it records everything: all its chains are accepted, and its books
+are known or have had their time. Until the other is gone, by itself, asked, or
+killed, the other keeps the account of the job, and goes on if this one fails.
+Then this one lays its own account over it (`recorder.store.overlay`).
+
+One that does not answer is not waited for for ever, and not killed either: it
+loses the job, and finds that out before it writes anything more.
+"""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from recorder.capture.ending import LOOK_SECONDS
+from recorder.capture.plan import CapturePlan
+from recorder.capture.session import Session
+from recorder.clock import Clock, SystemClock, wall_ns
+from recorder.model import Chain
+from recorder.store.disk import told
+from recorder.store.job_lock import (
+    JobLock,
+    Successor,
+    take_job,
+    take_or_follow,
+    tell_of_many,
+)
+from recorder.store.ledger import Ledger
+from recorder.store.listing import open_listing
+from recorder.store.overlay import Kept, Overlay
+from recorder.store.recover import recover, settle_hung
+from recorder.store.revisions import gaps_of_job, newest_row_ns
+from recorder.store.run import Run
+from recorder.store.runfile import read_run_file
+from recorder.store.writer import Flush
+from recorder.telemetry import (
+    AskedToLeave,
+    TakeOverAsked,
+    TakeOverBegan,
+    TakeOverDone,
+    TakeOverForced,
+    emit,
+)
+
+
+BOOKS_SECONDS: Final = 30.0
+"""How long books may stay unknown after all chains were accepted."""
+
+HUNG_SECONDS: Final = 30.0
+"""Who has not heard so long after it was asked to leave does not live."""
+
+LEAVING_SECONDS: Final = 600.0
+"""Who has heard gets so long to write what it has."""
+
+
+class TakeOver:
+    """What a run does until it has the job of another.
+
+    Args:
+        run: The run; it has nothing to take over if it has its job already.
+        plan: What it records.
+        session: Records it.
+        ledger: Its ledger.
+        clock: Its clock.
+        began_at: When its ledger began, nanoseconds.
+
+    Attributes:
+        is_over: Whether the job is this run's, and its account as well.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        plan: CapturePlan,
+        session: Session,
+        ledger: Ledger,
+        clock: Clock,
+        began_at: int,
+    ) -> None:
+        self.is_over = run.successor is None
+        self._run = run
+        self._plan = plan
+        self._session = session
+        self._ledger = ledger
+        self._clock = clock
+        self._began_at = began_at
+        self._kept = Kept()
+        self._covered_at: float | None = None
+
+    def withheld(self, flush: Flush) -> Flush:
+        """Return what of a flush is stored now: until it is over, no account."""
+        if self.is_over:
+            return flush
+        rows = {}
+        for (table, source), part in flush.rows.items():
+            if table in ("coverage", "gaps"):
+                self._kept.see(row[4] for row in part)
+            else:
+                rows[table, source] = part
+        return msgspec.structs.replace(flush, rows=rows, state=None)
+
+    async def wait(self) -> None:
+        """Wait until the job is this run's; ask for it as soon as it is time.
+
+        Raises:
+            StoreError: If the store cannot be written.
+        """
+        if self._run.successor is None:
+            return
+        emit(TakeOverBegan(job=self._plan.job, run=self._run.id))
+        follow = self._run.successor, self._is_live, self._run, self._plan.job
+        with told(f"write to the store {self._run.root}"):
+            self._run.take_over(await wait_for_job(*follow))
+
+    async def lay(self, hand: Callable[[Flush], None]) -> None:
+        """Make the account of the job this run's.
+
+        Args:
+            hand: Takes flushes, to be written in their order.
+
+        Raises:
+            StoreError: If the store cannot be read or written.
+        """
+        store, source = self._plan.config.store, self._plan.source.name
+        await asyncio.to_thread(recover, store)
+        listing = await asyncio.to_thread(open_listing, store)
+        gaps = await asyncio.to_thread(gaps_of_job, listing, self._plan.job)
+        if isinstance(self._clock, SystemClock):
+            # Revisions of gaps are newer than what they revise.
+            self._clock.not_before(newest_row_ns(listing, source) + 1)
+        # Nothing is awaited from here on: nothing is received meanwhile.
+        now = self._clock.now_ns()
+        received = self.withheld(self._session.take(now))
+        overlay = Overlay(
+            self._plan.job,
+            self._run.id,
+            self._ledger,
+            self._kept,
+            gaps,
+            self._began_at,
+        )
+        hand(msgspec.structs.replace(received, state=overlay.state()))
+        self._session.note(overlay.lay(now))
+        self.is_over = True
+        hand(self._session.take(now))
+        emit(TakeOverDone(job=self._plan.job, run=self._run.id))
+
+    def _is_live(self) -> bool:
+        """Return whether nothing is missing if the other run leaves now."""
+        session, now = self._session, asyncio.get_running_loop().time()
+        chains = [c for c in self._plan.chains if c not in session.refused]
+        if not chains or not all(map(self._ledger.is_covered, chains)):
+            self._covered_at = None
+            return False
+        if session.refused and not self._theirs().isdisjoint(session.refused):
+            return False
+        self._covered_at = now if self._covered_at is None else self._covered_at
+        if now - self._covered_at > BOOKS_SECONDS:
+            return True
+        books = session.books
+        return all(books[c].continuity.is_live for c in chains if c in books)
+
+    def _theirs(self) -> set[Chain]:
+        """Return what the other run covers now."""
+        successor = self._run.successor
+        holder = None if successor is None else successor.holder
+        if holder is None or holder.run is None:
+            return set()
+        said = read_run_file(self._run.root, holder.run)
+        return {
+            Chain(interval.market or "", interval.stream)
+            for interval in (said.state.intervals if said is not None else ())
+            if interval.ended_at is None
+        }
+
+
+class Whole:
+    """The lock of a job that consists of others, each of which is taken over.
+
+    Args:
+        root: The store's folder.
+        job: Name of the job.
+        takes_over: Whether to follow who has it.
+
+    Attributes:
+        lock: The lock; None until who has it is gone.
+
+    Raises:
+        JobRunningError: If it runs already, or is being taken over.
+        StoreError: If the store cannot be written.
+    """
+
+    def __init__(self, root: Path, job: str, *, takes_over: bool) -> None:
+        self._job = job
+        self._successor: Successor | None = None
+        found = take_or_follow(root, job) if takes_over else take_job(root, job)
+        if isinstance(found, JobLock):
+            tell_of_many(found, wall_ns())
+            self.lock: JobLock | None = found
+        else:
+            self._successor, self.lock = found, None
+        self._root = root
+
+    async def take(self, has_all: Callable[[], bool]) -> None:
+        """Wait until it is ours.
+
+        Args:
+            has_all: Whether every part of it is, so that nothing of what the
+                other records still is lost if it ends.
+
+        Raises:
+            StoreError: If the store cannot be written.
+        """
+        if self._successor is not None:
+            with told(f"write to the store {self._root}"):
+                lock = await wait_for_job(self._successor, has_all, None, self._job)
+            tell_of_many(lock, wall_ns())
+            self.lock = lock
+            self._successor.release()
+            self._successor = None
+
+    def release(self) -> None:
+        """Let go of it, or of following."""
+        if self._successor is not None:
+            self._successor.release()
+        if self.lock is not None:
+            self.lock.release()
+
+
+async def wait_for_job(
+    successor: Successor, is_live: Callable[[], bool], run: Run | None, job: str
+) -> JobLock:
+    """Wait until a job is free; ask who holds it to leave as soon as it is time.
+
+    Args:
+        successor: The right to follow.
+        is_live: Whether it is time.
+        run: The run that follows; None for that of several.
+        job: Name of the job.
+
+    Returns:
+        Its lock.
+
+    Raises:
+        OSError, StoreError: If the disk refuses.
+    """
+    now = asyncio.get_running_loop().time
+    asked_at: float | None = None
+    while (lock := successor.try_job()) is None:
+        if is_live() and successor.ask():
+            asked_at = now()
+            emit(TakeOverAsked(job=job, run=None if run is None else run.id))
+        if asked_at is not None:
+            limit = LEAVING_SECONDS if successor.is_heard else HUNG_SECONDS
+            if now() - asked_at > limit:
+                return await asyncio.to_thread(_force, successor, run, job)
+        await asyncio.sleep(LOOK_SECONDS)
+    return lock
+
+
+def _force(successor: Successor, run: Run | None, job: str) -> JobLock:
+    """Take a job from a run that does not answer."""
+    holder = successor.holder
+    if run is not None and holder is not None and holder.run is not None:
+        settle_hung(run.root, holder.run)
+    emit(TakeOverForced(job=job, run=None if holder is None else holder.run))
+    return successor.replace_lock()
+
+
+def is_asked_to_leave(lock: JobLock | None) -> bool:
+    """Return whether a successor wants a run to end, once; it is told it was heard."""
+    try:
+        is_asked = lock is not None and lock.is_asked_to_leave()
+    except OSError:
+        return False  # who cannot be heard does not end a recording
+    if is_asked and lock is not None:
+        emit(AskedToLeave(job=lock.job))
+    return is_asked
+
+
+def is_awaited(lock: JobLock | None) -> bool:
+    """Return whether a successor is getting ready to take over from a run."""
+    try:
+        return lock is not None and lock.has_successor
+    except OSError:
+        return False  # as above: it ends when it was to end

@@ -1,0 +1,276 @@
+"""One run takes the place of another of its job: nothing is missing between them."""
+
+import asyncio
+import signal
+import sys
+from itertools import pairwise
+
+import pytest
+
+from recorder import open_store
+from recorder.capture import takeover
+from recorder.errors import JobRunningError
+from recorder.model import TAKEN_OVER, Chain, Gap
+from recorder.replay.book import OrderBook
+from recorder.simulator.server import Exchange
+from recorder.simulator.settings import Settings
+from recorder.store.job_lock import check_job, leave_path, next_path
+from recorder.store.listing import open_listing
+from recorder.store.recover import recover
+from recorder.store.revisions import newest_revisions, plain_rows
+from recorder.store.runfile import read_run_files
+
+
+FOREVER = 1 << 63
+JOB = "twice"
+PROGRAM = "from recorder.cli import main; main()"
+
+
+def kinds_of(root):
+    """Check that each instant is told once; return what becomes of each chain.
+
+    Coverage that touches is one.
+    """
+    listing = open_listing(root)
+    found = {}
+    for row in plain_rows(listing.read("coverage")):
+        chain = Chain(row["market"], row["stream"])
+        span = row["started_at"], row["ended_at"], "covered"
+        found.setdefault(chain, []).append(span)
+    for gap in newest_revisions(plain_rows(listing.read("gaps"))):
+        end = FOREVER if gap.ended_at is None else gap.ended_at
+        if gap.scope == "rows" and gap.started_at < end:
+            span = gap.started_at, end, gap.reason
+            found.setdefault(Chain(gap.market, gap.stream), []).append(span)
+    kinds = {}
+    for chain, spans in found.items():
+        spans.sort()
+        for (_, end, _), (begin, _, _) in pairwise(spans):
+            assert begin == end, (chain, spans)
+        assert spans[-1][1] == FOREVER
+        kinds[chain] = [spans[0][2]]
+        for _, _, kind in spans[1:]:
+            if kind != "covered" or kinds[chain][-1] != "covered":
+                kinds[chain].append(kind)
+    return kinds
+
+
+WHOLE = ("not_started", "covered", "process_stopped")
+
+
+async def until(is_so):
+    while not is_so():  # noqa: ASYNC110 - what is waited for sets no event
+        await asyncio.sleep(0.01)
+
+
+def is_live(capture):
+    return capture._take_over._is_live()
+
+
+def is_covering(root):
+    """Return whether a run has put down that it covers all that it was asked for."""
+    return root.exists() and any(
+        run.state.intervals
+        and all(run.covered_until(i) > i.started_at for i in run.state.intervals)
+        and not any(gap.scope == "rows" for gap in run.state.gaps)
+        for run in read_run_files(root)
+    )
+
+
+class Job:
+    """Captures of one job, one beside another."""
+
+    def __init__(self, recorder_of, exchange, source="gate_spot", **how):
+        self.root = recorder_of.root
+        self.exchange = exchange
+        self._make = lambda **more: recorder_of.capture(
+            exchange, source, **{"job": JOB, **how, **more}
+        )
+
+    async def start(self, **more):
+        capture = self._make(**more)
+        return capture, asyncio.ensure_future(capture.run())
+
+    async def begin(self):
+        """Return a capture that records everything, and its end."""
+        capture, ending = await self.start()
+        await until(lambda: is_live(capture))
+        return capture, ending
+
+    async def follow(self):
+        """Return one that took over, and its end."""
+        capture, ending = await self.start(takes_over=True)
+        await until(lambda: not capture.is_beside or ending.done())
+        return capture, ending
+
+    async def process(self, *more):
+        """Start the same as a process of its own."""
+        words = [
+            "capture",
+            "gate_spot",
+            "-m",
+            "BTC_USDT",
+            "-s",
+            "trades",
+            "-s",
+            "depth",
+        ]
+        words += ["--ws-url", self.exchange.ws_url_spot, "--flush", "100ms"]
+        words += ["--rest-url", self.exchange.rest_url, "--job", JOB, "--json-logs"]
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", PROGRAM, *words, "--store", str(self.root), *more),
+            stderr=asyncio.subprocess.PIPE,
+        )
+
+
+async def stop(capture, ending):
+    await until(lambda: is_live(capture))
+    capture.request_stop()
+    result = await ending
+    assert result.failure is None
+    return result
+
+
+async def test_the_first_leaves_once_the_second_records_everything(recorder_of):
+    async with Exchange(Settings(seed=5, rate=60)) as exchange:
+        job = Job(recorder_of, exchange)
+        _, leaving = await job.begin()
+        second = await job.follow()
+        first = await leaving
+        await stop(*second)
+        truth = exchange.truth
+
+    assert first.failure is None
+    kinds = kinds_of(job.root)
+    assert len(kinds) == 6
+    assert {*map(tuple, kinds.values())} == {WHOLE}
+    emptied = [
+        gap
+        for gap in newest_revisions(plain_rows(open_listing(job.root).read("gaps")))
+        if gap.healed_by == TAKEN_OVER
+    ]
+    assert {gap.reason for gap in emptied} == {"process_stopped"}
+    assert all(gap.ended_at == gap.started_at for gap in emptied)
+    rows = (
+        open_store(job.root).sql("SELECT market, trade_id FROM trades_dedup").fetchall()
+    )
+    for market in ("BTC_USDT", "ETH_USDT", "GT_USDT"):
+        mine = sorted(number for name, number in rows if name == market)
+        known = [t.trade_id for t in truth.trades_of(market)]
+        assert mine == [i for i in known if mine[0] <= i <= mine[-1]]
+    for path in (leave_path, next_path):
+        assert not path(job.root, JOB).exists()
+    check_job(job.root, JOB)
+
+
+@pytest.mark.parametrize("source", ["gate_spot", "gate_v3"])
+async def test_books_stay_known_while_one_run_takes_over(recorder_of, source):
+    settings = Settings(seed=6, rate=60, v3_clean_seconds=(60.0, 90.0))
+    async with Exchange(settings) as exchange:
+        job = Job(
+            recorder_of, exchange, source, markets=("BTC_USDT",), streams=("depth",)
+        )
+        first, leaving = await job.begin()
+        second = await job.follow()
+        await leaving
+        await stop(*second)
+
+    store = open_store(job.root)
+    shown = store.bbo(source=source, market="BTC_USDT")
+    known = shown["known"].to_pylist()
+    assert all(known[known.index(True) :])
+    conns = {row.conn for row in store.replay(streams=["depth"])}
+    assert {conn.partition(".")[0] for conn in conns} >= {
+        first._run.id,
+        second[0]._run.id,
+    }
+    book = OrderBook()
+    was_known = False
+    for row in store.replay(source=source, streams=["depth"]):
+        if isinstance(row.event, Gap) and row.event.ended_at is None:
+            break  # nobody records any more
+        book.apply(row.event, conn=row.conn)
+        assert book.is_known or not was_known or source == "gate_v3"
+        was_known |= book.is_known
+    assert was_known
+
+
+async def test_one_that_was_killed_is_followed_and_what_it_missed_is_a_gap(recorder_of):
+    async with Exchange(Settings(seed=7, rate=60)) as exchange:
+        job = Job(recorder_of, exchange, markets=("BTC_USDT",))
+        process = await job.process()
+        await until(lambda: is_covering(job.root))
+        second, ending = await job.start(takes_over=True)
+        process.send_signal(signal.SIGKILL)
+        await process.communicate()
+        await until(lambda: not second.is_beside)
+        await stop(second, ending)
+
+    kinds = {*map(tuple, kinds_of(job.root).values())}
+    killed = ("not_started", "covered", "process_killed", "covered", "process_stopped")
+    assert kinds <= {killed, WHOLE}
+
+
+async def test_a_successor_that_is_killed_leaves_no_trace_in_the_account(recorder_of):
+    async with Exchange(Settings(seed=8, rate=60)) as exchange:
+        job = Job(recorder_of, exchange, markets=("BTC_USDT",), streams=("trades",))
+        first = await job.begin()
+        process = await job.process("--take-over", "--ws-url", "ws://127.0.0.1:1/")
+        await until(lambda: any(run.is_beside for run in read_run_files(job.root)))
+        process.send_signal(signal.SIGKILL)
+        await process.communicate()
+        assert recover(job.root)[0].was_killed
+        third = await job.follow()
+        await first[1]
+        await stop(*third)
+
+    assert {*map(tuple, kinds_of(job.root).values())} == {WHOLE}
+
+
+async def test_one_that_does_not_answer_loses_its_job(recorder_of, monkeypatch):
+    monkeypatch.setattr(takeover, "HUNG_SECONDS", 0.3)
+    async with Exchange(Settings(seed=9, rate=60)) as exchange:
+        job = Job(recorder_of, exchange, markets=("BTC_USDT",))
+        process = await job.process()
+        await until(lambda: is_covering(job.root))
+        process.send_signal(signal.SIGSTOP)
+        second = await job.follow()
+        with pytest.raises(JobRunningError):
+            check_job(job.root, JOB)
+        process.send_signal(signal.SIGCONT)
+        _, said = await process.communicate()
+        await stop(*second)
+
+    assert process.returncode == 1
+    assert f"another run has taken over job '{JOB}'" in said.decode()
+    recover(job.root)
+    kinds = {*map(tuple, kinds_of(job.root).values())}
+    assert kinds == {
+        ("not_started", "covered", "process_killed", "covered", "process_stopped")
+    }
+
+
+async def test_one_that_the_venue_refuses_leaves_the_other_alone(recorder_of):
+    async with Exchange(Settings(seed=10, rate=60)) as exchange:
+        job = Job(recorder_of, exchange, markets=("BTC_USDT",), streams=("trades",))
+        first = await job.begin()
+        _, ending = await job.start(takes_over=True, markets=("NOPE_USDT",))
+        result = await ending
+        assert not first[1].done()
+        await stop(*first)
+
+    assert len(result.refused) == 1
+    assert kinds_of(job.root) == {Chain("BTC_USDT", "trades"): [*WHOLE]}
+
+
+async def test_only_one_follows(recorder_of):
+    async with Exchange(Settings(seed=11, rate=60)) as exchange:
+        job = Job(recorder_of, exchange, markets=("BTC_USDT",), streams=("trades",))
+        first = await job.begin()
+        second = await job.start(takes_over=True)
+        with pytest.raises(JobRunningError, match="another is taking it over"):
+            await job.start(takes_over=True)
+        await first[1]
+        await stop(*second)
+
+    assert {*map(tuple, kinds_of(job.root).values())} == {WHOLE}

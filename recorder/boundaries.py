@@ -33,7 +33,7 @@ def parse_step(text: str) -> int:
         ConfigError: If it is anything else.
     """
     seconds = STEPS.get(text.strip()) or parse_seconds(text)
-    if seconds < 1 or _DAY % seconds:
+    if seconds < 1 or seconds % 1 or _DAY % seconds:
         raise ConfigError(
             f"--align {text}: give hour, day, or a length of time that a day "
             "consists of, such as 15m or 4h"

@@ -112,6 +112,15 @@ _V4_KINDS = {
         keys=MARKET,
         random=0.05,
     ),
+    "http_garbled": FaultKind(
+        doc="REST: the answer is half of one",
+        keys=MARKET,
+    ),
+    "stale_history": FaultKind(
+        doc="REST: the trades of the last SECONDS are not told yet",
+        keys=(*MARKET, "seconds"),
+        seconds=3.0,
+    ),
     "stale_snapshot": FaultKind(
         doc="REST: the order book is up to SECONDS old",
         keys=(*MARKET, "seconds"),

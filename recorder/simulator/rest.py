@@ -8,13 +8,13 @@ from recorder.simulator.candles import INTERVALS
 from recorder.simulator.connection import Context
 from recorder.simulator.engine import Engine, Market, Trade
 from recorder.simulator.numbers import MS_NS, SECOND_NS, fixed_text
+from recorder.simulator.past import Past
 from recorder.simulator.rest_calls import (
     MAX_LIMIT,
     Query,
     RefusedError,
     RestCalls,
     invalid,
-    trades_asked,
     whole,
 )
 from recorder.simulator.serving import REST_ROOT
@@ -43,6 +43,7 @@ class RestApi(RestCalls):
     ) -> None:
         super().__init__("currency_pair", settings, context, snapshots)
         self._engine = engine
+        self._past = Past(settings, context)
 
     def routes(self) -> list[web.RouteDef]:
         """Return the calls as routes."""
@@ -121,19 +122,16 @@ class RestApi(RestCalls):
 
     def _trades(self, query: Query) -> object:
         market = self._market(query)
-        return [_trade_row(trade) for trade in trades_asked(market, query)]
+        trades = self._past.trades(market, query, paging="page")
+        return [_trade_row(trade) for trade in trades]
 
     def _klines(self, query: Query) -> object:
         market = self._market(query)
         seconds = INTERVALS.get(query.get("interval", "30m"))
         if seconds is None:
             raise invalid("interval", query)
-        limit = whole(query, "limit", 100)
-        if not 0 < limit <= MAX_LIMIT:
-            raise invalid("limit", query)
-        start, end = whole(query, "from", 0), whole(query, "to", 2**40)
+        rows = market.candles.rows(seconds)
         now_s = self._context.clock.now_ns() // SECOND_NS
-        rows = [r for r in market.candles.rows(seconds) if start <= r.open_at <= end]
         return [
             [
                 str(row.open_at),
@@ -145,7 +143,7 @@ class RestApi(RestCalls):
                 market.amount_text(row.volume),
                 "true" if row.open_at + seconds <= now_s else "false",
             ]
-            for row in rows[-limit:]
+            for row in self._past.points(rows, seconds, query, MAX_LIMIT)
         ]
 
     def _market(self, query: Query) -> Market:

@@ -7,7 +7,6 @@ import msgspec
 from aiohttp import web
 
 from recorder.simulator.connection import Context
-from recorder.simulator.engine import Market, Trade
 from recorder.simulator.numbers import SECOND_NS
 from recorder.simulator.settings import Settings
 from recorder.simulator.snapshots import Snapshot, Snapshots
@@ -26,6 +25,10 @@ class RefusedError(Exception):
         self.label = label
         self.message = message
         super().__init__(status, label, message)
+
+
+class _GarbledError(Exception):
+    """A call is answered with half of an answer."""
 
 
 class _BrokenError(Exception):
@@ -75,6 +78,8 @@ class RestCalls:
                     text="<html><body><h1>502 Bad Gateway</h1></body></html>",
                     content_type="text/html",
                 )
+            except _GarbledError:
+                return web.Response(body=b'[{"id": "12', headers=headers)
             except RefusedError as refusal:
                 return web.Response(
                     status=refusal.status,
@@ -132,31 +137,12 @@ class RestCalls:
         if headers[remain] == "-1":
             headers[remain] = "0"
             raise RefusedError(429, "TOO_MANY_REQUESTS", "Request Rate Limit Exceeded")
+        if plan.strike("http_garbled", now_ns, market=market):
+            self._context.performed("http_garbled", "rest", market=market)
+            raise _GarbledError
         if plan.strike("http_502", now_ns, market=market):
             self._context.performed("http_502", "rest", market=market)
             raise _BrokenError
-
-
-def trades_asked(market: Market, query: Query) -> list[Trade]:
-    """Return the trades that a query asks for, newest first.
-
-    With ``last_id`` those after it; with ``reverse`` those before it.
-
-    Raises:
-        RefusedError: If the query makes no sense.
-    """
-    limit = whole(query, "limit", 100)
-    if not 0 < limit <= MAX_LIMIT:
-        raise invalid("limit", query)
-    start, end = whole(query, "from", 0), whole(query, "to", 2**40)
-    rows = [t for t in market.trades if start <= t.ts_ns // SECOND_NS <= end]
-    if "last_id" in query:
-        last_id = whole(query, "last_id", 0)
-        if query.get("reverse") == "true":
-            rows = [t for t in rows if t.trade_id < last_id]
-        else:
-            rows = [t for t in rows if t.trade_id > last_id]
-    return rows[-limit:][::-1]
 
 
 def whole(query: Query, key: str, default: int) -> int:

@@ -5,16 +5,17 @@ from collections.abc import Callable, Mapping
 import msgspec
 from aiohttp import web
 
+from recorder.simulator.candles import INTERVALS
 from recorder.simulator.connection import Context
 from recorder.simulator.engine import Market, Trade
 from recorder.simulator.futures import DECIMAL_HEADER
 from recorder.simulator.numbers import MS_NS, decimal_text
+from recorder.simulator.past import Past
 from recorder.simulator.perpetuals import Perpetual
 from recorder.simulator.rest_calls import (
     RefusedError,
     RestCalls,
     invalid,
-    trades_asked,
     whole,
 )
 from recorder.simulator.serving import REST_ROOT
@@ -24,6 +25,8 @@ from recorder.simulator.window import Levels
 
 
 MAX_LEVELS = 300
+MAX_POINTS = 2_000
+KINDS = ("mark", "index")
 
 Object = dict[str, object]
 
@@ -49,6 +52,7 @@ class FuturesRest(RestCalls):
         super().__init__("contract", settings, context, snapshots)
         self._perpetuals = perpetuals
         self._is_2026 = settings.wire_era == "2026"
+        self._past = Past(settings, context)
 
     def routes(self) -> list[web.RouteDef]:
         """Return the calls as routes."""
@@ -56,6 +60,7 @@ class FuturesRest(RestCalls):
             "order_book": self._order_book,
             "contracts": self._contracts,
             "trades": self._trades,
+            "candlesticks": self._candlesticks,
         }
         return [
             web.get(f"{REST_ROOT}/futures/{{settle}}/{name}", self.served(call))
@@ -89,7 +94,36 @@ class FuturesRest(RestCalls):
         market = self._market(request)
         return [
             self._trade(request, market, trade)
-            for trade in trades_asked(market, request.query)
+            for trade in self._past.trades(market, request.query, paging="offset")
+        ]
+
+    def _candlesticks(self, request: web.Request) -> list[Object]:
+        query = request.query
+        asked = query.get("contract", "")
+        kind, _, name = asked.partition("_")
+        kind = kind if kind in KINDS else ""
+        perpetual = self._perpetual(request, name if kind else asked)
+        seconds = INTERVALS.get(query.get("interval", "5m"))
+        if seconds is None:
+            raise invalid("interval", query)
+        market = perpetual.market
+        price = perpetual.price_text if kind else market.price_text
+        candles = {
+            "": market.candles,
+            "mark": perpetual.mark_candles,
+            "index": perpetual.index_candles,
+        }[kind]
+        rows = candles.rows(seconds)
+        return [
+            {
+                "t": row.open_at,
+                "v": self._size(request, market, row.volume),
+                "c": price(row.close),
+                "h": price(row.high),
+                "l": price(row.low),
+                "o": price(row.open),
+            }
+            for row in self._past.points(rows, seconds, query, MAX_POINTS)
         ]
 
     def _levels(
@@ -179,10 +213,13 @@ class FuturesRest(RestCalls):
             raise RefusedError(
                 400, "MISSING_REQUIRED_PARAM", "Missing required param: contract"
             )
+        return self._perpetual(request, name).market
+
+    def _perpetual(self, request: web.Request, name: str) -> Perpetual:
         perpetual = self._settled(request).get(name)
         if perpetual is None:
             raise RefusedError(400, "CONTRACT_NOT_FOUND", f"contract {name} not found")
-        return perpetual.market
+        return perpetual
 
 
 def _seconds(ns: int) -> msgspec.Raw:

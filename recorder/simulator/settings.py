@@ -70,6 +70,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         stats_seconds: Futures: how often statistics are pushed.
         snapshot_age_seconds: REST: order books are this old at most, and
             always somewhere between fresh and that.
+        history_trades: REST and v3: so many trades back a market tells.
+        history_seconds: REST and v3: and so far back in time.
         rest_limit: REST: requests in a window, by endpoint.
         rest_window_seconds: REST: length of that window.
         v3_depth_seconds: v3: how often changed windows are pushed.
@@ -130,6 +132,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     liquidation_batches: bool = False
     stats_seconds: float = 2.0  # not documented
     snapshot_age_seconds: float = 0.0
+    history_trades: int = 5_000
+    history_seconds: float = 30 * 86_400.0  # as people were told
     rest_limit: int = 200
     rest_window_seconds: float = 10.0
     v3_depth_seconds: float = 0.5

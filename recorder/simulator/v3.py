@@ -14,6 +14,7 @@ from recorder.simulator.candles import INTERVALS
 from recorder.simulator.connection import Connection, Context
 from recorder.simulator.engine import Engine, Market, Trade
 from recorder.simulator.numbers import SECOND_NS
+from recorder.simulator.past import Past
 from recorder.simulator.settings import Settings
 from recorder.simulator.v3_private import PrivateV3
 from recorder.simulator.v3_push import DepthOrder, V3Session
@@ -39,6 +40,7 @@ class SpotV3:
         self._context = context
         self._rng = random.Random(f"{settings.seed}:v3")
         self._wire = wire_v3.V3Wire(is_late=settings.v3_late)
+        self._past = Past(settings, context)
         self._private = PrivateV3(engine, account, settings, context)
         self._sessions: dict[Connection, V3Session] = {}
         self._queries: dict[str, Callable[[Params], object]] = {
@@ -175,7 +177,8 @@ class SpotV3:
         market = self._market(name)
         if not 0 < limit <= QUERY_LIMIT:
             raise RequestError
-        newest_first = [t for t in reversed(market.trades) if t.trade_id >= last_id]
+        told = self._past.told(market)
+        newest_first = [t for t in reversed(told) if t.trade_id >= last_id]
         return [wire_v3.trade_row(trade) for trade in newest_first[:limit]]
 
     def _query_depth(self, params: Params) -> object:

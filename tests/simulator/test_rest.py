@@ -179,7 +179,11 @@ async def test_klines_come_oldest_first_as_rows_of_text(get):
         ]
         assert rows[0][7] == "true"
         _, none = await get(
-            exchange.rest_url, "/spot/candlesticks", currency_pair="GT_USDT", to="1"
+            exchange.rest_url,
+            "/spot/candlesticks",
+            currency_pair="GT_USDT",
+            interval="10s",
+            **{"from": str(first - 1), "to": str(first - 1)},
         )
         assert none == []
 

@@ -3,7 +3,8 @@
 RecorderError
 ├ ConfigError                  the operator; raised before anything is opened
 ├ TransportError               the network; back off and reconnect
-│  └ ThrottledError            the venue asks us to wait; carries retry_after_seconds
+│  ├ ThrottledError            the venue asks us to wait; carries retry_after_seconds
+│  └ HttpStatusError           it answered with an error; carries status
 ├ SourceError                  the venue broke its contract; carries source, market
 │  ├ WireError                 a frame that does not fit; goes to the table frames
 │  └ QuestionRefusedError      the venue refuses to tell what it was asked once
@@ -46,6 +47,28 @@ class ThrottledError(TransportError):
 
     def __str__(self) -> str:
         return f"the venue asks to wait {self.retry_after_seconds:g} s"
+
+
+class HttpStatusError(TransportError):
+    """A call by HTTP was answered with an error.
+
+    Attributes:
+        status: The HTTP status.
+        words: What came with it, for people.
+    """
+
+    def __init__(self, status: int, words: str) -> None:
+        self.status = status
+        self.words = words
+        super().__init__(status, words)
+
+    def __str__(self) -> str:
+        return self.words
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the same call would be answered so again."""
+        return 400 <= self.status < 500 and self.status not in (408, 425)
 
 
 class SourceError(RecorderError):

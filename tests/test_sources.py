@@ -19,8 +19,10 @@ from recorder.errors import ConfigError, WireError
 from recorder.model import NO_MARKET, TABLE_OF, Chain
 from recorder.source import (
     Dialogue,
+    Question,
     Secrets,
     Source,
+    Wanted,
     canonical_stream,
     resolve_options,
     table_of,
@@ -405,3 +407,33 @@ def test_bytes_from_strangers_are_no_answers(source: Source) -> None:
         for payload in (b"", b"hello", b"\xff\xfe", b"[1]", b'{"id":{}}'):
             with pytest.raises(WireError):
                 query.answer(1, "A_B", {}, payload)
+
+
+def test_history_is_asked_for_in_a_way_that_there_is(source: Source) -> None:
+    options = resolve_options(source, {})
+    for rule in source.history:
+        chains = [c for c in some_chains(source) if table_of(c.stream) == rule.table]
+        assert chains
+        assert rule.page_rows > 1
+        for chain in chains:
+            wanted = Wanted(limit=5, since_id=3, until_id=9, from_ns=0, to_ns=10**9)
+            request = rule.ask(chain, options, wanted)
+            if isinstance(request, Question):
+                assert request.query in source.queries
+                assert request.query.table == rule.table
+                assert chain.market.encode() in request.query.ask(
+                    1, request.market, request.values
+                )
+            else:
+                assert source.rest_url
+                assert request.path.startswith("/")
+                assert chain.market in request.target
+
+
+def test_garbage_for_history_is_a_wire_error(source: Source) -> None:
+    for rule in source.history:
+        for body in (b"", b"<html>", b"{}", b"[7]", b"[{}]", b"\xff", b"[" * 100_000):
+            for chain in some_chains(source):
+                if table_of(chain.stream) == rule.table:
+                    with pytest.raises(WireError):
+                        rule.decode(chain, body)

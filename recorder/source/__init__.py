@@ -19,7 +19,6 @@ What a feed owes
 
 from recorder.source.contract import (
     BookRule,
-    HttpRequest,
     MarketList,
     Option,
     SnapshotRule,
@@ -39,6 +38,8 @@ from recorder.source.dialogue import (
     Subscribed,
     Unrecognized,
 )
+from recorder.source.history import History, PastEvent, Question, Wanted
+from recorder.source.http import HttpRequest
 from recorder.source.names import (
     canonical_stream,
     resolve_options,
@@ -63,12 +64,15 @@ __all__ = [
     "Dialogue",
     "Ending",
     "Heartbeat",
+    "History",
     "HttpRequest",
     "Leaving",
     "MarketList",
     "Option",
     "Parameter",
+    "PastEvent",
     "Query",
+    "Question",
     "Quit",
     "Refused",
     "Reply",
@@ -85,6 +89,7 @@ __all__ = [
     "Unrecognized",
     "Value",
     "Verdict",
+    "Wanted",
     "Witness",
     "canonical_stream",
     "decimal_ns",

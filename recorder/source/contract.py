@@ -6,6 +6,8 @@ import msgspec
 
 from recorder.model import Chain, DepthUpdate, Market, RawLevels
 from recorder.source.dialogue import Dialogue
+from recorder.source.history import History
+from recorder.source.http import HttpRequest
 from recorder.source.queries import Query
 from recorder.source.reactions import Backoff, Ending, Verdict
 from recorder.source.secrets import Secret, Secrets
@@ -64,20 +66,6 @@ class BookRule(msgspec.Struct, frozen=True, kw_only=True):
     has_ids: bool
     snapshot: str
     depth_limit: int
-
-
-class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """An HTTP GET: a path below the feed's REST address, and its query."""
-
-    path: str
-    query: tuple[tuple[str, str], ...] = ()
-    headers: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def target(self) -> str:
-        """Path and query as people read them."""
-        query = "&".join(f"{name}={value}" for name, value in self.query)
-        return f"{self.path}?{query}" if query else self.path
 
 
 class SnapshotRule(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,6 +155,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
         snapshot: How snapshots are had by HTTP; None if they are not.
         market_list: How markets are listed; None if they cannot be.
         queries: What it answers when it is asked over its WebSocket.
+        history: What it tells afterwards, one for each table.
     """
 
     name: str
@@ -199,3 +188,4 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     snapshot: SnapshotRule | None = None
     market_list: MarketList | None = None
     queries: tuple[Query, ...] = ()
+    history: tuple[History, ...] = ()

@@ -76,10 +76,11 @@ from recorder.sources import (
     _gate_obu,
 )
 from recorder.sources._gate import REST_URL, markets_by_table, unasked
+from recorder.sources._gate_futures_history import HISTORY, kline_name
 from recorder.sources._gate_futures_markets import CONTRACTS
 from recorder.sources._gate_v4 import Conversation, Route
 from recorder.sources._gate_v4_asking import Envelope, Stamped, batched, items_of
-from recorder.sources._gate_v4_books import Books, Depth, parameter_of
+from recorder.sources._gate_v4_books import Books, Depth
 from recorder.sources._json import Known, decoded
 
 
@@ -145,7 +146,7 @@ class Dialogue(Conversation):
         for chain in chains:
             table, _, parameter = chain.stream.partition(":")
             if table == "klines":
-                interval, name = _kline_name(chain)
+                interval, name = kline_name(chain)
                 self._klines[f"{interval}_{name}"] = chain
             elif table == "contract_stats":
                 intervals.add(parameter)
@@ -215,7 +216,7 @@ class Dialogue(Conversation):
         if table in _LISTED:
             payload = [chain.market for chain in chains]
         elif table == "klines":
-            payload = [*_kline_name(chains[0])]
+            payload = [*kline_name(chains[0])]
         else:
             payload = [chains[0].market, parameter]
         return _CHANNELS[table], payload
@@ -277,15 +278,6 @@ class Dialogue(Conversation):
         if market is None:
             return [unasked("contract_stats", row.contract)]
         return [rows.statistics(market, self._stats_interval, row)]
-
-
-def _kline_name(chain: Chain) -> tuple[str, str]:
-    """Return the interval of a kline, and what the venue calls its contract.
-
-    Those of another price than that of trades have a prefix there.
-    """
-    kind, _, interval = parameter_of(chain.stream).rpartition(".")
-    return interval, f"{kind}_{chain.market}" if kind else chain.market
 
 
 _KLINES: Final = "klines:[0-9]*"
@@ -378,4 +370,5 @@ SOURCE: Final = Source(
     book_rule=books.book_rule,
     snapshot=SnapshotRule(request=books.snapshot_request, decode=books.snapshot_decode),
     market_list=CONTRACTS,
+    history=HISTORY,
 )

@@ -74,6 +74,7 @@ from recorder.sources._gate import (
     moment_ns,
     unasked,
 )
+from recorder.sources._gate_spot_history import HISTORY
 from recorder.sources._gate_v4 import Conversation, Route
 from recorder.sources._gate_v4_asking import Stamped, batched
 from recorder.sources._gate_v4_books import Books, Depth
@@ -346,4 +347,5 @@ SOURCE: Final = Source(
     book_rule=books.book_rule,
     snapshot=SnapshotRule(request=books.snapshot_request, decode=books.snapshot_decode),
     market_list=SPOT_MARKETS,
+    history=HISTORY,
 )

@@ -64,6 +64,7 @@ from recorder.sources._gate import (
     TICKER_TELLS_OF_TRADES,
 )
 from recorder.sources._gate_v3_account import AccountDialogue
+from recorder.sources._gate_v3_history import HISTORY
 from recorder.sources._gate_v3_market import MarketDialogue, book_rule
 from recorder.sources._gate_v3_parameters import AGGREGATIONS, LIMITS
 from recorder.sources._gate_v3_queries import QUERIES
@@ -209,4 +210,5 @@ SOURCE: Final = Source(
     book_rule=book_rule,
     market_list=SPOT_MARKETS,
     queries=QUERIES,
+    history=HISTORY,
 )

@@ -55,6 +55,9 @@ Rules that the arithmetic holds:
 * Messages without ids (``NO_ID``): a snapshot makes the chain live, updates
   apply while it is live, and nothing can be told about what was lost. Where
   updates with ids wait, a snapshot without one is of no use.
+* Updates may tell their last id alone. They apply as those without ids do, but
+  ids go on, and where something may have been lost since, such an update tells
+  no more of it than a snapshot among the updates would.
 
 All of this is in functions on integers, plain enough to be compiled by
 numba: replay's kernel runs these very functions, so there is no second
@@ -180,12 +183,14 @@ def step_update(chain: Fields, first: int, last: int) -> tuple[Fields, int, int]
     state, applied, received, held_first, joining, waiting = chain
     kind = classify_update(chain, first, last)
     state, action = TRANSITIONS[state][kind]
-    if kind != IN_STALE and last != NO_ID:
+    # What is left out because nothing precedes it continues nothing either.
+    is_left_out = kind == IN_BARE and action == SKIP
+    if kind != IN_STALE and not is_left_out and last != NO_ID:
         received = last
     if action in (APPLY, JOIN):
         applied = last
         held_first = NO_ID
-        joining = 0
+        joining = 1 if first == NO_ID and last != NO_ID else 0
         waiting = NO_ID
     elif action == RESTART:
         held_first = first
@@ -349,19 +354,23 @@ class Continuity:
         """Judge an update.
 
         Args:
-            first: First book change folded in; None on streams without ids.
-            last: Last book change folded in.
+            first: First book change folded in; None where it is not told.
+            last: Last book change folded in; None on streams without ids.
 
         Returns:
             The verdict; the chain has already moved on.
 
         Raises:
-            ValueError: If only one id is given, or last is below first.
+            ValueError: If only the first is given, or last is below first.
         """
-        if first is None or last is None:
-            if first is not last:
-                raise ValueError("an update has both ids or none")
+        if last is None:
+            if first is not None:
+                raise ValueError("an update with a first id has a last one")
             first = last = NO_ID
+        elif first is None:
+            if last < 0:
+                raise ValueError(f"an update cannot have the id {last}")
+            first = NO_ID
         elif not 0 <= first <= last:
             raise ValueError(f"update ids run backwards: {first} to {last}")
         row_gap = is_row_gap(self.received, first)

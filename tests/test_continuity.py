@@ -194,7 +194,7 @@ def test_any_single_lost_update_is_one_row_gap(sizes, data):
 STEPS = st.one_of(
     st.tuples(st.just("update"), st.integers(0, 12), st.integers(0, 4)),
     st.tuples(st.just("snapshot"), st.none() | st.integers(0, 14), st.integers(0, 2)),
-    st.tuples(st.just("bare"), st.none(), st.none()),
+    st.tuples(st.just("bare"), st.none(), st.none() | st.integers(0, 16)),
     st.tuples(st.just("lost"), st.none(), st.none()),
     st.tuples(st.just("crossed"), st.none(), st.none()),
     st.tuples(st.just("doubted"), st.none(), st.none()),
@@ -208,7 +208,7 @@ def take(chain: Continuity, step: tuple[str, int, int]) -> Verdict:
     if name == "snapshot":
         return chain.snapshot(one, other)
     if name == "bare":
-        return chain.update(None, None)
+        return chain.update(None, other)
     if name == "doubted":
         return chain.doubted()
     return chain.lost() if name == "lost" else chain.crossed()
@@ -474,11 +474,40 @@ def test_a_snapshot_without_id_is_of_no_use_to_updates_with_ids():
     assert chain.snapshot(None, c.IN_BAND).action == c.REFUSE
 
 
+def test_updates_that_tell_their_last_id_alone_apply_to_a_live_book():
+    chain = Continuity()
+
+    assert chain.update(None, 4).action == c.SKIP
+    chain.snapshot(5, c.IN_BAND)
+    verdicts = [chain.update(None, last) for last in (7, 7, 12)]
+
+    assert {verdict.action for verdict in verdicts} == {c.APPLY}
+    assert not any(v.is_double or v.is_row_gap for v in verdicts)
+    assert (chain.applied, chain.received) == (12, 12)
+    assert chain.snapshot(12, c.IN_BAND).action == c.SKIP
+    assert chain.snapshot(13, c.IN_BAND).action == c.ADOPT
+
+
+@pytest.mark.parametrize(
+    "lose", [Continuity.doubted, Continuity.lost, Continuity.crossed]
+)
+def test_only_a_snapshot_brings_a_book_back_whose_updates_tell_no_first_id(lose):
+    chain = Continuity()
+    chain.snapshot(5, c.IN_BAND)
+    chain.update(None, 7)
+
+    assert not lose(chain).is_live
+    assert chain.update(None, 8).action == c.SKIP
+    assert chain.snapshot(8, c.IN_BAND).is_live
+
+
 def test_impossible_ids_are_refused():
     chain = Continuity()
 
-    with pytest.raises(ValueError, match="both ids or none"):
+    with pytest.raises(ValueError, match="a first id has a last one"):
         chain.update(5, None)
+    with pytest.raises(ValueError, match="cannot have the id -1"):
+        chain.update(None, -1)
     with pytest.raises(ValueError, match="run backwards: 5 to 4"):
         chain.update(5, 4)
     with pytest.raises(ValueError, match="id -7"):

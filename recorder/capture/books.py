@@ -178,6 +178,7 @@ class Books:
             if book.suspects:
                 self._counts.pass_over(book)
             book.begin(first)
+            book.has_changes = book.rule.snapshot == "each"
             if verdict.was_live and first is not None and is_row_gap(proven, first):
                 self._jumps.missed(book, ts_recv, proven, first)
             self._judge(book, verdict, ts_recv, before, first)
@@ -225,7 +226,7 @@ class Books:
             self._queue.want(book, ts_recv + FIRST_ASK_NS, is_new=is_new)
         elif not verdict.is_live:
             self._images.missed(book)  # it precedes its changes
-            if verdict.was_live:
+            if verdict.was_live or book.lacks_image:
                 self._images.ask(book, ts_recv)
 
     def _take(self, message: Message) -> None:

@@ -74,6 +74,8 @@ class DepthChain:
         recent: Ids of the last messages stored, to know them again when a new
             connection begins with what the old one ended with.
         adopted: When the last snapshots were received that levels stem from.
+        has_changes: Whether it brings changes though each message should be the
+            whole book.
         accepted_at: When the venue accepted the chain, while its snapshot on
             the socket is awaited.
         is_image_missed: Whether that may have been missed since.
@@ -96,6 +98,7 @@ class DepthChain:
         "continuity",
         "epoch",
         "failures",
+        "has_changes",
         "is_asked",
         "is_image_missed",
         "is_pending_first",
@@ -124,6 +127,7 @@ class DepthChain:
         self.accepted_at: int | None = None
         self.is_image_missed = False
         self.failures = 0
+        self.has_changes = False
         self.restart_at = 0
         self.accepted_event: int | None = None
         self.pending: Message | None = None
@@ -138,6 +142,16 @@ class DepthChain:
     def known_since(self) -> int:
         """When the snapshot was received that the levels stem from, or 0."""
         return self.adopted[-1] if self.adopted else 0
+
+    @property
+    def is_asked_afresh(self) -> bool:
+        """Whether only a subscription afresh brings its book back for sure."""
+        return self.rule.snapshot == "in_band" or self.has_changes
+
+    @property
+    def lacks_image(self) -> bool:
+        """Whether changes come that nothing precedes, and nobody asks for it."""
+        return self.has_changes and not (self.asked_until or self.restart_at)
 
     def adopt(self, at: int) -> None:
         """Note that the levels stem from a snapshot received then."""

@@ -6,7 +6,8 @@ stays in the gap that it is in. If the snapshot does not come within
 `IN_BAND_NS` of the acceptance, that is a gap ``stale_stream`` from the
 acceptance on, and the stream is asked for afresh, at growing distances.
 
-A break of a book is mended the same way, and at once. Where ids tell of
+A break of a book is mended the same way, and at once, also of one that brings
+changes where each message should be the whole book. Where ids tell of
 changes, those between the last one and the fresh snapshot are missing: while
 a chain is asked for afresh, nobody listens. So it is in a gap from its last
 row on, until the fresh snapshot came.
@@ -55,7 +56,7 @@ class Images:
     ) -> None:
         self.believed: list[tuple[Chain, int]] = []
         self.doubted: list[Chain] = []
-        self._books = [book for book in books if book.rule.snapshot == "in_band"]
+        self._books = [book for book in books if book.rule.snapshot != "rest"]
         self._ledger = ledger
         self._note = note
 
@@ -85,10 +86,8 @@ class Images:
 
     def known(self, book: DepthChain, at: int) -> None:
         """Note that a book is known: nothing needs to be asked for."""
-        if book.rule.snapshot != "in_band":
-            return
         book.asked_until = book.restart_at = book.failures = 0
-        if book.accepted_at is not None:
+        if book.rule.snapshot == "in_band" and book.accepted_at is not None:
             if not self._is_covered(book):
                 since = at if book.is_image_missed else book.accepted_at
                 self.believed.append((book.chain, since))
@@ -96,7 +95,7 @@ class Images:
 
     def ask(self, book: DepthChain, at: int) -> None:
         """Have a book's snapshot asked for afresh."""
-        if book.rule.snapshot == "in_band" and not book.continuity.is_live:
+        if book.is_asked_afresh and not book.continuity.is_live:
             book.restart_at = at
             book.asked_until = 0
 

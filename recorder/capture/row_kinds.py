@@ -77,4 +77,6 @@ def is_possible(event: DepthUpdate[RawLevels]) -> bool:
     first, last = event.first_update_id, event.last_update_id
     if event.is_snapshot:
         return last is None or last >= 0
-    return first is not None and last is not None and 0 <= first <= last
+    if first is None or last is None:
+        return first is None and (last is None or last >= 0)
+    return 0 <= first <= last

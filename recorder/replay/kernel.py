@@ -243,8 +243,10 @@ def adopt(  # pragma: no cover - compiled
     if held_from >= 0:
         through = rows.lasts[row]
         for held in range(held_from, held_end):
-            # Snapshots that were refused and doubles lie among those held.
+            # Snapshots that were refused, doubles and what lacks a first id lie
+            # among those held.
             is_update = rows.flags[held] & (SNAPSHOT | AUDIT) == 0
+            is_update &= rows.firsts[held] != NO_ID
             if is_update and rows.lasts[held] > through:
                 through = rows.lasts[held]
                 unknown += apply_row(bid, ask, bounds, held)
@@ -255,7 +257,7 @@ def adopt(  # pragma: no cover - compiled
 @compiled
 def is_impossible(first: int, last: int) -> bool:  # pragma: no cover - compiled
     """Return whether no update has such ids."""
-    return not (first == last == NO_ID or 0 <= first <= last)
+    return not (NO_ID == first <= last or 0 <= first <= last)
 
 
 def _compile_follow(version: int) -> Callable[..., int]:  # noqa: C901 - below

@@ -59,7 +59,8 @@ class BookRule(msgspec.Struct, frozen=True, kw_only=True):
         has_ids: Whether updates carry first and last ids.
         snapshot: ``rest``: it is had by HTTP. ``in_band``: it comes on the
             socket, first of all; until then the stream is not believed.
-            ``each``: every push is one, and a lost one leaves no trace.
+            ``each``: every push is one, and a lost one leaves no trace; a
+            venue that tells changes in between tells no first id with them.
         depth_limit: Levels a side that the stream maintains.
     """
 

@@ -1,5 +1,7 @@
 """What Gate futures' results say, as events; what is sent, `_gate_futures_wire` has."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from recorder.errors import WireError
@@ -7,8 +9,10 @@ from recorder.model import (
     Bbo,
     Chain,
     ContractStats,
+    DepthUpdate,
     Kline,
     Liquidation,
+    RawLevels,
     Ticker,
     Trade,
 )
@@ -22,7 +26,7 @@ from recorder.sources._gate_futures_wire import (
     text_of,
 )
 from recorder.sources._gate_v4_asking import Stamped
-from recorder.sources._gate_v4_books import parameter_of
+from recorder.sources._gate_v4_books import Books, parameter_of
 from recorder.sources._json import text_as_sent
 from recorder.sources._times import MILLISECOND_NS, SECOND_NS
 
@@ -45,6 +49,46 @@ def trade(market: str, row: wire.Trade) -> Trade[str]:
         price=number_of(row.price),
         amount=size.removeprefix("-"),
         is_internal=row.is_internal,
+    )
+
+
+def changed_top(
+    top: Books, market: str, changes: Sequence[wire.Change], stamp: Stamped
+) -> DepthUpdate[RawLevels]:
+    """Return the changes of a whole top, in the old form.
+
+    A removal names no side, so it removes its price from both: on the other
+    there is none, or the book would be crossed.
+
+    Args:
+        top: The stream.
+        market: The contract as it was asked for.
+        changes: What one push says of it, in its order.
+        stamp: Its times.
+
+    Raises:
+        WireError: If a change lacks a number.
+    """
+    bids: list[tuple[str, str]] = []
+    asks: list[tuple[str, str]] = []
+    for change in changes:
+        price, size = number_of(change.price), number_of(change.size)
+        level = price, size.removeprefix("-")
+        if is_zero(size):
+            bids.append(level)
+            asks.append(level)
+        else:
+            (asks if size.startswith("-") else bids).append(level)
+    return DepthUpdate(
+        market=market,
+        stream=top.stream,
+        ts_event=stamp.ts_event(),
+        is_snapshot=False,
+        first_update_id=None,
+        last_update_id=max(change.id for change in changes) or None,
+        bids=msgspec.json.encode(bids),
+        asks=msgspec.json.encode(asks),
+        depth_limit=top.depth_limit,
     )
 
 

@@ -135,10 +135,19 @@ class Top(msgspec.Struct, gc=False):
     t: Moment = 0
 
 
-class Change(msgspec.Struct, gc=False, rename={"contract": "c"}):
-    """A changed level of a whole top, in the old form."""
+class Change(
+    msgspec.Struct, gc=False, rename={"contract": "c", "price": "p", "size": "s"}
+):
+    """A changed level of a whole top, in the old form.
+
+    The size is above 0 for a bid and below for an ask; 0 removes, of which side
+    is not told.
+    """
 
     contract: str
+    price: msgspec.Raw
+    size: msgspec.Raw
+    id: Id = 0
 
 
 class Liquidation(msgspec.Struct, gc=False):

@@ -41,10 +41,11 @@ Books
 
 As on spot (`_gate_v4_books`, `_gate_obu`), but that updates repeat levels
 which did not change, and that ``order_book`` has an older form. That one tells
-the whole top once and then changes, which have one id, so that a missing one
-would not show, and removals of no side. Such changes are not read: a stream
-that turns out to be of this form is given up, for its first top would be
-shown for ever.
+whole tops and, in between or ever after, changes: prices with sizes that are
+below 0 for asks, and removals of no side. A change tells one id, so a lost one
+leaves no trace; where one may have been lost, the book is unknown until it is
+told as a whole again, and it is asked for afresh. That each change of a top is
+told, also of a level that moves into it, is what the documents say of it.
 
 Trades have no running number, so a lost one leaves no trace.
 
@@ -59,14 +60,11 @@ from recorder.model import Chain
 from recorder.source import (
     NO_SECRETS,
     Option,
-    Refused,
     Said,
     Secrets,
-    Send,
     SnapshotRule,
     Source,
     StreamKind,
-    Unrecognized,
     Witness,
 )
 from recorder.sources import (
@@ -106,10 +104,6 @@ _CHANNELS: Final = {
     "contract_stats": "futures.contract_stats",
 }
 _LISTED: Final = ("trades", "tickers", "bbo", "liquidations")
-_CHANGES: Final = (
-    "order_book tells changes here, in which a missing one would not show; "
-    "record depth:100ms or depth:obu.400 in its place"
-)
 
 
 class Dialogue(Conversation):
@@ -138,7 +132,6 @@ class Dialogue(Conversation):
         self._markets = markets_by_table(chains, (*_CHANNELS, "depth"))
         self._updates = Books.of(chains, books.UPDATES)
         self._tops = Books.of(chains, books.TOPS)
-        self._given_up: set[str] = set()
         self._obu = _gate_obu.ObuStreams(chains)
         # A push of a kline names interval and market in one text.
         self._klines: dict[str, Chain] = {}
@@ -185,25 +178,26 @@ class Dialogue(Conversation):
         )
 
     def other(self, frame: Envelope, now_ns: int) -> Said | None:
-        """Return what a push says that goes no route: changes of an order book.
+        """Return what a push says that goes no route: changes of whole tops.
+
+        All of a push that is about one contract is one message.
 
         Raises:
             WireError: If it does not fit.
         """
         if (frame.channel, frame.event) != (books.TOP_CHANNEL, "update"):
             return None
-        said: Said = [Unrecognized(error=_CHANGES)]
+        changes: dict[str, list[wire.Change]] = {}
         for raw in items_of(frame.result):
-            contract = decoded(wire.CHANGE, raw).contract
+            change = decoded(wire.CHANGE, raw)
+            changes.setdefault(change.contract, []).append(change)
+        said: Said = []
+        for contract, mine in changes.items():
             market = self._tops.markets.get(contract)
-            if market is not None and market not in self._given_up:
-                self._given_up.add(market)
-                chains = (Chain(market, self._tops.stream),)
-                end = self.ask(chains, now_ns, event="unsubscribe")
-                said += [
-                    Refused(chains=chains, reason=_CHANGES),
-                    Send(requests=(end,)),
-                ]
+            if market is None:
+                said.append(unasked("depth", contract))
+            else:
+                said.append(rows.changed_top(self._tops, market, mine, frame))
         return said
 
     def address(self, chains: Sequence[Chain]) -> tuple[str, list[str]]:
@@ -239,7 +233,7 @@ class Dialogue(Conversation):
 
     def _top(self, row: wire.Top, _stamp: Stamped) -> Said:
         market = self._tops.markets.get(row.contract)
-        if market is None or market in self._given_up:
+        if market is None:
             return [unasked("depth", row.contract)]
         return [self._tops.whole(market, row.id, row.bids, row.asks, row.t)]
 

@@ -6,6 +6,7 @@ whose snapshots may come out of a cache, on the socket, or in every push. What
 anything but the venue's book.
 """
 
+import msgspec
 import pytest
 from hypothesis import example, given, settings, strategies as st
 
@@ -21,10 +22,15 @@ RULES = {
     kind: BookRule(has_ids=True, snapshot=kind, depth_limit=100)
     for kind in ("rest", "in_band", "each")
 }
+RULES["changes"] = RULES["each"]
+"""Pushes are whole books or, in between, changes of which each tells its last id."""
 SECOND = 1_000_000_000
 KEYS = 5
 FIRST_COUNT = 100_000
 LOWER = 1_000
+
+UNTOLD = ("drop", "late", "late full", "renumber")
+"""What nothing tells of where changes have no first id."""
 
 Said = tuple[int, int, list[tuple[float, float]]]
 
@@ -99,7 +105,7 @@ class Recording:
         """Accept the chain; a stream that begins with its book may lose that."""
         if self.books.accepted(CHAIN, self.now, None):
             self._note(self.ledger.covered(CHAIN, self.now))
-        if self.kind == "in_band" and has_image:
+        if self.kind in ("in_band", "changes") and has_image:
             self.now += SECOND
             self.full()
 
@@ -138,6 +144,11 @@ class Recording:
             self.full()
             return
         self.newest, self.delivered = self.venue.changes, dict(self.venue.book)
+        if self.kind == "changes":
+            _, last, levels = self.last
+            event = depth(None, last, levels, "live")
+            self._event(msgspec.structs.replace(event, is_snapshot=False))
+            return
         self.update(*self.last)
 
     def _event(self, event: DepthUpdate) -> None:
@@ -197,6 +208,8 @@ class Recording:
 
     def play(self, steps) -> None:
         for kind, size, age in steps:
+            if self.kind == "changes" and kind in UNTOLD:
+                continue
             self.now += SECOND
             self.restart(has_image=age != 1)
             if kind == "handover":  # another connection goes on where this one was
@@ -220,7 +233,7 @@ class Recording:
             self.snapshot(age if kind == "cached" else 0)
 
     def send(self, kind: str, size: int) -> None:
-        if kind == "double" and self.last[0] and self.kind != "each":
+        if kind == "double" and self.last[0] and self.kind in ("rest", "in_band"):
             self.update(*self.last)
         elif kind == "late" and self.dropped:
             self.late(*self.dropped.pop())

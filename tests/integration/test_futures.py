@@ -13,12 +13,12 @@ from recorder.config import CaptureConfig
 from recorder.judging import Judgement, judge
 from recorder.judging.evidence import chain_of
 from recorder.model import Chain
-from recorder.replay import book_at
 from recorder.simulator.faults import parse
 from recorder.simulator.server import Exchange
 from recorder.simulator.settings import Settings
 from recorder.simulator.truth import Truth
 from recorder.store.listing import open_listing
+from recorder.verify import verify
 
 
 CONTRACTS = ("BTC_USDT", "ETH_USDT")
@@ -155,32 +155,35 @@ async def test_inverse_contracts_are_recorded_from_an_address_of_their_own(
     assert all(book.equal == book.states > 0 for book in judgement.books)
 
 
-async def test_a_top_of_the_old_form_is_given_up_and_shown_no_more(
-    tmp_path: Path,
+@pytest.mark.parametrize("formats", [{}, {"wire_era": "2021"}], ids=["2026", "2021"])
+async def test_a_top_of_the_old_form_is_followed_change_by_change(
+    tmp_path: Path, formats: dict[str, object]
 ) -> None:
-    book = Chain("ETH_USDT", "depth:top.20")
+    """Sizes are texts, with fractions, in 2026, and whole numbers in 2021."""
+    book = Chain("ETH_USDT", "depth:top.5")
     judgement = await recorded(
         tmp_path,
         streams=("trades", "bbo", book.stream),
         markets=[book.market],
-        refused=[book],
+        faults=("malformed:stream=depth,at=1.0", "abort:at=2.0"),
         old_book_changes=True,
+        **formats,
     )
 
     assert judgement.complaints == ()
+    (verdict,) = judgement.books
+    assert verdict.equal == verdict.states > 0
     store = open_store(tmp_path)
-    ((began, detail),) = store.sql(
-        "SELECT epoch_ns(started_at), detail FROM gaps "
-        "WHERE reason = 'subscription_rejected'"
+    (told,) = store.sql(
+        "SELECT count(*) FILTER (is_snapshot), count(*) FILTER (NOT is_snapshot), "
+        "count(first_update_id), count(*) - count(last_update_id) FROM depth"
     ).fetchall()
-    assert "record depth:100ms" in detail
-    (image,) = store.sql("SELECT epoch_ns(ts_recv) FROM depth").fetchall()
-    assert image[0] < began
-    listing = open_listing(tmp_path)
-    views = [
-        book_at(listing, source="gate_futures", market=book.market, at_ns=at)
-        for at in (image[0], began)
-    ]
-    assert [view.known for view in views] == [True, False]
-    kept = store.sql("SELECT DISTINCT reason FROM frames").fetchall()
-    assert kept == [("unknown",)]
+    images, changes, firsts, without_ids = told
+    # One at the start, one after each fault.
+    assert images == 3 < changes
+    assert (firsts, without_ids) == (0, 0)
+    assert verify(tmp_path).findings == ()
+    afresh = store.sql(
+        "SELECT DISTINCT detail FROM gaps WHERE reason = 'sequence_gap'"
+    ).fetchall()
+    assert afresh == [("it is asked for afresh",)]

@@ -98,12 +98,16 @@ def messages(draw):
                     "full",
                     "audit",
                     "bare",
+                    "last alone",
                 ]
             )
         )
         if not has_ids or kind == "bare":
             is_snapshot = draw(st.integers(0, 3)) == 0
             events.append(depth(None, None, *levels, is_snapshot=is_snapshot))
+        elif kind == "last alone":
+            applied += draw(st.integers(0, 2))
+            events.append(depth(None, applied, *levels))
         elif kind in ("rest", "full", "audit"):
             origin = "live" if kind == "full" else kind
             base = max(0, applied + draw(st.integers(-4, 3)))
@@ -228,7 +232,7 @@ def test_the_second_of_two_images_is_proved():
     [
         (depth(5, 4), "5 to 4"),
         (depth(5, None), "5 to -1"),
-        (depth(None, 5), "-1 to 5"),
+        (depth(None, -4), "-1 to -4"),
         (depth(-5, -4), "-5 to -4"),
         (depth(None, -4, is_snapshot=True), "-1 to -4"),
     ],

@@ -79,7 +79,8 @@ def messages(draw):
             said.append(event(None, base, bids, asks, origin=origin))
             last = max(last, base) if kind == "i" else last
         elif kind == "b":
-            said.append(event("bare", None, bids, asks))
+            last = draw(st.none() | st.integers(last, last + 2)) or last
+            said.append(event("bare", draw(st.sampled_from((None, last))), bids, asks))
         elif kind == "e":
             said.append(event(None, None, bids, asks))
         elif kind == "a":

@@ -415,6 +415,19 @@ FUTURES: Final = (
     ),
     Channel(
         "gate_futures",
+        "futures.order_book, event update",
+        Chain("BTC_USDT", "depth:top.20"),
+        v4("futures.order_book", is_array=True),
+        (
+            lands("p", "1.6", "asks", levels((1.6, 3.5))),
+            lands("s", "-3.5", "asks", levels((1.6, 3.5))),
+            lands("c", "BTC_USDT", "market"),
+            lands("id", 48123154, "last_update_id"),
+        ),
+        {"is_snapshot": False, "bids": [], "ts_event": SENT_AT},
+    ),
+    Channel(
+        "gate_futures",
         "futures.obu",
         Chain("BTC_USDT", "depth:obu.50"),
         v4("futures.obu"),
@@ -793,8 +806,6 @@ def test_every_key_that_a_feed_knows_has_its_line_here() -> None:
         if name not in told:
             assert known.pop(name) == told["announcement.summary_listing"]
     assert known.pop("heartbeat") == {"timestampNs", "timeUtc"}  # see below
-    # Changes of this channel, of the old form, are kept in frames.
-    known["futures.order_book"] -= {"p", "s", "c"}
     assert {name: told[name] for name in known} == known
 
 

@@ -253,26 +253,51 @@ def test_damaged_frames_raise_nothing_but_wire_errors(
             dialogue.unknown_keys(frame)
 
 
-def test_a_top_that_turns_out_to_tell_changes_is_given_up_once() -> None:
-    dialogue = dialogue_of()
-    whole, change = push("order_book", TOP, "all"), push("order_book", f"[{CHANGE}]")
-
-    (first,) = dialogue.receive(whole, NOW_NS)
-    kept, refused, end = dialogue.receive(change, NOW_NS)
-
-    assert first.market == "BTC_USDT"
-    assert isinstance(kept, Unrecognized)
-    assert refused == Refused(
-        chains=(Chain("BTC_USDT", "depth:top.20"),), reason=kept.error
+def test_a_push_of_changes_is_one_message_of_each_contract() -> None:
+    """Removals come on both sides, and in their place: none says on which it is."""
+    changes = (
+        '{"p":"49525.6","s":0,"c":"BTC_USDT","id":7}',
+        '{"p":"1.5","s":"2.5","c":"ETH_USDT","id":9}',
+        '{"p":"49525.6","s":-3,"c":"BTC_USDT","id":8}',
+        '{"p":49525.50,"s":"4","c":"BTC_USDT","id":8}',
+        '{"p":"49524","s":"-0.0","c":"BTC_USDT","id":6}',
+        '{"p":"1","s":1,"c":"DOGE_USDT","id":3}',
     )
-    assert [(f["event"], f["payload"]) for f in sent(end.requests)] == [
-        ("unsubscribe", ["BTC_USDT", "20", "0"])
-    ]
-    assert dialogue.receive(change, NOW_NS) == [kept]
-    (late,) = dialogue.receive(whole, NOW_NS)
-    assert isinstance(late, Unrecognized)
-    (other,) = dialogue.receive(whole.replace(b"BTC_", b"ETH_"), NOW_NS)
-    assert other.market == "ETH_USDT"
+
+    btc, eth, other = dialogue_of().receive(
+        push("order_book", f"[{','.join(changes)}]"), NOW_NS
+    )
+
+    assert (btc.market, btc.stream, btc.is_snapshot) == (
+        "BTC_USDT",
+        "depth:top.20",
+        False,
+    )
+    assert (btc.first_update_id, btc.last_update_id, btc.depth_limit) == (None, 8, 20)
+    assert btc.bids == b'[["49525.6","0"],["49525.50","4"],["49524","0.0"]]'
+    assert btc.asks == b'[["49525.6","0"],["49525.6","3"],["49524","0.0"]]'
+    assert (eth.market, eth.last_update_id, eth.bids, eth.asks) == (
+        "ETH_USDT",
+        9,
+        b'[["1.5","2.5"]]',
+        b"[]",
+    )
+    assert other == Unrecognized(error="depth of 'DOGE_USDT' were not asked for")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        '{"p":"1","s":1,"id":3}',
+        '{"p":"1","c":"BTC_USDT","id":3}',
+        '{"p":null,"s":1,"c":"BTC_USDT","id":3}',
+        '{"p":"1","s":[],"c":"BTC_USDT","id":3}',
+        '{"p":"1","s":1,"c":"BTC_USDT","id":-3}',
+    ],
+)
+def test_a_change_that_does_not_fit_is_an_error(change: str) -> None:
+    with pytest.raises(WireError):
+        dialogue_of().receive(push("order_book", f"[{change}]"), NOW_NS)
 
 
 # Asking ------------------------------------------------------------------

@@ -4,7 +4,7 @@ import asyncio
 import shutil
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -94,11 +94,17 @@ class Case(NamedTuple):
     def complaints(self, source: str | None = None, table: str = "") -> str:
         return "\n".join(self.judged(source, table).complaints)
 
-    def calm(self, source: str, table: str, market: str = "BTC_USDT") -> dict[str, Any]:
+    def calm(
+        self,
+        source: str,
+        table: str,
+        market: str = "BTC_USDT",
+        kinds: Collection[str] = (),
+    ) -> dict[str, Any]:
         """Return the place of the row that is farthest from any gap of rows.
 
-        Of the rows over a socket of one chain: who meddles with it can blame
-        no gap. A dictionary of columns.
+        Of the rows over a socket of one chain, or those of some kinds: who
+        meddles with it can blame no gap. A dictionary of columns.
         """
         chain = next(
             chain
@@ -114,7 +120,9 @@ class Case(NamedTuple):
                 for gap in gaps
             )
 
-        row = max(evidence.rows_of(chain), key=distance)
+        rows = evidence.rows_of(chain)
+        wanted = [row for row in rows if not kinds or row.values["kind"] in kinds]
+        row = max(wanted, key=distance)
         return {"conn": row.conn, "seq": row.seq, "idx": row.idx}
 
     def change(self, table: str, change: Change, source: str = "gate_spot") -> None:
@@ -292,12 +300,16 @@ async def record(root: Path) -> Case:
 
 
 async def record_notices(root: Path) -> Case:
-    """Record what venues say of themselves, with faults at their times."""
+    """Record what venues say of themselves, with faults at their times.
+
+    And then so long that some of it lies far from any gap.
+    """
     async with Exchange(NOTICE_SETTINGS) as exchange:
         recording = Recording(root, exchange)
         async with recording.started(NOTICE_STREAMS, lang="both"):
             await exchange.subscribed()
             await asyncio.sleep(2.5)
+            await recording.go_well()
         return recording.case()
 
 

@@ -1,56 +1,64 @@
 """What a venue said of itself is judged, and every break in it is found."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from recorder.judging import judge
 from recorder.judging.evidence import plain
+from recorder.model import NO_MARKET
 from recorder.store.listing import open_listing
 
 
-Change = Callable[[pa.Table], pa.Table]
+Place = Mapping[str, Any]
+"""Columns that tell a row from all others."""
+Change = Callable[[pa.Table, Place], pa.Table]
+Case = Any
+"""A store and what is known of it; see the fixtures."""
 SOURCES = ["okx_status", "gate_announcements", "cryptolisting"]
 
 
-def message(rows: pa.Table) -> int:
-    """Return the place of a message with others before and after it.
-
-    They came over the same connection, so it is clear when it must have come.
-    """
-    places: dict[tuple[object, ...], list[int]] = {}
-    for at, row in enumerate(plain(rows)):
-        if row["kind"] in ("maintenance", "announcement"):
-            stream = row["state"] if row["kind"] == "announcement" else None
-            places.setdefault((row["conn"], stream), []).append(at)
-    most = max(places.values(), key=len)
-    return most[len(most) * 3 // 4]
+def message(rows: pa.Table, wanted: Place) -> int:
+    """Return the place of a message among rows."""
+    (at,) = (
+        at
+        for at, row in enumerate(plain(rows))
+        if all(row[name] == value for name, value in wanted.items())
+    )
+    return at
 
 
-def drop(rows: pa.Table) -> pa.Table:
-    at = message(rows)
+def drop(rows: pa.Table, wanted: Place) -> pa.Table:
+    at = message(rows, wanted)
     return pa.concat_tables([rows.slice(0, at), rows.slice(at + 1)])
 
 
-def drop_all(rows: pa.Table) -> pa.Table:
+def drop_all(rows: pa.Table, _wanted: Place) -> pa.Table:
     return rows.slice(0, 0)
 
 
-def double(rows: pa.Table) -> pa.Table:
-    at = message(rows)
+def double(rows: pa.Table, wanted: Place) -> pa.Table:
+    at = message(rows, wanted)
     return pa.concat_tables([rows.slice(0, at + 1), rows.slice(at)])
 
 
 def alter(column: str, value: object) -> Change:
-    def change(rows: pa.Table) -> pa.Table:
+    def change(rows: pa.Table, wanted: Place) -> pa.Table:
         values = rows[column].to_pylist()
-        values[message(rows)] = value
+        values[message(rows, wanted)] = value
         number = rows.schema.get_field_index(column)
         field = rows.schema.field(column)
         return rows.set_column(number, field, pa.array(values, field.type))
 
     return change
+
+
+def meddle(case: Case, source: str, change: Change) -> None:
+    """Do something to a message that lies far from any gap."""
+    wanted = case.calm(source, "status", NO_MARKET, ("maintenance", "announcement"))
+    case.change("status", lambda rows: change(rows, wanted), source)
 
 
 def test_what_venues_said_under_faults_is_stored_once_or_in_a_gap(told):
@@ -106,14 +114,14 @@ def test_what_venues_said_under_faults_is_stored_once_or_in_a_gap(told):
     ],
 )  # fmt: skip
 def test_a_broken_message_is_found(told_case, source, change, complaint):
-    told_case.change("status", change, source)
+    meddle(told_case, source, change)
 
     assert complaint in told_case.complaints(source)
 
 
 @pytest.mark.parametrize("markets", [None, ["ABC", "XYZ"]])
 def test_an_announcement_about_something_else_is_found(told_case, markets):
-    told_case.change("status", alter("markets", markets), "cryptolisting")
+    meddle(told_case, "cryptolisting", alter("markets", markets))
 
     assert "stored messages were never said" in told_case.complaints("cryptolisting")
 

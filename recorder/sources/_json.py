@@ -39,6 +39,8 @@ def text_as_sent(raw: msgspec.Raw) -> str | None:
     Raises:
         WireError: If it is a text that cannot be decoded.
     """
+    if raw is NULL:  # not sent at all, as mostly
+        return None
     token = bytes(raw)
     if token[:1] == b'"':
         return decoded(_TEXT, token)

@@ -34,6 +34,7 @@ class CaptureConfig(msgspec.Struct, frozen=True, kw_only=True):
         takes_over: Whether to take the place of a run that has the job, as soon
             as this one records everything; and to wait at its end for one that
             is to take over from it.
+        memory_mb: What rows may take that wait for the disk, MiB.
     """
 
     source: str
@@ -51,6 +52,12 @@ class CaptureConfig(msgspec.Struct, frozen=True, kw_only=True):
     flush_seconds: float = 1.0  # what people accept to lose in a power cut
     renew_seconds: float = 43_200.0  # many venues close theirs after a day
     takes_over: bool = False
+    memory_mb: int = 384  # a minute or two of a thousand markets
+
+    @property
+    def memory_bytes(self) -> int:
+        """What rows may take that wait for the disk, bytes."""
+        return self.memory_mb << 20
 
     def __post_init__(self) -> None:
         """Refuse what cannot be.
@@ -65,6 +72,7 @@ class CaptureConfig(msgspec.Struct, frozen=True, kw_only=True):
         check_flush(self.flush_seconds)
         check_rotate(self.rotate_seconds)
         check_renew(self.renew_seconds)
+        check_memory(self.memory_mb)
         if self.stop_after_seconds is not None and self.stop_after_seconds <= 0:
             raise ConfigError("--duration must be longer than nothing")
         if self.job is not None:
@@ -109,6 +117,16 @@ def check_renew(seconds: float, called: str = "--renew") -> None:
     """
     if not 1 <= seconds <= 365 * 86_400:
         raise ConfigError(f"{called} must lie between 1s and 365d")
+
+
+def check_memory(megabytes: int, called: str = "--memory") -> None:
+    """Check how much memory rows may take that wait for the disk, MiB.
+
+    Raises:
+        ConfigError: If it is too little or too much.
+    """
+    if not 16 <= megabytes <= 1 << 20:
+        raise ConfigError(f"{called} must lie between 16 and 1048576 (MB)")
 
 
 def check_job(job: str, called: str = "--job") -> None:

@@ -22,6 +22,7 @@ from recorder.config import (
     check_flush,
     check_job,
     check_market,
+    check_memory,
     check_renew,
     check_rotate,
 )
@@ -50,6 +51,7 @@ class FileTable(msgspec.Struct, frozen=True, kw_only=True):
         flush: What a killed process may lose at most.
         renew: After so long a connection is replaced by another.
         archive: Whether every frame is kept verbatim as well.
+        memory: What rows may take that wait for the disk, MB.
         job: Name of the job; None for the file's name without its ending.
         source: The feeds.
     """
@@ -59,6 +61,7 @@ class FileTable(msgspec.Struct, frozen=True, kw_only=True):
     flush: str = "1s"  # what people accept to lose in a power cut
     renew: str = "12h"  # many venues close connections after a day
     archive: bool = False
+    memory: int = 384  # a minute or two of a thousand markets
     job: str | None = None
     source: tuple[dict[str, Any], ...] = ()
 
@@ -91,6 +94,7 @@ _WANTED: Final = {
     "flush": 'a length of time in quotes, as in flush = "1s"',
     "renew": 'a length of time in quotes, as in renew = "12h"',
     "archive": "true or false",
+    "memory": "a number of megabytes, as in memory = 384",
     "job": "a name in quotes",
     "source": "the name of a source in quotes",
     "streams": 'a list of streams, as in streams = ["trades", "depth"]',
@@ -112,6 +116,7 @@ class Overrides(msgspec.Struct, frozen=True, kw_only=True):
     flush_seconds: float | None = None
     renew_seconds: float | None = None
     is_archiving: bool | None = None
+    memory_mb: int | None = None
 
 
 class Mistake(NamedTuple):
@@ -252,12 +257,15 @@ class _Reader:
         rotate = self._seconds("rotate", table.rotate, check_rotate)
         flush = self._seconds("flush", table.flush, check_flush)
         renew = self._seconds("renew", table.renew, check_renew)
+        is_right = self._is_right(("memory",), check_memory, table.memory, "memory")
+        memory = table.memory if is_right else None
         common = {
             "store": store,
             **_known("rotate_seconds", _either(given.rotate_seconds, rotate)),
             **_known("flush_seconds", _either(given.flush_seconds, flush)),
             **_known("renew_seconds", _either(given.renew_seconds, renew)),
             "is_archiving": _either(given.is_archiving, table.archive),
+            **_known("memory_mb", _either(given.memory_mb, memory)),
         }
         return ConfigFile(
             path=self._path,

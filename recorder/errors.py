@@ -14,6 +14,7 @@ RecorderError
 └ StoreError                   this machine: disk, permissions, files
    ├ JobRunningError           another run holds this job
    ├ JobLostError              another run has taken this job from us
+   ├ DiskError                 refused for now: full, read-only, gone; try again
    ├ UnknownSchemaError        a file written by a version we do not know
    └ CorruptSegmentError       a file that does not hold what its footer says
 
@@ -97,6 +98,10 @@ class NotSyncedError(BookError):
 
 class StoreError(RecorderError):
     """This machine's disk, permissions or files stand in the way."""
+
+
+class DiskError(StoreError):
+    """The disk refuses for now; somebody may mend it while we wait."""
 
 
 class JobRunningError(StoreError):

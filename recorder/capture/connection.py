@@ -37,6 +37,9 @@ CONNECT_ERRORS: Final = (
 )
 """What opening a connection raises."""
 
+ROOM_SECONDS: Final = 0.2
+"""How often it is looked whether frames are still dropped."""
+
 RENEW_JITTER: Final = 0.25
 """By so much of its time, at most, a connection is renewed sooner: not all of
 a run at once."""
@@ -122,6 +125,7 @@ class Connection:
         session, backoff = self._session, self._session.source.backoff
         failures = 0
         while not self._is_pointless():
+            await self._room()
             try:
                 life = await self._serve(await self._open(None))
             except CONNECT_ERRORS as exc:
@@ -153,6 +157,11 @@ class Connection:
             )
             await asyncio.sleep(wait)
         return None
+
+    async def _room(self) -> None:
+        """Wait as long as frames are dropped: to come back would be of no use."""
+        while self._session.shedding.since is not None:  # noqa: ASYNC110 - a tick ends it
+            await asyncio.sleep(ROOM_SECONDS)
 
     async def _serve(self, life: Life) -> Life:
         """Stay with a connection, and with those that take over from it.

@@ -68,6 +68,11 @@ class Feeds(msgspec.Struct, frozen=True, kw_only=True):
     store: Path
     feeds: tuple[Feed, ...]
 
+    @property
+    def memory_bytes(self) -> int:
+        """What rows of all may take that wait for the disk."""
+        return max(feed.plan.config.memory_bytes for feed in self.feeds)
+
 
 def plan_feeds(
     path: Path, environ: Mapping[str, str], overrides: Overrides | None = None

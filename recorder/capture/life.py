@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 import aiohttp
 
+from recorder.capture import unread
 from recorder.capture.link import Link, Opcode
 from recorder.capture.reactions import CONNECT_SECONDS
 from recorder.capture.session import Session
@@ -237,6 +238,7 @@ class Life:
         next_ping = heard_at + source.ping_seconds
         while True:
             await asyncio.sleep(min(0.25, source.ping_seconds))
+            unread.look(link, unread.unread_bytes(self._socket), self._clock.now_ns())
             # A clock that never steps: the wall clock would mistake a step for
             # silence, or silence for none.
             now = loop.time()

@@ -59,10 +59,13 @@ class Link:
         second: The one that is to replace it.
         idle: Chains for which the other of the two is in charge.
         twins: Those of its handovers of which rows may still come twice.
+        behind_since: Since when much has lain unread in its socket at every
+            look, nanoseconds; None if it does not.
     """
 
     __slots__ = (
         "accepted",
+        "behind_since",
         "bytes_total",
         "chains",
         "conn",
@@ -113,6 +116,7 @@ class Link:
         self.second: Link | None = None
         self.idle: set[Chain] = set()
         self.twins: tuple[Twins, ...] = ()
+        self.behind_since: int | None = None
 
     def in_charge(self, chains: Sequence[Chain]) -> list[Chain]:
         """Return those of some chains for which something is to be done over it."""

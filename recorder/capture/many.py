@@ -86,7 +86,7 @@ class Captures:
         self._seconds = stop_after_seconds
         self._stop_at_ns = stop_at_ns
         self._on_progress = on_progress
-        self._shared = Shared()
+        self._shared = Shared(feeds.memory_bytes)
         self._running: list[Capture] = []
         self._turn = asyncio.Lock()
         self._takes_over = takes_over

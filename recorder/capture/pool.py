@@ -1,6 +1,15 @@
-"""Memory that the captures of one process share while the disk is slow."""
+"""Memory that rows may take while they wait for the disk.
+
+It is a budget of the process: the captures of several feeds share it.
+"""
+
+from typing import Final
 
 from recorder.capture.rows import Rows
+
+
+MEMORY_BYTES: Final = 384 << 20
+"""What rows may take if nothing else is said."""
 
 
 class Pool:
@@ -8,10 +17,22 @@ class Pool:
 
     What is too much then is dropped by those that hold more than their part:
     a feed whose rows are few goes on as if it were alone.
+
+    Args:
+        bytes_max: What all rows may take.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, bytes_max: int = MEMORY_BYTES) -> None:
+        self._bytes_max = bytes_max
         self._members: list[Rows] = []
+
+    @property
+    def bytes_early(self) -> int:
+        """So many bytes of rows are handed over before the flush interval is over.
+
+        While they are written, as much again may come several times.
+        """
+        return self._bytes_max // 8
 
     def join(self, rows: Rows) -> None:
         """Count the rows of one more capture."""
@@ -27,6 +48,5 @@ class Pool:
             Beyond 1 it is too much for all, and the capture holds more than
             its part of it.
         """
-        own = rows.load
-        total = sum(member.load for member in self._members)
-        return min(total, own * len(self._members))
+        total = sum(member.bytes_held for member in self._members)
+        return min(total, rows.bytes_held * len(self._members)) / self._bytes_max

@@ -19,17 +19,13 @@ from recorder.telemetry import (
 )
 
 
-ROWS_WAITING_MAX: Final = 500_000
-"""Rows kept in memory while the disk is slow; beyond, frames are dropped."""
-
-BYTES_WAITING_MAX: Final = 384 << 20
-"""And how much memory they may take, whichever is reached first."""
-
 ROW_BYTES: Final = 600
 """What a row takes beside its frame; between 500 and 900, with its event."""
 
 
-OVER_AT_ONCE: Final = frozenset({"sequence_gap", "undecodable", "backpressure"})
+OVER_AT_ONCE: Final = frozenset(
+    {"sequence_gap", "undecodable", "backpressure", "disk_full"}
+)
 """Reasons of gaps that are over when they are noticed."""
 
 
@@ -55,7 +51,7 @@ class Rows:
         self.gaps_total = 0
         self._payload_bytes = 0
         self._last_payload: bytes | None = None
-        self._taken: deque[tuple[int, int]] = deque()
+        self._taken: deque[int] = deque()
         self._taken_total = 0
         self._source = source
         self._ledger_conn = f"{run}.ledger"
@@ -171,14 +167,12 @@ class Rows:
         return self.waiting * ROW_BYTES + self._payload_bytes
 
     @property
-    def load(self) -> float:
-        """How much of what may wait does; beyond 1 it is too much.
+    def bytes_held(self) -> int:
+        """About how much memory rows take that are not written yet.
 
-        Rows that were taken and are not yet written wait, too.
+        Rows that were taken and are not yet written are among them.
         """
-        rows = self.waiting + sum(part[0] for part in self._taken)
-        size = self.bytes_waiting + sum(part[1] for part in self._taken)
-        return max(rows / ROWS_WAITING_MAX, size / BYTES_WAITING_MAX)
+        return self.bytes_waiting + sum(self._taken)
 
     def written(self, takes: int) -> None:
         """Note that rows are in memory no more.
@@ -192,7 +186,7 @@ class Rows:
     def take(self) -> dict[tuple[str, str], list[RowTuple]]:
         """Take all rows away, by table and source."""
         rows, self._rows = self._rows, {}
-        self._taken.append((self.waiting, self.bytes_waiting))
+        self._taken.append(self.bytes_waiting)
         self._taken_total += 1
         self.waiting = self._payload_bytes = 0
         self._last_payload = None

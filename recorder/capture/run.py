@@ -28,7 +28,6 @@ from recorder.capture.other_jobs import tell_of_other_jobs
 from recorder.capture.plan import CapturePlan, CaptureResult, Progress
 from recorder.capture.reactions import RefusedError
 from recorder.capture.rest import ANSWER_SECONDS, RestClient
-from recorder.capture.rows import BYTES_WAITING_MAX, ROWS_WAITING_MAX
 from recorder.capture.seeds import seed_status, seed_trades
 from recorder.capture.session import Session
 from recorder.capture.shared import Shared
@@ -52,11 +51,11 @@ SNAPSHOT_WORKERS: Final = 4
 TICK_SECONDS: Final = 1.0
 """How often at least a run looks at the clock, whatever its flush interval."""
 
-ROWS_EARLY: Final = ROWS_WAITING_MAX // 8
-"""So many rows are handed over before the flush interval is over."""
+EARLY_SECONDS: Final = 0.1
+"""How often at most rows are handed over before their time."""
 
-BYTES_EARLY: Final = BYTES_WAITING_MAX // 8
-"""Or rows that take so much memory."""
+SEGMENT_MAX_BYTES: Final = 64 << 20
+"""A journal of this size becomes a segment; of less, with little memory."""
 
 
 class Capture:
@@ -82,7 +81,7 @@ class Capture:
         if plan.has_patterns and not plan.chains:
             raise ValueError("choose the markets first: choose_markets(plan)")
         self._plan = plan
-        self._shared = shared or Shared()
+        self._shared = shared or Shared(plan.config.memory_bytes)
         self._on_progress = on_progress
         self._clock = clock or SystemClock()
         self._is_own_clock = clock is None
@@ -179,6 +178,7 @@ class Capture:
         writer = Writer(
             self._run,
             rotate_seconds=plan.config.rotate_seconds,
+            segment_max_bytes=min(SEGMENT_MAX_BYTES, plan.config.memory_bytes // 4),
             on_faults=self._findings.faults,
             on_batch=self._findings.see,
             on_error=lambda error: self._fail_from(loop, error),
@@ -274,18 +274,24 @@ class Capture:
         interval = self._plan.config.flush_seconds
         next_flush = loop.time() + interval
         while True:
-            await asyncio.sleep(min(interval, TICK_SECONDS))
+            await self._until_early(loop.time() + min(interval, TICK_SECONDS))
+            session.shedding.trouble = writer.trouble
             self._findings.tell(session)
-            is_early = (
-                session.rows_waiting > ROWS_EARLY or session.bytes_waiting > BYTES_EARLY
-            )
-            if is_early or loop.time() >= next_flush:
+            if session.has_many_rows or loop.time() >= next_flush:
                 next_flush = loop.time() + interval
                 self._flush(writer)
             session.written(writer.stats().flushes)
             session.tick(self._clock.now_ns())
             if self._on_progress is not None:
                 self._on_progress(self.progress(writer.stats()))
+
+    async def _until_early(self, at: float) -> None:
+        """Wait until a time, or until many rows wait; a moment at least."""
+        loop = asyncio.get_running_loop()
+        while (left := at - loop.time()) > 0:
+            await asyncio.sleep(min(left, EARLY_SECONDS))
+            if self._session.has_many_rows:
+                return
 
     def _flush(self, writer: Writer) -> None:
         if not self._unsent:
@@ -303,6 +309,8 @@ class Capture:
         """Commit everything, in an order that a kill cannot turn into a lie."""
         session = self._session
         at = self._clock.now_ns()
+        writer.hurry()
+        session.shedding.trouble = writer.trouble
         session.stop(at)
         try:
             self._findings.warn(session.books)

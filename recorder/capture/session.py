@@ -21,8 +21,9 @@ from recorder.capture.link import Link, Opcode
 from recorder.capture.pool import Pool
 from recorder.capture.restarts import Restarts
 from recorder.capture.rows import Rows
-from recorder.capture.shedding import Shedding
+from recorder.capture.shedding import LOOK_EVERY, Shedding
 from recorder.capture.silence import Silence
+from recorder.capture.unread import is_behind
 from recorder.clock import Clock
 from recorder.errors import WireError
 from recorder.model import NO_MARKET, Chain, ConnectionLife, LedgerRow
@@ -54,6 +55,9 @@ class Session:
         secrets: The feed's keys.
         is_archiving: Whether every frame goes to ``frames`` as well.
         pool: Memory shared with other captures of the process, if there are.
+
+    Attributes:
+        shedding: Decides when frames are dropped.
     """
 
     def __init__(
@@ -80,7 +84,7 @@ class Session:
         self._ledger = ledger
         self._is_archiving = is_archiving
         self._rows = Rows(source.name, run, clock)
-        self._shedding = Shedding(self._rows, pool or Pool())
+        self.shedding = Shedding(self._rows, pool or Pool())
         self._links: dict[str, Link] = {}
         self._stopped_at: int | None = None
         self._heard_until: dict[Chain, int] = {}
@@ -126,19 +130,14 @@ class Session:
         return books - self._ledger.books_seen
 
     @property
-    def rows_waiting(self) -> int:
-        """Rows that wait to be taken."""
-        return self._rows.waiting
-
-    @property
-    def bytes_waiting(self) -> int:
-        """About how much memory they take."""
-        return self._rows.bytes_waiting
+    def has_many_rows(self) -> bool:
+        """Whether so many rows wait to be taken that it is to be done soon."""
+        return self._rows.bytes_waiting > self.shedding.bytes_early
 
     @property
     def dropped_total(self) -> int:
-        """Frames dropped because too much waited for the disk."""
-        return self._shedding.dropped_total
+        """Frames dropped because too much waited."""
+        return self.shedding.dropped_total
 
     @property
     def gaps_total(self) -> int:
@@ -193,7 +192,7 @@ class Session:
 
         What was sent over it before has come: it all comes in order.
         """
-        if self._stopped_at is None and self._shedding.since is None:
+        if self._stopped_at is None and self.shedding.since is None:
             link.last_at = at
 
     def frame(
@@ -213,9 +212,11 @@ class Session:
         self.frames_total += 1
         if self._stopped_at is not None:
             return
-        if self._shedding.since is not None:
-            self._shedding.dropped_total += 1
+        if self.shedding.since is not None:
+            self.shedding.drop(link.conn)
             return
+        if not seq % LOOK_EVERY:
+            self.shedding.look(ts_recv + 1)
         before, link.last_at = link.last_at, ts_recv
         # Before anything is made of it: a venue may say back what it was told.
         payload = self.secrets.hide_bytes(payload)
@@ -296,6 +297,9 @@ class Session:
             self._next_midnight += DAY_NS
         self.snapshots.tick(now)
         self.handovers.tick(now)
+        if self.shedding.since is not None:
+            self._tick_shedding(self.shedding.since, now)
+            return
         for link in self._links.values():
             if any(deadline <= now for deadline in link.unanswered.values()):
                 link.is_dead = self.was_ignored = True
@@ -311,20 +315,31 @@ class Session:
             if mine := link.in_charge(mine):
                 link.outbox.extend(link.dialogue.resubscribe(mine, now))
         self._restarts.mind(now, self._links.values())
-        since = self._shedding.since
-        if self._shedding.is_over(now) and since is not None:
+        self._look_at_what_waits(now)
+
+    def _tick_shedding(self, since: int, now: int) -> None:
+        """Take frames again as soon as there is room; judge nobody's silence."""
+        self._look_at_what_waits(now)
+        if self.shedding.is_over:
             self._end_shedding(since, now)
 
+    def _look_at_what_waits(self, now: int) -> None:
+        links, was_behind = self._links.values(), self.shedding.is_behind
+        self.shedding.is_behind = is_behind(links, now, was_behind=was_behind)
+        self.shedding.look(now)
+
     def _end_shedding(self, since: int, now: int) -> None:
-        dropped = self._shedding.end()
-        if not dropped:
+        gap = self.shedding.end()
+        if gap is None:
             return
-        self._ledger.missed_by_any(
-            "backpressure", since, now, detail=f"{dropped} frames were dropped"
-        )
+        reason, detail = gap
+        self._ledger.missed_by_any(reason, since, now, detail=detail)
         for link in self._links.values():
             link.last_at = now
             self._unsure(link, since, "frames were dropped")
+            if link.unanswered:
+                link.is_dead = True
+                link.why_dead = "what it answered to a subscription was dropped"
 
     # The store -----------------------------------------------------------
 
@@ -334,9 +349,9 @@ class Session:
         Args:
             through_ns: Now, our clock, nanoseconds.
         """
-        if self._shedding.since is not None:
+        if self.shedding.since is not None:
             # Whoever finds us killed must not believe that more is here.
-            through_ns = min(through_ns, self._shedding.since)
+            through_ns = min(through_ns, self.shedding.since)
         self._rows.note(self._ledger.due())
         for link in self._links.values():
             self._hearing.hear(link)
@@ -383,8 +398,8 @@ class Session:
         Asked twice, it does nothing.
         """
         if self._stopped_at is None:
-            if self._shedding.since is not None:
-                self._end_shedding(self._shedding.since, at)
+            if self.shedding.since is not None:
+                self._end_shedding(self.shedding.since, at)
             self._restarts.judge(at)
             self.handovers.stop(at)
             self.books.stop()

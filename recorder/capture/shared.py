@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from recorder.capture.plan import CapturePlan
-from recorder.capture.pool import Pool
+from recorder.capture.pool import MEMORY_BYTES, Pool
 from recorder.capture.rest import Budget, host_of
 from recorder.capture.spread import Connections
 from recorder.source import Source
@@ -14,13 +14,16 @@ from recorder.source import Source
 class Shared:
     """Budgets of what venues allow one address, and of memory.
 
+    Args:
+        memory_bytes: What rows may take that wait for the disk.
+
     Attributes:
         pool: Memory for rows that wait for the disk.
         connections: How many connections venues are asked for.
     """
 
-    def __init__(self) -> None:
-        self.pool = Pool()
+    def __init__(self, memory_bytes: int = MEMORY_BYTES) -> None:
+        self.pool = Pool(memory_bytes)
         self.connections = Connections()
         self._connects: dict[tuple[str, str], Budget] = {}
         self._calls: dict[tuple[str, str], Budget] = {}

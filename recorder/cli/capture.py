@@ -161,6 +161,15 @@ class _CaptureCommand(click.Command):
     help="What a killed process may lose at most.",
 )
 @click.option(
+    "--memory",
+    type=int,
+    metavar="MB",
+    default=384,
+    show_default=True,
+    help="What rows may take that wait for the disk, on top of 250 MB or so; beyond, "
+    "frames are dropped, and the table gaps says so.",
+)
+@click.option(
     "--renew",
     callback=to_seconds,
     metavar="SPAN",
@@ -194,6 +203,7 @@ def capture(
     archive: bool,
     rotate: float,
     flush: float,
+    memory: int,
     renew: float,
     json_logs: bool,
 ) -> None:
@@ -227,6 +237,7 @@ def capture(
         flush_seconds=flush,
         renew_seconds=renew,
         takes_over=takes_over,
+        memory_mb=memory,
     )
     plan = plan_capture(config)
     display, on_progress = live.display(is_wanted=not json_logs)

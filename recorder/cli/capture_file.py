@@ -11,7 +11,13 @@ from recorder.capture.feeds import Feeds, plan_feeds
 from recorder.capture.many import Captures, OnProgress, Outcome
 from recorder.cli import live, stdio
 from recorder.cli.capture_report import report_all, stop_on_signals
-from recorder.config import check_flush, check_job, check_renew, check_rotate
+from recorder.config import (
+    check_flush,
+    check_job,
+    check_memory,
+    check_renew,
+    check_rotate,
+)
 from recorder.config_file import Overrides
 from recorder.errors import ConfigError
 
@@ -100,6 +106,8 @@ def _overrides() -> Overrides:
         check_flush(flush)
     if (renew := values.get("renew")) is not None:
         check_renew(renew)
+    if (memory := values.get("memory")) is not None:
+        check_memory(memory)
     return Overrides(
         store=values.get("store"),
         job=job,
@@ -107,4 +115,5 @@ def _overrides() -> Overrides:
         flush_seconds=flush,
         renew_seconds=renew,
         is_archiving=values.get("archive"),
+        memory_mb=memory,
     )

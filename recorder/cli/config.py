@@ -44,7 +44,7 @@ def check(file: Path) -> None:
     facts = feeds.feeds[0].plan.config
     click.echo(
         f"  Parquet every {facts.rotate_seconds:g} s, flushed every "
-        f"{facts.flush_seconds:g} s, "
+        f"{facts.flush_seconds:g} s, {facts.memory_mb} MB may wait, "
         f"{'all frames' if facts.is_archiving else 'no frames'} archived"
     )
     for feed in feeds.feeds:

@@ -31,6 +31,10 @@ store = "data"
 # Replace a connection after so long; the next one takes over before it is left.
 #renew = "12h"
 
+# Megabytes that rows of all feeds may take while they wait for the disk; beyond,
+# frames are dropped, and the table gaps says so.
+#memory = 384
+
 # Keep every frame verbatim as well.
 #archive = false
 

@@ -18,7 +18,9 @@ LEDGER_IS_EXACT: Final = True
 """Whether gaps that are only found out later, of one chain or of all, must be
 cut out of coverage, and not lie on top of it."""
 
-FOUND_LATER: Final = frozenset({"sequence_gap", "undecodable", "backpressure"})
+FOUND_LATER: Final = frozenset(
+    {"sequence_gap", "undecodable", "backpressure", "disk_full"}
+)
 """Reasons of gaps that are over when they are found out."""
 
 

@@ -57,7 +57,7 @@ When they are more, those held are forgotten and holding begins anew.
 """
 
 
-_OF_NOBODY: Final = frozenset({"undecodable", "backpressure"})
+_OF_NOBODY: Final = frozenset({"undecodable", "backpressure", "disk_full"})
 _TOLD_BY_IDS: Final = _OF_NOBODY | {"sequence_gap"}
 
 

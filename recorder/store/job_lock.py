@@ -16,14 +16,15 @@ another of the same name, and it finds that out before it writes anything more.
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
 from recorder.errors import ConfigError, JobRunningError
-from recorder.store.disk import make_folder, told, write_whole
+from recorder.store.disk import make_folder, remove, told, write_whole
 from recorder.store.layout import job_lock_path, utc_text
-from recorder.store.locks import Lock, is_held, lock_anew, try_lock
+from recorder.store.locks import Lock, is_held, lock_anew, relock, try_lock
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,7 +95,7 @@ class JobLock:
             return False
         if not is_meant or not self.has_successor:
             return False
-        path.unlink(missing_ok=True)
+        remove(path)
         return True
 
     @property
@@ -110,6 +111,15 @@ class JobLock:
     def is_there(self) -> bool:
         """Whether the lock file can be seen at all."""
         return self._lock.path.exists()
+
+    def take_again(self) -> None:
+        """Take the lock anew where its volume has been mounted anew.
+
+        Raises:
+            OSError: If the disk refuses.
+            JobRunningError: If somebody else has it there.
+        """
+        self._lock = _again(self.root, self.job, self._lock)
 
     def release(self) -> None:
         """Let go of the job."""
@@ -181,6 +191,15 @@ class Successor:
         lock = lock_anew(job_lock_path(self._root, self._job))
         return JobLock(self._root, self._job, lock)
 
+    def take_again(self) -> None:
+        """Take the lock anew where its volume has been mounted anew.
+
+        Raises:
+            OSError: If the disk refuses.
+            JobRunningError: If somebody else has it there.
+        """
+        self._lock = _again(self._root, self._job, self._lock)
+
     def release(self) -> None:
         """Follow no more: the job was taken, or is given up.
 
@@ -188,7 +207,7 @@ class Successor:
             OSError: If a file cannot be removed.
         """
         try:
-            leave_path(self._root, self._job).unlink(missing_ok=True)
+            remove(leave_path(self._root, self._job))
         finally:
             self._lock.release(remove=True)
 
@@ -307,6 +326,16 @@ def _try_job(root: Path, job: str) -> JobLock | None:
         make_folder(path.parent)
         lock = try_lock(path)
     return None if lock is None else JobLock(root, job, lock)
+
+
+def _again(root: Path, job: str, lock: Lock) -> Lock:
+    """Return a lock on the file that has a lock's name now."""
+    again = relock(lock.path)
+    if again is None:
+        raise JobRunningError(job, _holder(root, job))
+    with suppress(OSError):  # of a volume that has gone
+        lock.release()
+    return again
 
 
 def _holder(root: Path, job: str) -> str:

@@ -12,16 +12,18 @@ was found right: from then on whatever fails is an error, and no torn end.
 
 import mmap
 import os
+from contextlib import suppress
 from io import RawIOBase
 from pathlib import Path
-from typing import IO, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from zlib import crc32
 
 import pyarrow as pa
 
 from recorder.errors import StoreError, UnknownSchemaError
-from recorder.store.disk import make_folder, store_error, sync_folder, told
-from recorder.store.layout import Partition, Stem, journal_path
+from recorder.store import calls
+from recorder.store.disk import make_folder, remove, told, write_all
+from recorder.store.layout import INTERNAL, Partition, Stem, journal_path
 from recorder.store.tables import TABLES, Table
 
 
@@ -34,35 +36,44 @@ _SEAL_BYTES_MAX: Final = 1 << 16
 """A seal's name lies at most so far behind its beginning."""
 
 
-class _CheckedFile(RawIOBase):
-    """Passes bytes on to a file, and keeps the checksum of those since a seal."""
+class _Encoded(RawIOBase):
+    """Bytes on their way to a journal, and the checksum of those since a seal."""
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self.file = file
+    def __init__(self) -> None:
+        super().__init__()
         self.checksum = 0
+        self.content = bytearray()
 
     def writable(self) -> bool:
         return True
 
     def write(self, content: Any) -> int:
         self.checksum = crc32(content, self.checksum)
-        return self.file.write(content)
+        before = len(self.content)
+        self.content += content
+        return len(self.content) - before
 
 
 class Journal:
     """A journal being written; one writer, append only.
 
+    An append that the disk refuses can be finished later: its bytes are kept
+    and written again at the same place. So whatever of them is on the disk
+    by then, the rows are there once.
+
     Attributes:
         path: Where it lies.
         partition: Whose rows it takes.
         stem: Its name, and that of the segment to come.
-        rows: Rows appended so far.
-        bytes: Size on disk.
+        rows: Rows that are on the disk.
+        bytes: How much of it is on the disk.
     """
 
     __slots__ = (
-        "_file",
-        "_sink",
+        "_encoded",
+        "_encoded_rows",
+        "_handle",
+        "_is_sure",
         "_writer",
         "bytes",
         "partition",
@@ -71,11 +82,21 @@ class Journal:
         "stem",
     )
 
-    def __init__(self, root: Path, partition: Partition, stem: Stem) -> None:
+    def __init__(
+        self, root: Path, partition: Partition, stem: Stem, *, is_living: bool = False
+    ) -> None:
         """Create the file; it must not exist.
 
+        Args:
+            root: The store's folder.
+            partition: Whose rows it takes.
+            stem: Its name.
+            is_living: Whether its run goes on: then there is a store, or its
+                volume has vanished.
+
         Raises:
-            StoreError: If it cannot be created.
+            StoreError: If it cannot be created; nothing is left then, unless
+                the disk refuses that, too: an empty file.
         """
         self.partition = partition
         self.stem = stem
@@ -83,39 +104,91 @@ class Journal:
         self.rows = 0
         self.bytes = 0
         with told(f"create {self.path}"):
-            make_folder(self.path.parent)
-            self._file = self.path.open("xb", buffering=1 << 20)
-            sync_folder(self.path.parent)
+            if not is_living:
+                make_folder(root / INTERNAL)
+            make_folder(self.path.parent, below=root / INTERNAL)
+            self._handle = calls.create(self.path)
+            try:
+                calls.sync_folder(self.path.parent)
+            except OSError:
+                calls.close(self._handle)
+                with suppress(OSError):
+                    remove(self.path)
+                raise
+        self._is_sure = True
+        self._encoded = _Encoded()
+        self._encoded_rows = 0
         schema = TABLES[partition.table].schema
-        self._sink = _CheckedFile(self._file)
-        self._writer = pa.ipc.new_stream(self._sink, schema, options=_OPTIONS)
+        self._writer = pa.ipc.new_stream(self._encoded, schema, options=_OPTIONS)
 
     def append(self, batch: pa.RecordBatch) -> None:
         """Add rows and wait until they are on the disk.
 
         Raises:
-            StoreError: If they cannot be written; what was appended before
-                stays readable.
+            StoreError: If they cannot be written: `finish` tries that again.
+                What was appended before stays readable.
         """
+        self.take(batch)
+        self.finish()
+
+    def take(self, batch: pa.RecordBatch) -> None:
+        """Take rows to be appended by `finish`."""
+        self._writer.write_batch(batch)
+        # With the same dictionaries, so that they are not written again.
+        seal = {_SEAL: str(self._encoded.checksum).encode()}
+        self._encoded.checksum = 0
+        self._writer.write_batch(batch.slice(0, 0), custom_metadata=seal)
+        self._encoded_rows += batch.num_rows
+
+    def finish(self) -> None:
+        """Wait until all rows that were taken are on the disk.
+
+        Raises:
+            StoreError: If the disk refuses; try again later.
+        """
+        content = self._encoded.content
         with told(f"write {self.path}"):
-            self._writer.write_batch(batch)
-            # With the same dictionaries, so that they are not written again.
-            seal = {_SEAL: str(self._sink.checksum).encode()}
-            self._sink.checksum = 0
-            self._writer.write_batch(batch.slice(0, 0), custom_metadata=seal)
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self.rows += batch.num_rows
-            self.bytes = self._file.tell()
+            if not self._is_sure:
+                self._find_again()
+            self._is_sure = False
+            write_all(self._handle, content, self.bytes)
+            calls.sync(self._handle)
+            self._is_sure = True
+        self.bytes += len(content)
+        self.rows += self._encoded_rows
+        content.clear()
+        self._encoded_rows = 0
+
+    def doubt(self) -> None:
+        """Look, before the next rows are written, whether the file is still it."""
+        self._is_sure = False
+
+    def _find_again(self) -> None:
+        """See to it that the handle is of the file that has the name.
+
+        A volume may have been away, and what was open on it be lost.
+        """
+        named = self.path.stat()
+        with suppress(OSError):  # a handle of what is gone
+            if os.path.samestat(named, os.fstat(self._handle)):
+                return
+        handle = calls.reopen(self.path)
+        calls.close(self._handle)
+        self._handle = handle
+        if os.fstat(handle).st_size < self.bytes:
+            raise StoreError(
+                f"the journal {self.path} has lost rows that were on the disk: check "
+                "the disk; the next start keeps what can be read and says what cannot"
+            )
 
     def close(self) -> None:
         """Let go of the file; a torn end, if any, stays as it is."""
         # The end-of-stream mark is left out: a journal never has one, so that
         # a whole one and one that a kill left are read in the same way.
-        try:
-            self._file.close()
-        except OSError as error:
-            raise store_error(f"close {self.path}", error) from error
+        handle, self._handle = self._handle, -1
+        if handle >= 0:
+            with told(f"close {self.path}"):
+                calls.close(handle)
 
 
 def map_file(path: Path) -> pa.Buffer:
@@ -143,6 +216,23 @@ class Seals(NamedTuple):
     rows_end: int
     torn_bytes: int
     is_damaged: bool
+
+    def lost_bytes(self, size: int, synced: int | None) -> int:
+        """Return how much is missing that was on the disk once, bytes.
+
+        What was never reported as being on the disk is not missing: of an
+        append that a power cut interrupted, the disk may have its end, the
+        seal, and not its beginning.
+
+        Args:
+            size: How long the journal is.
+            synced: How much of it was reported as being on the disk; None if
+                that is not known: then a seal in what is torn proves that
+                more was appended once.
+        """
+        if synced is None:
+            return self.torn_bytes if self.is_damaged else 0
+        return max(0, synced - (size - self.torn_bytes))
 
 
 class JournalContent(NamedTuple):

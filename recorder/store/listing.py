@@ -98,6 +98,8 @@ class Listing:
             for journal in opened
             if (*journal.partition, journal.stem) not in converted
         ]
+        # The run files were read before: no journal was longer then.
+        self._said = {run.run: run for run in self._run_files}
         self._rows: dict[str, tuple[JournalRows, ...]] = {}
 
     def sources(self) -> tuple[str, ...]:
@@ -145,12 +147,23 @@ class Listing:
         rows = self._rows.get(table)
         if rows is None:
             rows = tuple(
-                _rows_of(journal, TABLES[table])
+                self._rows_of(journal, TABLES[table])
                 for journal in self._journals
                 if journal.partition.table == table
             )
             self._rows[table] = rows
         return tuple(part for part in rows if source in (None, part.source))
+
+    def _rows_of(self, journal: _OpenJournal, table: Table) -> JournalRows:
+        content, stem = journal.content, journal.stem
+        batches, seals = read_journal(content, table, journal.path)
+        said = self._said.get(stem.run)
+        synced = None if said is None else said.synced_of(stem.number)
+        lost = seals.lost_bytes(content.size, synced)
+        if lost:
+            emit(JournalDamaged(path=str(journal.path), torn_bytes=lost))
+        rows = pa.Table.from_batches(batches, schema=table.schema)
+        return JournalRows(journal.partition.source, journal.partition.date, rows)
 
     def read(
         self,
@@ -309,14 +322,6 @@ def _keys(rows: pa.Table) -> Iterator[tuple[Any, ...]]:
     texts = [rows[name].to_pylist() for name in names]
     starts = rows["started_at"].cast(pa.int64()).to_pylist()
     return zip(*texts, starts, strict=True)
-
-
-def _rows_of(journal: _OpenJournal, table: Table) -> JournalRows:
-    batches, seals = read_journal(journal.content, table, journal.path)
-    if seals.is_damaged:
-        emit(JournalDamaged(path=str(journal.path), torn_bytes=seals.torn_bytes))
-    rows = pa.Table.from_batches(batches, schema=table.schema)
-    return JournalRows(journal.partition.source, journal.partition.date, rows)
 
 
 def _open_journals(root: Path) -> Iterator[_OpenJournal]:

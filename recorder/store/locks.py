@@ -9,6 +9,8 @@ import fcntl
 import os
 from pathlib import Path
 
+from recorder.store import calls, disk
+
 
 class Lock:
     """A lock that is held, until `release` or the end of the process.
@@ -29,8 +31,8 @@ class Lock:
         Raises:
             OSError: If the disk refuses.
         """
-        os.pwrite(self._handle, content, 0)
-        os.ftruncate(self._handle, len(content))
+        disk.write_all(self._handle, content, 0)
+        calls.cut(self._handle, len(content))
 
     @property
     def is_replaced(self) -> bool:
@@ -55,9 +57,17 @@ class Lock:
         """
         try:
             if remove:
-                self.path.unlink(missing_ok=True)
+                disk.remove(self.path)
         finally:
-            os.close(self._handle)
+            calls.close(self._handle)
+
+    def has_its_name(self) -> bool:
+        """Return whether the file that has the name is the one that is locked.
+
+        Raises:
+            OSError: If there is none, or the disk has gone.
+        """
+        return os.path.samestat(self.path.stat(), os.fstat(self._handle))
 
 
 def try_lock(path: Path) -> Lock | None:
@@ -127,20 +137,38 @@ def lock_anew(path: Path) -> Lock:
         OSError: If the disk refuses.
     """
     tmp = path.with_name(f"{path.name}.{os.getpid()}.new")
-    tmp.unlink(missing_ok=True)
-    handle = os.open(tmp, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    disk.remove(tmp)
+    handle = calls.open_lock(tmp, is_new=True)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        tmp.replace(path)
+        calls.rename(tmp, path)
     except OSError:
-        os.close(handle)
+        calls.close(handle)
+        raise
+    return Lock(path, handle)
+
+
+def relock(path: Path) -> Lock | None:
+    """Return the lock on a file that exists, or None if somebody holds it.
+
+    Raises:
+        OSError: If it cannot be opened.
+    """
+    handle = calls.open_lock(path, is_new=False)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        calls.close(handle)
+        return None
+    except OSError:
+        calls.close(handle)
         raise
     return Lock(path, handle)
 
 
 def _lock(path: Path, how: int) -> Lock:
     while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        handle = calls.open_lock(path, is_new=True)
         try:
             fcntl.flock(handle, how)
             # Between opening and locking, the holder may have removed the
@@ -150,6 +178,6 @@ def _lock(path: Path, how: int) -> Lock:
         except FileNotFoundError:
             pass
         except OSError:
-            os.close(handle)
+            calls.close(handle)
             raise
-        os.close(handle)
+        calls.close(handle)

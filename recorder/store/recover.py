@@ -12,6 +12,7 @@ claimed up to the heartbeat, but no further than the chain's connection was
 heard: a socket that is silent may be dead.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,9 +24,10 @@ import pyarrow.compute as pc
 
 from recorder.errors import StoreError
 from recorder.model import TABLE_OF, Coverage, Gap
+from recorder.store import calls
 from recorder.store.account import Span, merged
 from recorder.store.batch import RowTuple, build
-from recorder.store.disk import make_folder, sync_folder, told
+from recorder.store.disk import make_folder, remove, told
 from recorder.store.layout import (
     Partition,
     Stem,
@@ -59,7 +61,7 @@ CLOSING_NUMBER: Final = 999_999
 
 _Chain: TypeAlias = tuple[str | None, str]
 _FOREVER: Final = (1 << 63) - 1
-_ENDINGS: Final = (".json", ".heartbeat", ".lock")
+_OF_RUN: Final = re.compile(r"([^.]+)\.(?:json|heartbeat|lock)(?:\.\d+\.new)?")
 
 
 class RecoveredRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,9 +165,8 @@ def _recover_if_dead(root: Path, run: str) -> RecoveredRun | None:
 def _runs_seen(root: Path) -> set[str]:
     """Return the ids of all runs of which anything is left."""
     with told(f"read the store {root}"):
-        found = {
-            path.stem for path in runs_folder(root).glob("*") if path.suffix in _ENDINGS
-        }
+        names = (path.name for path in runs_folder(root).glob("*"))
+        found = {match[1] for name in names if (match := _OF_RUN.fullmatch(name))}
         return found | {stem.run for _, stem in _journals(root)}
 
 
@@ -177,18 +178,23 @@ def _recover_run(root: Path, run: str) -> RecoveredRun | None:
     """Do all that is to be done for a run whose lock is held."""
     said = read_run_file(root, run)
     journals = [(p, stem) for p, stem in _journals(root) if stem.run == run]
-    segments = [convert(root, partition, stem) for partition, stem in journals]
+    segments = []
+    for partition, stem in journals:
+        synced = None if said is None else said.synced_of(stem.number)
+        segments.append(convert(root, partition, stem, synced=synced))
     if said is not None and not said.is_beside:
         _close(root, said)
     with told(f"remove the files of run {run}"):
         for path in tmp_folder(root).glob(f"*_{run}_*"):
-            path.unlink(missing_ok=True)
+            remove(path)
+        if tmp_folder(root).is_dir():
+            calls.sync_folder(tmp_folder(root))
         # The run file goes first: what is left without it means nothing.
-        run_path(root, run).unlink(missing_ok=True)
+        remove(run_path(root, run))
         for path in runs_folder(root).glob(f"{run}.*"):
             if path != run_lock_path(root, run):
-                path.unlink(missing_ok=True)
-        sync_folder(runs_folder(root))
+                remove(path)
+        calls.sync_folder(runs_folder(root))
     if said is None and not journals:
         return None
     return RecoveredRun(
@@ -219,8 +225,8 @@ def settle_hung(root: Path, run: str) -> None:
         if said is not None:
             _close(root, said)
             with told(f"remove the run file of run {run}"):
-                run_path(root, run).unlink(missing_ok=True)
-                sync_folder(runs_folder(root))
+                remove(run_path(root, run))
+                calls.sync_folder(runs_folder(root))
     finally:
         with told(f"remove {alone.path}"):
             alone.release(remove=True)

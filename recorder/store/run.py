@@ -11,23 +11,26 @@ What it stores meanwhile is stored, but it keeps no account of the job.
 
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
-from recorder.errors import JobLostError, StoreError
+from recorder.errors import JobLostError, JobRunningError, StoreError
+from recorder.store import calls
 from recorder.store.disk import (
     make_folder,
+    remove,
     store_error,
-    sync_folder,
     told,
+    write_all,
     write_whole,
 )
 from recorder.store.job_lock import JobLock, Successor, take_job, take_or_follow
 from recorder.store.layout import SECOND_NS, is_source, runs_folder, tmp_folder
-from recorder.store.locks import Lock, wait_lock
+from recorder.store.locks import Lock, relock, wait_lock
 from recorder.store.runfile import (
     OpenInterval,
     RunFile,
@@ -70,9 +73,7 @@ class Run:
         self.successor = job_lock if isinstance(job_lock, Successor) else None
         self._run_lock = run_lock
         self._is_over = False
-        self._heartbeat = os.open(
-            heartbeat_path(root, self.id), os.O_WRONLY | os.O_CLOEXEC
-        )
+        self._heartbeat = calls.reopen(heartbeat_path(root, self.id))
 
     def take_over(self, job_lock: JobLock) -> None:
         """Note that the job is this run's from now on.
@@ -123,21 +124,82 @@ class Run:
         with told(f"write {path}"):
             write_whole(path, msgspec.json.encode(said))
 
-    def heartbeat(self, through_ns: int, heard: Sequence[int] = ()) -> None:
+    def heartbeat(
+        self,
+        through_ns: int,
+        heard: Sequence[int] = (),
+        synced: Mapping[int, int] | None = None,
+    ) -> None:
         """Put down that every row received up to a time is durable.
 
         Args:
             through_ns: Our clock, nanoseconds.
             heard: For each connection, first instant at which nothing was
                 heard any more over it; never fewer than before.
+            synced: By the number of a journal, how much of it is durable.
 
         Raises:
             StoreError: If the disk refuses.
         """
-        self._said = msgspec.structs.replace(self._said, through_ns=through_ns)
         with told(f"write {heartbeat_path(self.root, self.id)}"):
-            os.pwrite(self._heartbeat, encode_heartbeat(through_ns, heard), 0)
-            os.fdatasync(self._heartbeat)
+            write_all(self._heartbeat, encode_heartbeat(through_ns, heard, synced), 0)
+            calls.sync_data(self._heartbeat)
+        self._said = msgspec.structs.replace(self._said, through_ns=through_ns)
+
+    def check_place(self) -> bool:
+        """Check that the store is still where this run began.
+
+        A volume that vanishes leaves an empty folder, or another store, under
+        its name, where nothing must be written. If it comes back as another
+        mount, what was open on it is dead: then it is opened anew.
+
+        Returns:
+            Whether it had to be.
+
+        Raises:
+            DiskError: If the store is not there now.
+            StoreError: If somebody else has put this run in order, or
+                records its job.
+        """
+        path = run_lock_path(self.root, self.id)
+        with told(f"find the store {self.root}"):
+            with suppress(OSError):
+                if self._run_lock.has_its_name():
+                    return False
+            path.parent.stat()  # or it has gone, and may come back
+        with told(f"find the store {self.root} again"):
+            if not path.exists():
+                self.check()
+                raise StoreError(
+                    f"run {self.id} has no files in the store {self.root} any more: "
+                    "somebody put it in order, or removed them; start it again"
+                )
+            self._open_again()
+        return True
+
+    def _open_again(self) -> None:
+        """Open what was open on a volume that has been mounted anew.
+
+        Raises:
+            OSError: If the disk refuses.
+            JobRunningError: If somebody else has a lock of ours there.
+        """
+        run_lock = relock(self._run_lock.path)
+        if run_lock is None:
+            raise JobRunningError(self.job, f"run {self.id} is held by another process")
+        try:
+            heartbeat = calls.reopen(heartbeat_path(self.root, self.id))
+        except OSError:
+            run_lock.release()
+            raise
+        with suppress(OSError):  # all that was written was synced
+            calls.close(self._heartbeat)
+        with suppress(OSError):
+            self._run_lock.release()
+        self._run_lock, self._heartbeat = run_lock, heartbeat
+        for lock in (self.job_lock, self.successor):
+            if lock is not None:
+                lock.take_again()
 
     def release(self) -> None:
         """End cleanly: nothing is left open, the run file goes, then the locks.
@@ -149,10 +211,12 @@ class Run:
             return
         try:
             with told(f"remove the files of run {self.id}"):
-                run_path(self.root, self.id).unlink(missing_ok=True)
-                heartbeat_path(self.root, self.id).unlink(missing_ok=True)
-                sync_folder(runs_folder(self.root))
-                run_lock_path(self.root, self.id).unlink(missing_ok=True)
+                # Or what was on its way comes back, and nobody looks for it.
+                calls.sync_folder(tmp_folder(self.root))
+                remove(run_path(self.root, self.id))
+                remove(heartbeat_path(self.root, self.id))
+                calls.sync_folder(runs_folder(self.root))
+                remove(run_lock_path(self.root, self.id))
         finally:
             self.abandon()
 
@@ -164,12 +228,16 @@ class Run:
         """
         if not self._is_over:
             self._is_over = True
-            os.close(self._heartbeat)
-            self._run_lock.release()
-            if self.successor is not None:
-                self.successor.release()
-            if self.job_lock is not None:
-                self.job_lock.release()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        locks = (self._run_lock, self.successor, self.job_lock)
+        with suppress(OSError):  # all that was written was synced
+            calls.close(self._heartbeat)
+        for lock in locks:
+            with suppress(OSError):
+                if lock is not None:
+                    lock.release()
 
 
 def open_run(
@@ -219,7 +287,9 @@ def _begin(
     # Whoever recovers may hold the lock of a run that has only just made it.
     run_lock = wait_lock(run_lock_path(root, said.run))
     try:
-        write_whole(heartbeat_path(root, said.run), encode_heartbeat(now_ns))
+        write_whole(
+            heartbeat_path(root, said.run), encode_heartbeat(now_ns, (), {0: 0})
+        )
         write_whole(run_path(root, said.run), msgspec.json.encode(said))
         return Run(root, said, job_lock, run_lock)
     except OSError:

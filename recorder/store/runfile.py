@@ -2,11 +2,14 @@
 
 ``<run>.json`` is replaced as a whole whenever intervals open or close;
 ``<run>.heartbeat`` holds numbers and is overwritten at every flush: through
-when rows are durable, and for each connection until when it was heard.
+when rows are durable, for each connection until when it was heard, and how
+much of each journal is on the disk.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -65,6 +68,8 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
             the account: if it dies, nothing is missing for that.
         heard: For each connection, first instant at which nothing was heard
             any more over it. Not in the file itself, but beside the heartbeat.
+        synced: By the number of a journal, how much of it was on the disk,
+            bytes; as ``heard``. None if no heartbeat says so.
     """
 
     run: str
@@ -76,6 +81,11 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
     state: RunState = RunState()
     is_beside: bool = False
     heard: tuple[int, ...] = ()
+    synced: Mapping[int, int] | None = None
+
+    def synced_of(self, number: int) -> int | None:
+        """Return how much of a journal was on the disk, bytes; None if not known."""
+        return None if self.synced is None else self.synced.get(number, 0)
 
     def covered_until(self, interval: OpenInterval) -> int:
         """Return the first instant of which an interval cannot speak, nanoseconds.
@@ -93,6 +103,7 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _RUN_FILE = msgspec.json.Decoder(RunFile)
+_SYNCED: Final = re.compile(rb"j(\d{10}):(\d{19})")
 
 
 def run_path(root: Path, run: str) -> Path:
@@ -110,13 +121,20 @@ def heartbeat_path(root: Path, run: str) -> Path:
     return runs_folder(root) / f"{run}.heartbeat"
 
 
-def encode_heartbeat(through_ns: int, heard: Sequence[int] = ()) -> bytes:
-    """Return the content of a heartbeat file; it never gets shorter.
+def encode_heartbeat(
+    through_ns: int,
+    heard: Sequence[int] = (),
+    synced: Mapping[int, int] | None = None,
+) -> bytes:
+    """Return the content of a heartbeat file.
 
     No line crosses the end of a disk's sector, so that a power cut leaves old
-    numbers or new ones.
+    numbers or new ones. Lines that an earlier, longer one leaves at the end
+    tell of journals that are segments now.
     """
-    return b"".join(b"%031d\n" % number for number in (through_ns, *heard))
+    lines = [b"%031d\n" % number for number in (through_ns, *heard)]
+    lines += [b"j%010d:%019d\n" % pair for pair in (synced or {}).items()]
+    return b"".join(lines)
 
 
 def read_run_file(root: Path, run: str) -> RunFile | None:
@@ -139,18 +157,38 @@ def read_run_file(root: Path, run: str) -> RunFile | None:
             "open when that run ended is then not known"
         ) from error
     # A power cut may take the newest heartbeats; the run file has one too.
-    through_ns, *heard = _heartbeat(heartbeat_path(root, run))
+    beat = _heartbeat(heartbeat_path(root, run))
     return msgspec.structs.replace(
-        said, through_ns=max(said.through_ns, through_ns), heard=tuple(heard)
+        said,
+        through_ns=max(said.through_ns, beat.through_ns),
+        heard=beat.heard,
+        synced=beat.synced,
     )
 
 
-def _heartbeat(path: Path) -> list[int]:
+class _Heartbeat(NamedTuple):
+    through_ns: int
+    heard: tuple[int, ...]
+    synced: dict[int, int] | None
+
+
+def _heartbeat(path: Path) -> _Heartbeat:
+    """Return what a heartbeat file says; nothing of what is not there or torn."""
     try:
         lines = path.read_bytes().split()
     except FileNotFoundError:
         lines = []
-    return [int(line) if line.isdigit() else 0 for line in lines] or [0]
+    synced: dict[int, int] = {}
+    times = []
+    for line in lines:
+        if (found := _SYNCED.fullmatch(line)) is None:
+            times.append(int(line) if line.isdigit() else 0)
+            continue
+        # Of two lines about a journal one is left from before: it only grows.
+        number, size = int(found[1]), int(found[2])
+        synced[number] = max(size, synced.get(number, 0))
+    through_ns, *heard = times or [0]
+    return _Heartbeat(through_ns, tuple(heard), synced or None)
 
 
 def read_run_files(root: Path) -> tuple[RunFile, ...]:

@@ -6,21 +6,22 @@ follows from the journal's, so a conversion that was killed anywhere is
 simply done again.
 """
 
-import os
-import secrets
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import IO, Any, Final, cast
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from recorder.store import calls
 from recorder.store.damage import gap_of_damage, last_instant
-from recorder.store.disk import make_folder, publish, sync_folder, told
+from recorder.store.disk import NewFile, make_folder, publish, remove, told
 from recorder.store.journal import map_file, read_journal
 from recorder.store.layout import (
+    INTERNAL,
     Partition,
     Stem,
     journal_path,
@@ -43,7 +44,12 @@ COMPRESSION_LEVEL: Final = 2
 
 
 def convert(
-    root: Path, partition: Partition, stem: Stem, *, is_living: bool = False
+    root: Path,
+    partition: Partition,
+    stem: Stem,
+    *,
+    synced: int | None = None,
+    is_living: bool = False,
 ) -> Path | None:
     """Turn a journal into its segment, and remove it.
 
@@ -56,6 +62,8 @@ def convert(
         root: The store's folder.
         partition: Where the journal lies.
         stem: Its name.
+        synced: How much of it was on the disk at least, bytes; None if that is
+            not known.
         is_living: Whether its run goes on: it has closed the journal, so that
             a torn end is a damage, too.
 
@@ -64,7 +72,7 @@ def convert(
 
     Raises:
         StoreError: If the disk refuses, or memory runs out; the journal is
-            still there then.
+            still there then, and no temporary file.
     """
     journal = journal_path(root, partition, stem)
     segment = segment_path(root, partition, stem)
@@ -76,27 +84,37 @@ def convert(
             if made:
                 return segment
             raise
+        size = content.size
         batches, seals = read_journal(content, TABLES[partition.table], journal)
         del content
         last_ns = last_instant(batches)
-        if batches and not made:
-            _write(root, partition, stem, _combine(batches))
+        if made:
+            # Whoever made it may have been stopped right then.
+            calls.sync_folder(segment.parent)
+            remove(_tmp_path(root, partition, stem))
+        elif batches:
+            rows = _combine(batches)
+            _write(root, partition, stem, rows, is_living=is_living)
+            del rows
             made = True
         del batches
         pa.default_memory_pool().release_unused()
-    if seals.is_damaged or (is_living and seals.torn_bytes):
-        _keep_damaged(root, partition, stem, seals.torn_bytes, last_ns)
+    if is_living and synced is None:
+        synced = size
+    lost = seals.lost_bytes(size, synced)
+    if lost:
+        _keep_damaged(root, partition, stem, lost, last_ns)
         return segment if made else None
     if seals.torn_bytes:
         emit(JournalTorn(path=str(journal), torn_bytes=seals.torn_bytes))
     with told(f"remove the journal {journal}"):
-        journal.unlink(missing_ok=True)
-        sync_folder(journal.parent)
+        remove(journal)
+        calls.sync_folder(journal.parent)
     return segment if made else None
 
 
 def _keep_damaged(
-    root: Path, partition: Partition, stem: Stem, torn_bytes: int, last_ns: int | None
+    root: Path, partition: Partition, stem: Stem, lost_bytes: int, last_ns: int | None
 ) -> None:
     """Say what a journal lost, and put it where nobody reads or removes it."""
     journal = journal_path(root, partition, stem)
@@ -106,16 +124,16 @@ def _keep_damaged(
     # all the same, nobody knows any more whose job it was.
     if said is not None:
         detail = (
-            f"{torn_bytes} bytes of a journal of {partition.table} cannot be read; "
+            f"{lost_bytes} bytes of a journal of {partition.table} cannot be read; "
             f"it is kept as {kept.relative_to(root)}"
         )
         write_segment(root, *gap_of_damage(partition, stem, said, last_ns, detail))
     with told(f"move the damaged journal {journal} to {kept}"):
-        make_folder(kept.parent)
-        journal.rename(kept)
-        sync_folder(kept.parent)
-        sync_folder(journal.parent)
-    emit(JournalDamaged(path=str(kept), torn_bytes=torn_bytes))
+        make_folder(kept.parent, below=root / INTERNAL)
+        calls.rename(journal, kept)
+        calls.sync_folder(kept.parent)
+        calls.sync_folder(journal.parent)
+    emit(JournalDamaged(path=str(kept), torn_bytes=lost_bytes))
 
 
 def write_segment(root: Path, partition: Partition, stem: Stem, rows: pa.Table) -> bool:
@@ -136,24 +154,31 @@ def write_segment(root: Path, partition: Partition, stem: Stem, rows: pa.Table) 
     return _write(root, partition, stem, _combine(rows.to_batches()))
 
 
-def _write(root: Path, partition: Partition, stem: Stem, rows: pa.Table) -> bool:
+def _write(
+    root: Path,
+    partition: Partition,
+    stem: Stem,
+    rows: pa.Table,
+    *,
+    is_living: bool = False,
+) -> bool:
     """Write rows of one chunk a column as a segment, unless it exists."""
     table = TABLES[partition.table]
     final = segment_path(root, partition, stem)
-    tmp = tmp_folder(root) / (
-        f"{stem}_{partition.table}_{partition.source}_{partition.date}"
-        f"_{secrets.token_hex(4)}.parquet"
-    )
+    tmp = _tmp_path(root, partition, stem)
     with told(f"write the segment {final}"):
-        make_folder(tmp.parent)
-        make_folder(final.parent)
         try:
+            if not is_living:  # or there is a store, or its volume has vanished
+                make_folder(root / INTERNAL)
+            make_folder(tmp.parent, below=root / INTERNAL)
+            make_folder(final.parent, below=root)
             _write_parquet(tmp, table, rows, _facts(table, partition, stem, rows))
             size = tmp.stat().st_size
+            is_new = publish(tmp, final)
         except BaseException:
-            tmp.unlink(missing_ok=True)
+            with suppress(OSError):  # it is written anew, under the same name
+                remove(tmp)
             raise
-        is_new = publish(tmp, final)
     emit(
         SegmentWritten(
             table=partition.table,
@@ -164,6 +189,12 @@ def _write(root: Path, partition: Partition, stem: Stem, rows: pa.Table) -> bool
         )
     )
     return is_new
+
+
+def _tmp_path(root: Path, partition: Partition, stem: Stem) -> Path:
+    """Return where a segment is written; only who holds its run's lock does."""
+    name = f"{stem}_{partition.table}_{partition.source}_{partition.date}.parquet"
+    return tmp_folder(root) / name
 
 
 def _combine(batches: list[pa.RecordBatch]) -> pa.Table:
@@ -272,9 +303,9 @@ def _write_parquet(
     order = sort_order(rows)
     integers, dictionary = _encodings(table)
     size = ROW_GROUP_ROWS_OF.get(table.name, ROW_GROUP_ROWS)
-    with path.open("xb") as file:
+    with NewFile(path) as file:
         with pq.ParquetWriter(
-            file,
+            cast("IO[bytes]", file),
             table.schema.with_metadata(facts),
             compression="zstd",
             compression_level=COMPRESSION_LEVEL,
@@ -287,5 +318,4 @@ def _write_parquet(
             for start in range(0, rows.num_rows, size):
                 group = rows.take(order[start : start + size])
                 writer.write_table(group.cast(table.schema), row_group_size=size)
-        file.flush()
-        os.fsync(file.fileno())
+        file.sync()

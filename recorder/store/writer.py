@@ -6,17 +6,20 @@ file, if something opened or closed, with the time through which it holds;
 then the heartbeat; then the callbacks. Only after that are journals turned
 into segments.
 
-Whatever the disk refuses ends the writer: it takes no more rows, says so
-through ``on_error``, and `Writer.close` raises it.
+What the disk refuses for now (`DiskError`) is tried again until it is done,
+in the same order, while the rows wait in memory: `recorder.store.patience`.
+Whatever else fails ends the writer: it takes no more rows, says so through
+``on_error``, and `Writer.close` raises it.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from contextvars import copy_context
+from functools import partial
 from itertools import count
 from queue import Full, Queue
 from threading import Thread
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 import numpy as np
@@ -25,17 +28,25 @@ import pyarrow.compute as pc
 
 from recorder.errors import StoreError
 from recorder.store.batch import Built, RowFault, RowTuple, build
-from recorder.store.disk import store_error
+from recorder.store.conversions import Conversions
+from recorder.store.disk import store_error, told
 from recorder.store.journal import Journal
 from recorder.store.layout import DAY_NS, SECOND_NS, Partition, Stem, date_of
+from recorder.store.patience import LOST, PAUSES_SECONDS, Patience
 from recorder.store.run import Run, RunState
-from recorder.store.segment import convert
 from recorder.store.tables import TABLES
 from recorder.telemetry import FrameInexact, StoreFailed, emit
 
 
+T = TypeVar("T")
+
 Key: TypeAlias = tuple[str, str]
 """(table, source)."""
+
+GRACE_SECONDS: Final = 3.0
+"""How long the end of a run waits for a disk that refuses."""
+
+IN_JOURNALS: Final = "the rows are safe in journals; the next start makes Parquet"
 
 # Rows are synced in this order: what they tell about comes before the ledger,
 # and an end of coverage before the gap that follows it.
@@ -87,6 +98,9 @@ class Writer:
         segment_max_bytes: And as soon as they are this large.
         small_bytes: A smaller one waits until midnight UTC or the end.
         queue_flushes: How many flushes may wait; `submit` refuses more.
+        pauses_seconds: First and longest time between two tries of what the
+            disk refuses.
+        grace_seconds: How long `close` tries that.
         on_faults: Called with rows that could not be stored.
         on_batch: Called with (table, source, batch) once it is durable.
         on_error: Called once, when the writer ends because of an error.
@@ -102,6 +116,8 @@ class Writer:
         segment_max_bytes: int = 64 << 20,
         small_bytes: int = 1 << 20,
         queue_flushes: int = 4,
+        pauses_seconds: tuple[float, float] = PAUSES_SECONDS,
+        grace_seconds: float = GRACE_SECONDS,
         on_faults: Callable[[list[RowFault]], None] | None = None,
         on_batch: Callable[[str, str, pa.RecordBatch], None] | None = None,
         on_error: Callable[[StoreError], None] | None = None,
@@ -117,6 +133,9 @@ class Writer:
         # What is logged there is of the same feed as what is logged here.
         work = copy_context().run
         self._thread = Thread(target=work, args=(self._work,), name="writer")
+        self._patience = Patience(pauses_seconds)
+        self._grace_seconds = grace_seconds
+        self._conversions = Conversions(run.root)
         self._journals: dict[Partition, Journal] = {}
         self._numbers = count()
         self._slot: int | None = None
@@ -144,6 +163,15 @@ class Writer:
             return False
         return True
 
+    def hurry(self) -> None:
+        """Wait for a disk that refuses no longer than a moment from now on."""
+        self._patience.hurry(self._grace_seconds)
+
+    @property
+    def trouble(self) -> str | None:
+        """What the disk refuses now, in words; None if nothing."""
+        return self._patience.trouble
+
     def close(self) -> None:
         """Write what was submitted, turn all journals into segments, and end.
 
@@ -151,6 +179,7 @@ class Writer:
             StoreError: If anything failed since the start. Journals that are
                 left are read as they are, and converted by `recover`.
         """
+        self.hurry()
         while self._thread.is_alive():
             try:
                 self._queue.put(None, timeout=0.1)
@@ -172,7 +201,10 @@ class Writer:
                 through_ns = flush.through_ns
                 del flush  # or its rows stay until the next one comes
                 self._rotate(through_ns)
-            self._convert(list(self._journals))
+            self._end_journals(list(self._journals))
+            self._insist(self._conversions.do_all, IN_JOURNALS)
+            self._patience.over()
+            self._count_segments()
         except StoreError as error:
             self._fail(error)
         except OSError as error:
@@ -194,17 +226,20 @@ class Writer:
 
     def _write(self, flush: Flush) -> None:
         """Make a flush durable, then tell: of faults before that it is."""
-        self._run.check()
-        built = _build_all(flush.rows)
+        built = self._patience.insist(partial(_build_within_memory, flush.rows))
         rows = dict(self._stats.rows)
         size = self._stats.bytes
         for key, result in built.items():
             for date, batch in split_by_date(result.batch):
                 size += self._append(Partition(*key, date), batch)
                 rows[key[0]] = rows.get(key[0], 0) + batch.num_rows
-        if flush.state is not None:
-            self._run.write_state(flush.state, flush.through_ns)
-        self._run.heartbeat(flush.through_ns, flush.heard)
+        if (state := flush.state) is not None:
+            self._insist(partial(self._run.write_state, state, flush.through_ns))
+        synced = {j.stem.number: j.bytes for j in self._journals.values()}
+        synced |= self._conversions.synced
+        beat = partial(self._run.heartbeat, flush.through_ns, flush.heard, synced)
+        self._insist(beat)
+        self._patience.over()
         faults = [fault for result in built.values() for fault in result.faults]
         if faults and self._on_faults is not None:
             self._on_faults(faults)
@@ -220,21 +255,44 @@ class Writer:
             flushes=self._stats.flushes + 1,
         )
 
+    def _insist(self, work: Callable[[], T], else_: str = LOST) -> T:
+        """Do some work in the store, as soon as it is there and the disk lets us."""
+        return self._patience.insist(partial(self._in_place, work), else_)
+
+    def _in_place(self, work: Callable[[], T]) -> T:
+        try:
+            was_away = self._run.check_place()
+        except StoreError:
+            self._doubt_journals()
+            raise
+        if was_away:
+            self._doubt_journals()
+        self._run.check()
+        return work()
+
+    def _doubt_journals(self) -> None:
+        for journal in self._journals.values():
+            journal.doubt()
+
     def _append(self, partition: Partition, batch: pa.RecordBatch) -> int:
         """Append rows of one date to their journal; return the bytes it took."""
         first = pc.min(batch["ts_recv"]).value
         journal = self._journals.get(partition)
         if journal is not None and first < journal.stem.first_ts_recv:
             # Readers trust the name: nothing in a file is older than it says.
-            self._convert([partition])
+            self._end_journals([partition])
             journal = None
         if journal is None:
-            stem = Stem(first, self._run.id, next(self._numbers))
-            journal = Journal(self._run.root, partition, stem)
+            journal = self._insist(partial(self._new_journal, partition, first))
             self._journals[partition] = journal
         before = journal.bytes
-        journal.append(batch)
+        journal.take(batch)
+        self._insist(journal.finish)
         return journal.bytes - before
+
+    def _new_journal(self, partition: Partition, first: int) -> Journal:
+        stem = Stem(first, self._run.id, next(self._numbers))
+        return Journal(self._run.root, partition, stem, is_living=True)
 
     def _rotate(self, now_ns: int) -> None:
         """Convert the journals whose time has come."""
@@ -242,7 +300,7 @@ class Writer:
         slot = now_ns // self._rotate_ns
         is_new_slot = self._slot not in (None, slot)
         self._slot = slot
-        self._convert(
+        self._end_journals(
             [
                 partition
                 for partition, journal in self._journals.items()
@@ -251,16 +309,22 @@ class Writer:
                 or (is_new_slot and journal.bytes >= self._small_bytes)
             ]
         )
+        self._conversions.do_due()
+        self._count_segments()
 
-    def _convert(self, partitions: list[Partition]) -> None:
+    def _count_segments(self) -> None:
+        done = self._conversions.done_total
+        self._stats = msgspec.structs.replace(self._stats, segments=done)
+
+    def _end_journals(self, partitions: list[Partition]) -> None:
+        """Append no more to some journals; they are to become segments."""
         for partition in partitions:
-            journal = self._journals[partition]
-            journal.close()
-            del self._journals[partition]
-            convert(self._run.root, partition, journal.stem, is_living=True)
-            self._stats = msgspec.structs.replace(
-                self._stats, segments=self._stats.segments + 1
-            )
+            self._conversions.add(self._journals.pop(partition))
+
+
+def _build_within_memory(rows: dict[Key, list[RowTuple]]) -> dict[Key, Built]:
+    with told("make room for rows"):
+        return _build_all(rows)
 
 
 def _build_all(rows: dict[Key, list[RowTuple]]) -> dict[Key, Built]:

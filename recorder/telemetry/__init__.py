@@ -68,6 +68,8 @@ from recorder.telemetry.runs import (
 )
 from recorder.telemetry.signal import COUNTERS, FEED, LOGGER, Signal, emit
 from recorder.telemetry.store import (
+    ConversionsDelayed,
+    ConversionsDone,
     JobLeftOpen,
     JobOverlaps,
     JournalDamaged,
@@ -76,6 +78,9 @@ from recorder.telemetry.store import (
     RunRecovered,
     SegmentWritten,
     StoreFailed,
+    StorePaused,
+    StoreResumed,
+    StoreStillPaused,
 )
 
 
@@ -96,6 +101,8 @@ __all__ = [
     "ConnectionFailed",
     "ConnectionOpened",
     "ConnectionQuiet",
+    "ConversionsDelayed",
+    "ConversionsDone",
     "FeedEnded",
     "FeedFailed",
     "FrameInexact",
@@ -135,6 +142,9 @@ __all__ = [
     "SnapshotUseless",
     "SnapshotsStillFailing",
     "StoreFailed",
+    "StorePaused",
+    "StoreResumed",
+    "StoreStillPaused",
     "StreamProbed",
     "StreamRestarted",
     "SubscriptionRefused",

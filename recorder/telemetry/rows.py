@@ -89,11 +89,12 @@ class TradeRuleDisproved(Signal, frozen=True):
 
 
 class SheddingBegan(Signal, frozen=True):
-    """The disk is too slow: frames are received and dropped from here on."""
+    """Too much waits: frames are received and dropped from here on."""
 
-    message: ClassVar[str] = "too slow, dropping frames"
+    message: ClassVar[str] = "dropping frames"
     level: ClassVar[int] = logging.ERROR
     counter: ClassVar[str] = "shedding_total"
+    why: str
     rows_waiting: int
     bytes_waiting: int
 

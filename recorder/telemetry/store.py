@@ -94,3 +94,50 @@ class StoreFailed(Signal, frozen=True):
     level: ClassVar[int] = logging.ERROR
     counter: ClassVar[str] = "store_failures_total"
     why: str
+
+
+class StorePaused(Signal, frozen=True):
+    """The disk refuses for now: rows wait in memory, then frames are dropped."""
+
+    message: ClassVar[str] = "cannot write, trying again; rows wait in memory"
+    level: ClassVar[int] = logging.ERROR
+    counter: ClassVar[str] = "store_pauses_total"
+    why: str
+
+
+class StoreStillPaused(Signal, frozen=True):
+    """The disk has refused for another minute."""
+
+    message: ClassVar[str] = "still cannot write, trying again"
+    level: ClassVar[int] = logging.ERROR
+    counter: ClassVar[str] = "store_pauses_told_again_total"
+    why: str
+    seconds: int
+
+
+class StoreResumed(Signal, frozen=True):
+    """The disk takes what is written again; all that waited is on it."""
+
+    message: ClassVar[str] = "writing again; what waited in memory is stored"
+    level: ClassVar[int] = logging.WARNING
+    counter: ClassVar[str] = "store_resumptions_total"
+    seconds: float
+
+
+class ConversionsDelayed(Signal, frozen=True):
+    """There is no room for a segment; its journal stays readable until there is."""
+
+    message: ClassVar[str] = (
+        "cannot make Parquet for now, trying again; the rows are safe in a journal"
+    )
+    level: ClassVar[int] = logging.WARNING
+    counter: ClassVar[str] = "conversions_delayed_total"
+    why: str
+    journals: int
+
+
+class ConversionsDone(Signal, frozen=True):
+    """The journals that had to wait are segments."""
+
+    message: ClassVar[str] = "Parquet made of what had to wait"
+    counter: ClassVar[str] = "conversions_caught_up_total"

@@ -3,7 +3,7 @@
 import pytest
 
 from recorder.capture.pool import Pool
-from recorder.capture.rows import ROWS_WAITING_MAX, Rows
+from recorder.capture.rows import ROW_BYTES, Rows
 from recorder.capture.shedding import Shedding
 from recorder.model import StatusEvent
 from recorder.telemetry import SheddingBegan
@@ -16,14 +16,19 @@ def rows_of(make_clock):
         rows = Rows("fake", "run", make_clock(10**18))
         event = StatusEvent(kind="notice", payload="")
         rows.put(10**18, "run.0", 0, 0, event, None)
-        rows.waiting = count * ROWS_WAITING_MAX // 1_000
+        rows.waiting = count
         return rows
 
     return rows_of
 
 
+def a_pool():
+    """A pool with room for a thousand rows."""
+    return Pool(1_000 * ROW_BYTES)
+
+
 def loads(*members):
-    pool = Pool()
+    pool = a_pool()
     for rows in members:
         pool.join(rows)
     return [round(pool.load_of(rows), 2) for rows in members]
@@ -47,25 +52,28 @@ def test_beyond_that_those_who_hold_more_than_their_part_are(rows_of):
 
 
 def test_a_capture_sheds_because_of_what_others_hold(rows_of):
-    pool, one, other = Pool(), rows_of(600), rows_of(600)
+    pool, one, other = a_pool(), rows_of(600), rows_of(600)
     both = Shedding(one, pool), Shedding(other, pool)
 
     before = [shedding.since for shedding in both]
-    overs = [shedding.is_over(5) for shedding in both]
+    for shedding in both:
+        shedding.look(5)
 
     assert before == [None, None]
-    assert overs == [False, False]
     assert [shedding.since for shedding in both] == [5, 5]
+    assert [shedding.is_over for shedding in both] == [False, False]
     one.waiting = 0
-    assert both[0].is_over(6)
-    assert not Shedding(rows_of(600), Pool()).is_over(7)
+    assert both[0].is_over
+    alone = Shedding(rows_of(600), a_pool())
+    alone.look(7)
+    assert alone.since is None
 
 
 def test_what_is_said_of_shedding_is_about_the_own_rows(rows_of, caplog):
-    pool, one = Pool(), rows_of(600)
+    pool, one = a_pool(), rows_of(600)
     pool.join(rows_of(900))
 
-    Shedding(one, pool).is_over(5)
+    Shedding(one, pool).look(5)
 
     (said,) = [record.signal for record in caplog.records]
     assert isinstance(said, SheddingBegan)

@@ -5,7 +5,6 @@ import tracemalloc
 
 import pytest
 
-from recorder.capture import rows as module
 from recorder.capture.link import Link
 from recorder.capture.rows import ROW_BYTES, Rows
 from recorder.model import Coverage, Gap, Ticker
@@ -180,30 +179,18 @@ def tracemalloc_of(work):
         tracemalloc.stop()
 
 
-def test_the_load_is_that_of_rows_or_bytes_whichever_is_more(rows, monkeypatch):
-    monkeypatch.setattr(module, "ROWS_WAITING_MAX", 10)
-    monkeypatch.setattr(module, "BYTES_WAITING_MAX", 100 * ROW_BYTES)
-
-    rows.put(7, "run.0", 0, 0, ticker(0), None)
-    assert rows.load == 0.1
-
-    rows.put(7, "run.0", 1, 0, ticker(1), bytes(98 * ROW_BYTES))
-    assert rows.load == 1.0
-
-
-def test_rows_weigh_until_they_are_written(rows, monkeypatch):
-    monkeypatch.setattr(module, "ROWS_WAITING_MAX", 10)
-    loads = []
+def test_rows_weigh_until_they_are_written(rows):
+    held = []
     for count in (1, 2, 4):
         for _ in range(count):
             rows.put(7, "run.0", 0, 0, ticker(0), None)
         rows.take()
-        loads.append(rows.load)
+        held.append(rows.bytes_held // ROW_BYTES)
     for written in (0, 1, 1, 3):
         rows.written(written)
-        loads.append(rows.load)
+        held.append(rows.bytes_held // ROW_BYTES)
 
-    assert loads == [0.1, 0.3, 0.7, 0.7, 0.6, 0.6, 0.0]
+    assert held == [1, 3, 7, 7, 6, 6, 0]
     assert (rows.waiting, rows.bytes_waiting) == (0, 0)
 
 

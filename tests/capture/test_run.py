@@ -12,6 +12,8 @@ from aiohttp import web
 
 from recorder import open_store
 from recorder.capture.plan import CapturePlan
+from recorder.capture.pool import Pool
+from recorder.capture.rows import ROW_BYTES
 from recorder.capture.run import Capture
 from recorder.clock import SystemClock
 from recorder.config import CaptureConfig
@@ -232,24 +234,6 @@ async def test_archive_keeps_every_frame_in_both_directions(recorder_of):
     )
 
 
-async def test_a_store_that_fails_ends_the_run_and_leaves_it_to_recovery(
-    recorder_of, monkeypatch
-):
-    def broken(*_):
-        raise OSError(28, "No space left on device")
-
-    async with Exchange(Settings(seed=9)) as exchange:
-        capture = recorder_of.capture(exchange, "gate_spot", stop_after_seconds=60)
-        monkeypatch.setattr("recorder.store.journal.os.fdatasync", broken)
-        monkeypatch.setattr("recorder.store.journal.os.fsync", broken)
-        with pytest.raises(StoreError, match="the disk is full; free some space"):
-            await capture.run()
-        monkeypatch.undo()
-        again = await recorder_of.run(exchange, "gate_spot", 1)
-
-    assert again.failure is None
-
-
 def test_an_address_of_the_wrong_kind_is_refused(recorder_of):
     class Nowhere:
         ws_url_spot = "http://127.0.0.1:9"
@@ -355,7 +339,8 @@ async def test_a_row_of_the_last_moment_that_cannot_be_stored_is_a_gap(
 
 
 async def test_many_rows_do_not_wait_for_a_long_flush_interval(played, monkeypatch):
-    monkeypatch.setattr("recorder.capture.run.ROWS_EARLY", 10)
+    small = Pool(8 * 10 * ROW_BYTES)  # of which an eighth is many
+    monkeypatch.setattr("recorder.capture.shared.Pool", lambda _: small)
     monkeypatch.setattr("recorder.capture.run.TICK_SECONDS", 0.05)
     durable = []
 
@@ -379,7 +364,8 @@ async def test_many_rows_do_not_wait_for_a_long_flush_interval(played, monkeypat
 async def test_a_disk_that_stalls_costs_frames_and_a_gap_says_which(
     played, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("recorder.capture.rows.ROWS_WAITING_MAX", 20)
+    small = Pool(20 * ROW_BYTES)
+    monkeypatch.setattr("recorder.capture.shared.Pool", lambda _: small)
     is_working, original = threading.Event(), os.fsync
     is_working.set()
     seen = []
@@ -402,7 +388,7 @@ async def test_a_disk_that_stalls_costs_frames_and_a_gap_says_which(
                 await socket.send_str(f'[["trade","BTC_USDT",{number}]]')
                 await asyncio.sleep(0.002)
 
-    monkeypatch.setattr("recorder.store.journal.os.fsync", stalling)
+    monkeypatch.setattr("recorder.store.calls.sync", stalling)
     capture = await played(act, BTC_TRADES, flush_seconds=0.05, on_progress=on_progress)
     async with asyncio.timeout(20):
         result = await capture.run()

@@ -5,12 +5,13 @@ import logging
 import msgspec
 import pytest
 
-from recorder.capture import new_keys, rows as rows_module
+from recorder.capture import new_keys
 from recorder.capture.books import FIRST_ASK_NS, QUIET_ASK_NS
 from recorder.capture.depth_chain import FIRST_RETRY_NS
 from recorder.capture.doubles import Doubles
 from recorder.capture.images import IN_BAND_NS
 from recorder.capture.link import ANSWERS_MAX
+from recorder.capture.pool import MEMORY_BYTES, Pool
 from recorder.capture.session import ANSWER_SECONDS, Session
 from recorder.capture.silence import (
     FIRST_PROBE_NS,
@@ -44,7 +45,16 @@ ASK = HttpRequest(path="/book", query=(("m", "BTC_USDT"),))
 class Desk:
     """A session, with all that it stored laid open."""
 
-    def __init__(self, source, clock, chains, *, left_open=(), is_archiving=False):
+    def __init__(
+        self,
+        source,
+        clock,
+        chains,
+        *,
+        left_open=(),
+        is_archiving=False,
+        memory_bytes=MEMORY_BYTES,
+    ):
         self.clock = clock
         self.chains = chains
         self.session = Session(
@@ -56,6 +66,7 @@ class Desk:
             ledger=Ledger("job", "run", chains, left_open),
             doubles=Doubles(),
             is_archiving=is_archiving,
+            pool=Pool(memory_bytes),
         )
         self.stored = {}
         self.links = 0
@@ -1062,10 +1073,9 @@ def test_midnight_divides_the_coverage(desk_of):
 
 
 @pytest.fixture
-def slow_desk(desk_of, monkeypatch):
+def slow_desk(desk_of):
     """A desk with three rows waiting and room for two: frames are dropped."""
-    monkeypatch.setattr(rows_module, "ROWS_WAITING_MAX", 2)
-    desk = desk_of(TRADES, BARE)
+    desk = desk_of(TRADES, BARE, memory_bytes=1_500)
     desk.link = desk.open()
     desk.say(desk.link, ["image", "BTC_USDT"])
     desk.rows("trades")
@@ -1091,7 +1101,9 @@ def test_dropped_frames_are_counted_and_named_in_one_gap(slow_desk):
     gap = next(gap for gap in desk.gaps() if gap.reason == "backpressure")
     assert (gap.market, gap.stream) == (None, None)
     assert (gap.started_at, gap.ended_at) == (desk.since, ended)
-    assert gap.detail == "5 frames were dropped"
+    assert gap.detail == (
+        "5 frames were dropped, 5 of run.0: the disk is too slow to write what comes"
+    )
     assert desk.session.dropped_total == 5
     assert desk.session.frames_total == 11
     assert desk.session.books.states()[BARE] == "broken"
@@ -1123,9 +1135,8 @@ def test_rows_on_their_way_to_the_disk_wait_too(slow_desk):
     assert [event.trade_id for event in desk.events("trades")] == [0, 1, 2, 11]
 
 
-def test_few_rows_of_large_frames_are_too_many(desk_of, monkeypatch):
-    monkeypatch.setattr(rows_module, "BYTES_WAITING_MAX", 100_000)
-    desk = desk_of(TRADES)
+def test_few_rows_of_large_frames_are_too_many(desk_of):
+    desk = desk_of(TRADES, memory_bytes=100_000)
     link = desk.open()
     desk.rows("trades")
     large = b'[["trade","BTC_USDT",1]' + b" " * 99_400 + b"]"
@@ -1148,7 +1159,7 @@ def test_a_stop_while_frames_are_dropped_leaves_the_gap_behind(slow_desk):
 
     gap = next(gap for gap in desk.gaps() if gap.reason == "backpressure")
     assert (gap.started_at, gap.ended_at) == (desk.since, at)
-    assert gap.detail == "1 frames were dropped"
+    assert gap.detail.startswith("1 frames were dropped, 1 of run.0")
 
 
 def test_a_slow_disk_that_costs_no_frame_is_no_gap(slow_desk):
@@ -1170,7 +1181,7 @@ def test_frames_of_a_connection_that_ended_meanwhile_are_counted_too(slow_desk):
     desk.wait(1_000)
 
     gap = next(gap for gap in desk.gaps() if gap.reason == "backpressure")
-    assert gap.detail == "1 frames were dropped"
+    assert gap.detail.startswith("1 frames were dropped, 1 of run.0")
 
 
 # Rows that the store could not take
@@ -1317,9 +1328,9 @@ def test_rows_wait_until_they_are_taken(desk_of):
 
     desk.say(link, ["ticker", "BTC_USDT", "1"], ["ticker", "BTC_USDT", "2"])
 
-    assert desk.session.rows_waiting == 2
+    assert desk.session._rows.waiting == 2
     desk.rows("tickers")
-    assert desk.session.rows_waiting == 0
+    assert desk.session._rows.waiting == 0
 
 
 def test_what_a_feed_asks_for_by_time_is_sent_though_nothing_is_heard(desk_of):

@@ -291,7 +291,7 @@ def test_a_gap_that_proves_empty_is_over_with_the_next_update():
     assert book.best_bid == (9.0, 3.0)
 
 
-@pytest.mark.parametrize("reason", ["undecodable", "backpressure"])
+@pytest.mark.parametrize("reason", ["undecodable", "backpressure", "disk_full"])
 def test_a_gap_that_ids_decide_hides_a_book_of_which_they_tell_nothing(reason):
     book = OrderBook()
     book.apply(image(5, [(9.0, 1.0)], origin="live"))

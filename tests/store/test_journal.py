@@ -5,13 +5,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 import pyarrow as pa
 import pytest
 
-from recorder.errors import StoreError, UnknownSchemaError
+from recorder.errors import DiskError, StoreError, UnknownSchemaError
 from recorder.model import DepthUpdate
+from recorder.store import calls
 from recorder.store.batch import RowTuple, build
 from recorder.store.journal import (
     Journal,
@@ -306,43 +308,111 @@ def test_rows_with_other_columns_are_not_taken_for_a_torn_end(
         read(journal.path)
 
 
-def test_a_full_disk_is_an_error_and_what_was_written_stays(
-    root: Path, batches: list[pa.RecordBatch], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("written", [0, 1, 700, 10_000])
+@pytest.mark.parametrize("refusing", ["write", "sync"])
+def test_an_append_that_the_disk_refuses_is_finished_later_and_read_once(
+    root: Path,
+    batches: list[pa.RecordBatch],
+    monkeypatch: pytest.MonkeyPatch,
+    refusing: str,
+    written: int,
 ) -> None:
     journal = Journal(root, PARTITION, STEM)
     journal.append(batches[0])
+    durable = journal.bytes
+    real = calls.write
 
-    class Full:
-        def __init__(self, file: object) -> None:
-            self._file = file
+    def refuse(handle: int, *given: Any) -> int:
+        if refusing == "write" and given:
+            content, at = given
+            real(handle, bytes(content[:written]), at)
+        raise OSError(28, "No space left on device")
 
-        def flush(self) -> None:
-            raise OSError(28, "No space left on device")
+    with monkeypatch.context() as patch:
+        patch.setattr(calls, refusing, refuse)
+        with pytest.raises(DiskError, match="the disk is full"):
+            journal.append(batches[1])
+        with pytest.raises(DiskError, match="the disk is full"):
+            journal.finish()
 
-        def close(self) -> None:
-            raise OSError(28, "No space left on device")
-
-    real = journal._file
-    monkeypatch.setattr(journal, "_file", Full(real))
-    with pytest.raises(StoreError, match="the disk is full"):
-        journal.append(batches[1])
-    with pytest.raises(StoreError, match="the disk is full"):
-        journal.close()
+    assert (journal.bytes, journal.rows) == (durable, batches[0].num_rows)
+    assert read(journal.path).batches in (batches[:1], batches[:2])
+    journal.finish()
+    journal.append(batches[2])
+    journal.close()
 
     found = read(journal.path)
-    assert found.batches == batches[:1]
-    real.close()
+    assert found.batches == batches
+    assert (found.seals.torn_bytes, journal.bytes) == (0, journal.path.stat().st_size)
 
 
 def test_a_journal_on_a_device_that_is_full_is_an_error(
-    batches: list[pa.RecordBatch], root: Path, monkeypatch: pytest.MonkeyPatch
+    batches: list[pa.RecordBatch], root: Path
 ) -> None:
     journal = Journal(root, PARTITION, STEM)
-    real = journal._file
     with Path("/dev/full").open("wb", buffering=0) as full:
-        os.dup2(full.fileno(), real.fileno())
+        os.dup2(full.fileno(), journal._handle)
 
-    with pytest.raises(StoreError, match="the disk is full"):
+    with pytest.raises(DiskError, match="the disk is full"):
         journal.append(batches[0])
-    with pytest.raises(StoreError, match="the disk is full"):
-        journal.close()
+    journal.close()
+
+
+def test_a_journal_whose_volume_came_back_goes_on_in_the_file_of_that_name(
+    root: Path, batches: list[pa.RecordBatch]
+) -> None:
+    journal = Journal(root, PARTITION, STEM)
+    journal.append(batches[0])
+    mirror = journal.path.with_suffix(".copy")
+    mirror.write_bytes(journal.path.read_bytes())
+    mirror.replace(journal.path)  # another file, as on a volume mounted anew
+
+    journal.doubt()
+    journal.append(batches[1])
+    journal.close()
+
+    assert read(journal.path).batches == batches[:2]
+
+
+def test_a_journal_that_came_back_shorter_is_not_written_on(
+    root: Path, batches: list[pa.RecordBatch]
+) -> None:
+    journal = Journal(root, PARTITION, STEM)
+    journal.append(batches[0])
+    short = journal.path.with_suffix(".short")
+    short.write_bytes(journal.path.read_bytes()[:-1])
+    short.replace(journal.path)
+
+    journal.doubt()
+    with pytest.raises(StoreError, match="has lost rows that were on the disk") as told:
+        journal.append(batches[1])
+    journal.close()
+
+    assert not isinstance(told.value, DiskError)
+
+
+def test_a_journal_that_cannot_be_made_to_last_leaves_nothing(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> None:
+        if path.name.startswith("date="):
+            raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(calls, "sync_folder", refuse)
+        with pytest.raises(DiskError, match="too many files are open"):
+            Journal(root, PARTITION, STEM)
+
+    assert list(root.rglob("*.arrow")) == []
+    Journal(root, PARTITION, STEM).close()
+
+
+def test_a_living_run_never_makes_a_store_where_its_own_has_vanished(
+    root: Path,
+) -> None:
+    root.mkdir()  # as the folder under a volume that is gone
+
+    with pytest.raises(DiskError, match="it is not there any more"):
+        Journal(root, PARTITION, STEM, is_living=True)
+
+    assert list(root.iterdir()) == []

@@ -14,7 +14,7 @@ import pytest
 
 from recorder.errors import ConfigError, StoreError
 from recorder.model import Coverage, Gap
-from recorder.store import recover as recover_module
+from recorder.store import calls, recover as recover_module
 from recorder.store.batch import RowTuple, build
 from recorder.store.journal import Journal
 from recorder.store.layout import (
@@ -390,7 +390,7 @@ def test_too_little_memory_is_told_and_it_can_be_done_later(
 ) -> None:
     dead(root, trade, start_ns)
 
-    def refuse(*_args: object) -> None:
+    def refuse(*_args: object, **_options: object) -> None:
         raise pa.ArrowMemoryError("malloc of size 4096 failed")
 
     with monkeypatch.context() as patch:
@@ -510,22 +510,23 @@ def test_a_recovery_that_is_killed_is_simply_done_again(
     class KilledError(BaseException):
         pass
 
-    real = getattr(recover_module, step)
-    calls = 0
+    module = calls if step == "sync_folder" else recover_module
+    real = getattr(module, step)
+    count = 0
 
-    def work(*args: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls == nth and is_before:
+    def work(*args: Any, **options: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count == nth and is_before:
             raise KilledError
-        result = real(*args)
-        if calls == nth:
+        result = real(*args, **options)
+        if count == nth:
             raise KilledError
         return result
 
     with monkeypatch.context() as patch:
-        patch.setattr(recover_module, step, work)
-        if step in ("convert", "write_segment") or nth == 1:
+        patch.setattr(module, step, work)
+        if step != "emit" or nth == 1:
             with pytest.raises(KilledError):
                 recover(broken)
         else:

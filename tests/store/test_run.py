@@ -212,9 +212,9 @@ def test_a_disk_that_refuses_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("recorder.store.run.write_whole", refuse)
     with pytest.raises(StoreError, match="the disk is full"):
         run.write_state(STATE)
-    monkeypatch.setattr(os, "pwrite", refuse)
+    monkeypatch.setattr("recorder.store.calls.write", refuse)
     with pytest.raises(StoreError, match="the disk is full"):
         run.heartbeat(5)
-    monkeypatch.setattr("recorder.store.run.sync_folder", refuse)
+    monkeypatch.setattr("recorder.store.calls.sync_folder", refuse)
     with pytest.raises(StoreError, match="the disk is full"):
         run.release()

@@ -3,9 +3,11 @@
   scripts/soak faults --minutes 5 --seed 1     all feeds under every fault, at random
   scripts/soak kills --count 50 --seed 1       kill -9 of a capture at random moments
   scripts/soak handovers --count 20 --rate 2000       upgrades, one after another
+  scripts/soak crashes --count 1000 --seed 1   stops between any two calls to the disk
 
 The exchange runs in this process and knows the truth; the captures of
-``kills`` are real processes. Exit code 0 only if everything held.
+``kills`` are real processes. The rows of ``crashes`` are made up. Exit code 0
+only if everything held.
 """
 
 import argparse
@@ -17,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from recorder.cli import logs
+from trials.crashes import run_crashes
 from trials.faults import run_faults
 from trials.handovers import FEEDS, run_handovers
 from trials.kills import run_kills
@@ -27,12 +30,14 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["faults", "kills", "handovers"])
+    parser.add_argument(
+        "what", choices=["faults", "kills", "handovers", "crashes"]
+    )
     parser.add_argument("--minutes", type=float, default=5.0, help="of faults")
     parser.add_argument(
         "--without", action="append", default=[], help="leave this fault out"
     )
-    parser.add_argument("--count", type=int, help="of kills, or of upgrades")
+    parser.add_argument("--count", type=int, help="of kills, upgrades or crashes")
     parser.add_argument("--rate", type=int, default=2_000, help="frames a second")
     parser.add_argument(
         "--seconds-after-notice",
@@ -45,6 +50,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--store", type=Path, help="keep the data in this new folder")
     given = parser.parse_args(arguments)
     logs.configure(json_logs=False, level=logging.ERROR)
+    if given.what == "crashes":
+        return told(run_crashes(given.count or 1_000, given.seed))
     root = given.store or Path(tempfile.mkdtemp(prefix="soak-")) / "store"
     try:
         if given.what == "faults":
@@ -64,5 +71,10 @@ def main(arguments: Sequence[str]) -> int:
     finally:
         if given.store is None:
             shutil.rmtree(root.parent)
+    return told(complaints)
+
+
+def told(complaints: Sequence[str]) -> int:
+    """Say how it went; return the exit code."""
     print("everything held" if not complaints else f"{len(complaints)} complaints")
     return 1 if complaints else 0

@@ -338,8 +338,8 @@ def test_no_file_has_a_row_older_than_its_name_says(
     flush(writer, {TRADES: [trade(5)]}, start_ns + 10)
     flush(writer, {TRADES: [trade(4)]}, start_ns + 11)
 
-    assert segments(run.root) == [("trades", "2023-11-14", 0)]
-    assert journals(run.root) == [("trades", "2023-11-14", 1)]
+    wait_until(lambda: segments(run.root) == [("trades", "2023-11-14", 0)])
+    wait_until(lambda: journals(run.root) == [("trades", "2023-11-14", 1)])
     assert trade_ids(run.root) == [4, 5]
     found = open_listing(run.root).read("trades", end_ns=start_ns + 5)
     assert found["trade_id"].to_pylist() == [4]

@@ -4,10 +4,11 @@
   scripts/soak kills --count 50 --seed 1       kill -9 of a capture at random moments
   scripts/soak handovers --count 20 --rate 2000       upgrades, one after another
   scripts/soak crashes --count 1000 --seed 1   stops between any two calls to the disk
+  scripts/soak disk --minutes 3 --seed 1       a volume that fills up, vanishes, ...
 
 The exchange runs in this process and knows the truth; the captures of
-``kills`` are real processes. The rows of ``crashes`` are made up. Exit code 0
-only if everything held.
+``kills`` are real processes. The rows of ``crashes`` are made up; ``disk`` mounts
+volumes of its own, for which it must be root. Exit code 0 only if everything held.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from pathlib import Path
 
 from recorder.cli import logs
 from trials.crashes import run_crashes
+from trials.disk import run_disk
 from trials.faults import run_faults
 from trials.handovers import FEEDS, run_handovers
 from trials.kills import run_kills
@@ -31,9 +33,9 @@ def main(arguments: Sequence[str]) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "what", choices=["faults", "kills", "handovers", "crashes"]
+        "what", choices=["faults", "kills", "handovers", "crashes", "disk"]
     )
-    parser.add_argument("--minutes", type=float, default=5.0, help="of faults")
+    parser.add_argument("--minutes", type=float, default=5.0, help="of faults or disk")
     parser.add_argument(
         "--without", action="append", default=[], help="leave this fault out"
     )
@@ -56,6 +58,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         if given.what == "faults":
             trial = run_faults(root, given.minutes * 60, given.seed, given.without)
+        elif given.what == "disk":
+            trial = run_disk(given.minutes * 60, given.seed)
         elif given.what == "kills":
             trial = run_kills(root, given.count or 50, given.seed)
         else:

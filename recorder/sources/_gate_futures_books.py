@@ -6,7 +6,8 @@ parameter          channel                     the book comes from
 100ms, 100ms.50    futures.order_book_update   a REST snapshot, and changes
 100ms.20, 20ms     futures.order_book_update   a REST snapshot, and changes
 obu.400, obu.50    futures.obu                 a first push, and changes
-top.20             futures.order_book          each push, which is the whole top
+top.20             futures.order_book          each push, which is the whole top;
+                                               of the older form, and changes
 =================  ==========================  ================================
 """
 

@@ -79,6 +79,21 @@ class CaptureResult(msgspec.Struct, frozen=True, kw_only=True):
     was_connected: bool
     failure: str | None
 
+    @property
+    def exit_code(self) -> int:
+        """What the process ends with: 0 done, 1 failed, 2 wrong configuration.
+
+        Keys that are not accepted are a wrong configuration, whatever else went
+        well.
+        """
+        if self.refused and len(self.refused) == self.chains:
+            return 2
+        if self.failure is not None:
+            return 1
+        if self.keys_refused:
+            return 2
+        return 1 if self.refused else 0
+
 
 class CapturePlan(msgspec.Struct, frozen=True, kw_only=True):
     """A checked configuration: nothing in it can be refused any more.

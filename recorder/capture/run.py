@@ -22,6 +22,7 @@ from recorder.capture.doubles import Doubles
 from recorder.capture.ending import until_end
 from recorder.capture.findings import Findings
 from recorder.capture.handshake import open_http
+from recorder.capture.last_run import GapCount, tell_last
 from recorder.capture.lines import Lines
 from recorder.capture.market_lists import LIST_SECONDS
 from recorder.capture.other_jobs import tell_of_other_jobs
@@ -99,6 +100,7 @@ class Capture:
             now_ns=wall_ns(),
             takes_over=config.takes_over,
         )
+        self._gap_count = GapCount(self._run.id)
         try:
             self._prepare(config)
         except BaseException:
@@ -264,7 +266,7 @@ class Capture:
     async def _take_the_job(self) -> None:
         try:
             await self._take_over.wait()
-            await self._take_over.lay(self._unsent.append)
+            await self._take_over.lay(self._hand)
         except StoreError as exc:
             self._fail(str(exc))
 
@@ -300,10 +302,16 @@ class Capture:
         while self._unsent and writer.submit(self._unsent[0]):
             self._unsent.popleft()
 
+    def _hand(self, flush: Flush) -> None:
+        self._gap_count.see(flush)
+        self._unsent.append(flush)
+
     def _taken(self, at: int | None = None) -> Flush:
         """Return what the session has for the store, until now or a time."""
         now = self._clock.now_ns() if at is None else at
-        return self._take_over.withheld(self._session.take(now))
+        flush = self._take_over.withheld(self._session.take(now))
+        self._gap_count.see(flush)
+        return flush
 
     async def _finish(self, writer: Writer) -> None:
         """Commit everything, in an order that a kill cannot turn into a lie."""
@@ -323,10 +331,11 @@ class Capture:
             await asyncio.to_thread(writer.close)
         except StoreError as exc:
             self._failure = self._failure or str(exc)
+            self._tell_last(writer)
             self._run.abandon()
             raise
+        result = self._tell_last(writer)
         self._run.release()
-        result = self._result(writer.stats())
         tell_of_books(session.source, session.books_never_known, result.progress.books)
         emit(
             CaptureStopped(
@@ -336,6 +345,11 @@ class Capture:
                 gaps=result.progress.gaps,
             )
         )
+
+    def _tell_last(self, writer: Writer) -> CaptureResult:
+        result = self._result(writer.stats())
+        tell_last(self._run, self._plan, result, self._gap_count)
+        return result
 
     async def _submit(self, writer: Writer, flush: Flush) -> None:
         """Hand a flush to the writer, waiting for room."""

@@ -23,9 +23,6 @@ def stop_on_signals() -> asyncio.Event:
 def report(result: CaptureResult | None, feed: str | None = None) -> int:
     """Say what went wrong, if anything; return the exit code.
 
-    Keys that are not accepted are a wrong configuration, whatever else went
-    well.
-
     Args:
         result: How a capture ended; None if it did not begin.
         feed: Which it was, where there are several.
@@ -35,14 +32,10 @@ def report(result: CaptureResult | None, feed: str | None = None) -> int:
     of = f"{feed}: " if feed else ""
     for sentence in _refusals(result):
         logs.complain(f"{of}{sentence}")
-    if result.refused and len(result.refused) == result.chains:
-        return EXIT_USAGE
-    if result.failure is not None:
+    is_all_refused = result.refused and len(result.refused) == result.chains
+    if result.failure is not None and not is_all_refused:
         logs.complain(f"{of}{result.failure}")
-        return EXIT_FAILED
-    if result.keys_refused:
-        return EXIT_USAGE
-    return EXIT_FAILED if result.refused else 0
+    return result.exit_code
 
 
 def _refusals(result: CaptureResult) -> Iterator[str]:

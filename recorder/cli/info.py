@@ -13,6 +13,7 @@ from recorder.cli.options import store_option
 from recorder.cli.tables import new_table, number, show
 from recorder.query.info import StoreInfo
 from recorder.query.store import open_store
+from recorder.store.last_runs import LastRun
 
 
 MARKETS_SHOWN = 5
@@ -44,6 +45,9 @@ def info(store: Path, format_: str) -> None:
         _show(found)
         for run in found.died:
             show(Text(died(found.path, run.run, run.job, run.last_alive_at)))
+        for last in found.last_runs:
+            if last.state != "ended":
+                show(Text(f"The last run of job {last.job} {last.state}: {why(last)}"))
 
 
 def _as_json(found: StoreInfo) -> bytes:
@@ -55,6 +59,12 @@ def _as_json(found: StoreInfo) -> bytes:
 
 
 _TIMES = {"first_ts_recv", "last_ts_recv", "started_at", "ended_at", "last_alive_at"}
+
+
+def why(last: LastRun) -> str:
+    """Return why a run did not end well, in words."""
+    told = [*([] if last.failure is None else [last.failure]), *last.refused]
+    return "; ".join(told[:3]) or f"its exit code was {last.exit_code}"
 
 
 def died(path: str | Path, run: str, job: str, last_alive_at: int) -> str:

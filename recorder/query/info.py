@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from recorder.errors import CorruptSegmentError
 from recorder.query.views import base_name
+from recorder.store.last_runs import LastRun, read_last_runs
 from recorder.store.listing import Listing
 from recorder.store.runfile import dead_runs
 from recorder.store.tables import TABLES
@@ -113,6 +114,7 @@ class StoreInfo(msgspec.Struct, frozen=True, kw_only=True):
         streams: What was recorded, by source and stream.
         gaps: What is missing, by source, scope and reason.
         died: Runs that died and were not recovered, oldest first.
+        last_runs: How the last run of each job ended, by job.
     """
 
     path: str
@@ -121,6 +123,7 @@ class StoreInfo(msgspec.Struct, frozen=True, kw_only=True):
     streams: tuple[StreamInfo, ...]
     gaps: tuple[GapInfo, ...]
     died: tuple[DeadRun, ...] = ()
+    last_runs: tuple[LastRun, ...] = ()
 
 
 Ask = Callable[[str], tuple[pa.Schema, Iterator[pa.RecordBatch]]]
@@ -181,6 +184,7 @@ def read_info(path: Path, listing: Listing, ask: Ask) -> StoreInfo:
             )
             for run in dead_runs(path)
         ),
+        last_runs=read_last_runs(path),
     )
 
 

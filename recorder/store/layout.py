@@ -6,6 +6,9 @@ where no glob for data reaches::
 
     .recorder/journals/<table>/source=<source>/date=<date>/<stem>.arrow
     .recorder/locks/<job>.lock         held by the run of a job
+    .recorder/locks/<job>.next         held by the run that is to take over
+    .recorder/locks/<job>.leave        asks the run of a job to leave
+    .recorder/last/<job>.json          how its last run ended
     .recorder/locks/recovery.lock      held while dead runs are put in order
     .recorder/runs/<run>.lock          held while a run lives
     .recorder/runs/<run>.json          what it records, what is open
@@ -131,6 +134,11 @@ def torn_path(root: Path, partition: Partition, stem: Stem) -> Path:
 def runs_folder(root: Path) -> Path:
     """Return the folder of run files and run locks."""
     return root / INTERNAL / "runs"
+
+
+def last_folder(root: Path) -> Path:
+    """Return the folder of what is said of the last run of each job."""
+    return root / INTERNAL / "last"
 
 
 def tmp_folder(root: Path) -> Path:

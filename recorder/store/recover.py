@@ -28,6 +28,7 @@ from recorder.store import calls
 from recorder.store.account import Span, merged
 from recorder.store.batch import RowTuple, build
 from recorder.store.disk import make_folder, remove, told
+from recorder.store.last_runs import note_killed
 from recorder.store.layout import (
     Partition,
     Stem,
@@ -184,6 +185,8 @@ def _recover_run(root: Path, run: str) -> RecoveredRun | None:
         segments.append(convert(root, partition, stem, synced=synced))
     if said is not None and not said.is_beside:
         _close(root, said)
+    if said is not None:
+        note_killed(root, said)
     with told(f"remove the files of run {run}"):
         for path in tmp_folder(root).glob(f"*_{run}_*"):
             remove(path)

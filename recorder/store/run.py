@@ -53,6 +53,7 @@ class Run:
         job: Name of its job.
         source: Name of its feed.
         root: The store's folder.
+        started_at: Our clock, nanoseconds.
         job_lock: The lock of the job; None while the run is beside another.
         successor: The right to follow that other; None if there is none.
     """
@@ -68,6 +69,7 @@ class Run:
         self.job = said.job
         self.source = said.source
         self.root = root
+        self.started_at = said.started_at
         self._said = said
         self.job_lock = None if isinstance(job_lock, Successor) else job_lock
         self.successor = job_lock if isinstance(job_lock, Successor) else None
@@ -83,7 +85,7 @@ class Run:
         Raises:
             OSError: If the disk refuses.
         """
-        job_lock.tell(self.id, self._said.started_at)
+        job_lock.tell(self.id, self.started_at)
         self.job_lock = job_lock
         if self.successor is not None:
             self.successor.release()

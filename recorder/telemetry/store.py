@@ -141,3 +141,11 @@ class ConversionsDone(Signal, frozen=True):
 
     message: ClassVar[str] = "Parquet made of what had to wait"
     counter: ClassVar[str] = "conversions_caught_up_total"
+
+
+class LastRunUntold(Signal, frozen=True):
+    """How a run ended could not be put down for those who watch the jobs."""
+
+    message: ClassVar[str] = "cannot write how this run ended"
+    level: ClassVar[int] = logging.WARNING
+    why: str

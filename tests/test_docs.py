@@ -44,6 +44,9 @@ def adapted(command: list[str], port: int) -> list[str]:
     if is_remote and "--ws-url" not in words:
         words += ["--ws-url", f"ws://127.0.0.1:{port}/ws/v4/"]
         words += ["--rest-url", f"http://127.0.0.1:{port}/api/v4"]
+    if "--align" in words:
+        begin = words.index("--align")
+        words[begin : begin + 2] = ["--duration", "3s"]
     if words[0] == "capture":
         words[words.index("--duration") + 1] = "3s"
     elif words[0] == "probe":

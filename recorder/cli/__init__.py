@@ -39,6 +39,7 @@ COMMANDS: Final[dict[str, _Command]] = {
     "probe": _Command("probe", "Look at a source for half a minute; store nothing."),
     "capture": _Command("capture", "Record markets of a source into a store."),
     "config": _Command("config", "Check a file of feeds to record, or show one."),
+    "crontab": _Command("crontab", "Print the lines of cron that record a file."),
     "sql": _Command("sql", "Ask a store a question in SQL."),
     "book": _Command("book", "Show an order book as it was at an instant."),
     "bbo": _Command("bbo", "Show best bid and offer after every depth message."),

@@ -51,6 +51,10 @@ from recorder.telemetry import (
 BOOKS_SECONDS: Final = 30.0
 """How long books may stay unknown after all chains were accepted."""
 
+SETTLE_SECONDS: Final = 3.0
+"""So long both record everything. What was executed before this run was accepted
+comes over the connections of the other alone, and they may be behind."""
+
 HUNG_SECONDS: Final = 30.0
 """Who has not heard so long after it was asked to leave does not live."""
 
@@ -142,7 +146,8 @@ class TakeOver:
             self._ledger,
             self._kept,
             gaps,
-            self._began_at,
+            began_at=self._began_at,
+            settle_ns=round(SETTLE_SECONDS * 1e9),
         )
         hand(msgspec.structs.replace(received, state=overlay.state()))
         self._session.note(overlay.lay(now))
@@ -154,16 +159,17 @@ class TakeOver:
         """Return whether nothing is missing if the other run leaves now."""
         session, now = self._session, asyncio.get_running_loop().time()
         chains = [c for c in self._plan.chains if c not in session.refused]
-        if not chains or not all(map(self._ledger.is_covered, chains)):
+        is_covered = bool(chains) and all(map(self._ledger.is_covered, chains))
+        if is_covered and session.refused:
+            is_covered = self._theirs().isdisjoint(session.refused)
+        if not is_covered:
             self._covered_at = None
             return False
-        if session.refused and not self._theirs().isdisjoint(session.refused):
-            return False
         self._covered_at = now if self._covered_at is None else self._covered_at
-        if now - self._covered_at > BOOKS_SECONDS:
-            return True
-        books = session.books
-        return all(books[c].continuity.is_live for c in chains if c in books)
+        seconds, books = now - self._covered_at, session.books
+        if all(books[c].continuity.is_live for c in chains if c in books):
+            return seconds >= SETTLE_SECONDS
+        return seconds >= BOOKS_SECONDS
 
     def _theirs(self) -> set[Chain]:
         """Return what the other run covers now."""

@@ -8,7 +8,7 @@ one's is laid over it:
 
 * What the new run covered is cut out of the gaps of the old one. A gap of
   which nothing is left stays as a row of no length, with `TAKEN_OVER` in
-  ``healed_by``.
+  ``healed_by`` if nothing can be missing where the two meet.
 * From where the old run ended, each chain is as the new run knows it. If it
   was covered there, nothing is missing.
 * All else that the new run said of the time before is dropped: the old run
@@ -83,6 +83,10 @@ class Overlay:
         kept: What it said until now, all of it.
         gaps: The newest revisions of all gaps of the job on the disk.
         began_at: When the run that goes on began, nanoseconds.
+        settle_ns: How long it must have covered a chain before the other was
+            cut off for nothing to be missing: the other's connection may have
+            been behind, and what was sent before ours came over it alone. If it
+            is less, the gap has no length, but is not healed.
     """
 
     def __init__(
@@ -92,13 +96,16 @@ class Overlay:
         ledger: Ledger,
         kept: Kept,
         gaps: Iterable[Gap],
+        *,
         began_at: int,
+        settle_ns: int,
     ) -> None:
         self._job = job
         self._run = run
         self._accounts = ledger.opened()
         self._kept = kept
         self._began_at = began_at
+        self._settle_ns = settle_ns
         self._gaps_total = 0
         self._rows: list[LedgerRow] = []
         self._spans = {c: self._covered(c) for c in self._accounts}
@@ -174,7 +181,8 @@ class Overlay:
         taken = {chain: _within(spans, span) for chain, spans in self._spans.items()}
         if not any(taken.values()):
             return
-        self._rows.append(_emptied(gap))
+        is_whole = all(self._is_settled(c, gap.started_at) for c in self._spans)
+        self._rows.append(_emptied(gap, is_whole=is_whole))
         for chain in self._accounts.keys() | self._theirs.keys():
             self._taken[chain] += taken.get(chain, [])
             left = _without(span, self._spans.get(chain, []))
@@ -197,12 +205,11 @@ class Overlay:
         own, account.rows_gap = account.rows_gap, last
         if until < _FOREVER:
             account.rows_gap = None
-            is_covered = bool(after) and after[0][0] == start
-            self._rows.append(
-                _emptied(last)
-                if is_covered and until == start
-                else ended_gap(last, until)
-            )
+            if until == start:
+                is_whole = self._is_settled(chain, start)
+                self._rows.append(_emptied(last, is_whole=is_whole))
+            else:
+                self._rows.append(ended_gap(last, until))
         emitted = set()
         for piece in pieces:
             if piece.end <= until and piece.start < until:
@@ -259,13 +266,20 @@ class Overlay:
                 return piece.end
         return until
 
+    def _is_settled(self, chain: Chain, at: int) -> bool:
+        """Return whether a chain had been covered for a while at an instant."""
+        return any(
+            start + self._settle_ns <= at < end for start, end in self._spans[chain]
+        )
+
     def _cut(self, gap: Gap, chain: Chain, left: Sequence[Span]) -> None:
         """Write what is left of a gap of one chain."""
         if left and left[0][0] == gap.started_at:
             self._rows.append(ended_gap(gap, left[0][1]))
             left = left[1:]
         else:
-            self._rows.append(_emptied(gap))
+            is_whole = self._is_settled(chain, gap.started_at)
+            self._rows.append(_emptied(gap, is_whole=is_whole))
         self._rows += [self._part(gap, chain, *piece) for piece in left]
 
     def _clipped(self, piece: _Piece, chain: Chain) -> Gap:
@@ -294,9 +308,17 @@ def _span(gap: Gap) -> Span:
     return gap.started_at, _FOREVER if gap.ended_at is None else gap.ended_at
 
 
-def _emptied(gap: Gap) -> Gap:
-    """Return a gap in which nothing is missing, for another run covered it."""
-    return msgspec.structs.replace(gap, ended_at=gap.started_at, healed_by=TAKEN_OVER)
+def _emptied(gap: Gap, *, is_whole: bool) -> Gap:
+    """Return a gap of no length, for another run covered it.
+
+    Args:
+        gap: The gap.
+        is_whole: Whether nothing can be missing where the two meet.
+    """
+    ended = ended_gap(gap, gap.started_at)
+    if not is_whole:
+        return ended
+    return msgspec.structs.replace(ended, healed_by=TAKEN_OVER)
 
 
 def _within(spans: Iterable[Span], whole: Span) -> list[Span]:

@@ -58,6 +58,12 @@ def kinds_of(root):
 WHOLE = ("not_started", "covered", "process_stopped")
 
 
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch):
+    """Nothing is behind here, so a moment is long enough."""
+    monkeypatch.setattr(takeover, "SETTLE_SECONDS", 0.05)
+
+
 async def until(is_so):
     while not is_so():  # noqa: ASYNC110 - what is waited for sets no event
         await asyncio.sleep(0.01)

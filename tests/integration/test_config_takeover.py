@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from recorder.capture import takeover
 from recorder.capture.feeds import plan_feeds
 from recorder.capture.many import Captures
 from recorder.errors import JobRunningError
@@ -39,6 +40,12 @@ streams = ["trades"]
 ws_url = "{spot}"
 rest_url = "{rest}"
 """
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch):
+    """Nothing is behind here, so a moment is long enough."""
+    monkeypatch.setattr(takeover, "SETTLE_SECONDS", 0.05)
 
 
 class File:

@@ -6,9 +6,10 @@ intervals, revisions, or how two accounts are joined.
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import example, given, settings, strategies as st
 
-from recorder.model import Chain, Coverage, Gap
+from recorder.model import TAKEN_OVER, Chain, Coverage, Gap
 from recorder.store.ledger import Ledger
 from recorder.store.overlay import Kept, Overlay
 
@@ -147,7 +148,11 @@ def test_what_either_recorded_is_here_and_each_instant_is_told_once(
     follow(after, [second])
     second.rows += second.ledger.due()
     kept.see(second.rows)
-    overlay = Overlay("job", "two", second.ledger, kept, newest(disk), second.began)
+    overlay = Overlay(
+        *("job", "two", second.ledger, kept, newest(disk)),
+        began_at=second.began,
+        settle_ns=0,
+    )
     check_state(overlay, second)
     taken_at = second.now
     second.rows = overlay.lay(taken_at)
@@ -177,3 +182,34 @@ def follow(steps, runs):
         for run in runs:
             run.wait(wait)
         runs[is_second and len(runs) - 1].do(what, chain, back, size)
+
+
+@pytest.mark.parametrize(
+    ("stopped_at", "length", "healed_by"),
+    [(1_015, 0, TAKEN_OVER), (1_014, 0, None), (1_009, 1, None)],
+    ids=["both recorded for long", "only just", "only one at a time"],
+)
+def test_what_was_sent_over_the_first_alone_has_come_after_a_while(
+    stopped_at, length, healed_by
+):
+    """It may have been behind, as connections are."""
+    chain = CHAINS[0]
+    first = Run("one", (chain,), 1_000)
+    first.covered(chain, 0, 0)
+    first.wait(stopped_at - first.now)
+    first.stop()
+    second = Run("two", (chain,), 1_005)
+    second.wait(5)
+    second.covered(chain, 0, 0)
+    kept = Kept()
+    kept.see(second.rows)
+    overlay = Overlay(
+        *("job", "two", second.ledger, kept, newest(first.rows)),
+        began_at=second.began,
+        settle_ns=5,
+    )
+
+    (gap,) = overlay.lay(1_020)
+
+    assert (gap.reason, gap.started_at) == ("process_stopped", stopped_at)
+    assert (gap.ended_at - gap.started_at, gap.healed_by) == (length, healed_by)

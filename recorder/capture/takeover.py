@@ -11,17 +11,18 @@ loses the job, and finds that out before it writes anything more.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from recorder.capture.ending import LOOK_SECONDS
+from recorder.capture.held_depth import BYTES_MAX, HeldDepth, Last, read_last
 from recorder.capture.plan import CapturePlan
 from recorder.capture.session import Session
 from recorder.clock import Clock, SystemClock, wall_ns
-from recorder.model import Chain
+from recorder.model import Chain, Gap
 from recorder.store.disk import told
 from recorder.store.job_lock import (
     JobLock,
@@ -46,6 +47,7 @@ from recorder.telemetry import (
     TakeOverForced,
     emit,
 )
+from recorder.transitions import NO_ID
 
 
 BOOKS_SECONDS: Final = 30.0
@@ -54,6 +56,12 @@ BOOKS_SECONDS: Final = 30.0
 SETTLE_SECONDS: Final = 3.0
 """So long both record everything. What was executed before this run was accepted
 comes over the connections of the other alone, and they may be behind."""
+
+HELD_MAX: Final = BYTES_MAX
+"""How much memory depth messages may take until the other is gone."""
+
+ROWS_MAX: Final = 1_000_000
+"""More messages than can come while the account is made."""
 
 HUNG_SECONDS: Final = 30.0
 """Who has not heard so long after it was asked to leave does not live."""
@@ -94,6 +102,7 @@ class TakeOver:
         self._clock = clock
         self._began_at = began_at
         self._kept = Kept()
+        self._held = HeldDepth(HELD_MAX)
         self._covered_at: float | None = None
 
     def withheld(self, flush: Flush) -> Flush:
@@ -104,6 +113,8 @@ class TakeOver:
         for (table, source), part in flush.rows.items():
             if table in ("coverage", "gaps"):
                 self._kept.see(row[4] for row in part)
+            elif table == "depth":
+                rows[table, source] = self._held.hold(part)
             else:
                 rows[table, source] = part
         return msgspec.structs.replace(flush, rows=rows, state=None)
@@ -134,9 +145,15 @@ class TakeOver:
         await asyncio.to_thread(recover, store)
         listing = await asyncio.to_thread(open_listing, store)
         gaps = await asyncio.to_thread(gaps_of_job, listing, self._plan.job)
+        since = self._run.id, self._began_at
+        theirs = await asyncio.to_thread(read_last, listing, source, *since)
+        await self._until_received(theirs)
+        ended_at = _ended_at(gaps, theirs)
         if isinstance(self._clock, SystemClock):
-            # Revisions of gaps are newer than what they revise.
-            self._clock.not_before(newest_row_ns(listing, source) + 1)
+            # Revisions of gaps are newer than what they revise, and messages that
+            # waited are older than those to come.
+            newest = max(newest_row_ns(listing, source), *ended_at.values(), 0)
+            self._clock.not_before(newest + len(self._held) + ROWS_MAX)
         # Nothing is awaited from here on: nothing is received meanwhile.
         now = self._clock.now_ns()
         received = self.withheld(self._session.take(now))
@@ -148,12 +165,53 @@ class TakeOver:
             gaps,
             began_at=self._began_at,
             settle_ns=round(SETTLE_SECONDS * 1e9),
+            torn=self._torn(theirs),
         )
-        hand(msgspec.structs.replace(received, state=overlay.state()))
+        key = "depth", source
+        depth = [*received.rows.get(key, []), *self._held.release(ended_at)]
+        rows = received.rows | {key: depth}
+        hand(msgspec.structs.replace(received, rows=rows, state=overlay.state()))
         self._session.note(overlay.lay(now))
         self.is_over = True
+        if self._held.is_full:  # what there was is stored before the end
+            self._ask_for_books(now)
         hand(self._session.take(now))
         emit(TakeOverDone(job=self._plan.job, run=self._run.id))
+
+    async def _until_received(self, theirs: Mapping[Chain, Last]) -> None:
+        """Wait, but not for long, until we have what the other run had."""
+        books = self._session.books
+        deadline = asyncio.get_running_loop().time() + SETTLE_SECONDS
+
+        def is_behind(chain: Chain, last: Last) -> bool:
+            return books[chain].continuity.received < last.update_id
+
+        for chain, last in theirs.items():
+            while chain in books and is_behind(chain, last):
+                if asyncio.get_running_loop().time() > deadline:
+                    return
+                await asyncio.sleep(LOOK_SECONDS)
+
+    def _torn(self, theirs: Mapping[Chain, Last]) -> set[Chain]:
+        """Return the books of which the messages of both runs do not meet.
+
+        A replay loses them where the other ended, and needs a snapshot after it.
+        """
+        books = self._session.books
+        return {
+            chain
+            for chain in self._plan.chains
+            if chain in books
+            and books[chain].continuity.received != NO_ID
+            and not self._held.joins(chain, theirs.get(chain))
+        }
+
+    def _ask_for_books(self, now: int) -> None:
+        books = self._session.books
+        for chain in self._plan.chains:
+            if chain in books and books[chain].continuity.received != NO_ID:
+                books.lost(chain)
+                books.accepted(chain, now, None)
 
     def _is_live(self) -> bool:
         """Return whether nothing is missing if the other run leaves now."""
@@ -236,6 +294,18 @@ class Whole:
             self._successor.release()
         if self.lock is not None:
             self.lock.release()
+
+
+def _ended_at(gaps: Iterable[Gap], theirs: Mapping[Chain, Last]) -> dict[Chain, int]:
+    """Return the last instant of the other run, by chain, nanoseconds."""
+    ended_at = {
+        Chain(gap.market or "", gap.stream or ""): gap.started_at
+        for gap in gaps
+        if gap.ended_at is None and gap.scope == "rows"
+    }
+    for chain, last in theirs.items():
+        ended_at[chain] = max(last.at, ended_at.get(chain, 0))
+    return ended_at
 
 
 async def wait_for_job(

@@ -21,7 +21,7 @@ module does no I/O.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -87,6 +87,7 @@ class Overlay:
             cut off for nothing to be missing: the other's connection may have
             been behind, and what was sent before ours came over it alone. If it
             is less, the gap has no length, but is not healed.
+        torn: Chains of which the rows of both runs do not meet: nor is it there.
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class Overlay:
         *,
         began_at: int,
         settle_ns: int,
+        torn: Collection[Chain] = (),
     ) -> None:
         self._job = job
         self._run = run
@@ -106,6 +108,7 @@ class Overlay:
         self._kept = kept
         self._began_at = began_at
         self._settle_ns = settle_ns
+        self._torn = torn
         self._gaps_total = 0
         self._rows: list[LedgerRow] = []
         self._spans = {c: self._covered(c) for c in self._accounts}
@@ -206,7 +209,7 @@ class Overlay:
         if until < _FOREVER:
             account.rows_gap = None
             if until == start:
-                is_whole = self._is_settled(chain, start)
+                is_whole = self._is_settled(chain, start) and chain not in self._torn
                 self._rows.append(_emptied(last, is_whole=is_whole))
             else:
                 self._rows.append(ended_gap(last, until))

@@ -280,3 +280,24 @@ async def test_only_one_follows(recorder_of):
         await stop(*second)
 
     assert {*map(tuple, kinds_of(job.root).values())} == {WHOLE}
+
+
+async def test_books_of_too_many_messages_are_asked_for_anew(recorder_of, monkeypatch):
+    monkeypatch.setattr(takeover, "HELD_MAX", 1)
+    async with Exchange(Settings(seed=13, rate=60)) as exchange:
+        job = Job(recorder_of, exchange, markets=("BTC_USDT",), streams=("depth",))
+        first = await job.begin()
+        second = await job.follow()
+        await first[1]
+        await stop(*second)
+
+    store = open_store(job.root)
+    known = store.bbo(source="gate_spot", market="BTC_USDT")["known"].to_pylist()
+    assert known[-1]
+    assert {*map(tuple, kinds_of(job.root).values())} == {WHOLE}
+    emptied = [
+        (gap.ended_at - gap.started_at, gap.healed_by)
+        for gap in newest_revisions(plain_rows(open_listing(job.root).read("gaps")))
+        if gap.reason == "process_stopped" and gap.ended_at is not None
+    ]
+    assert emptied == [(0, None)]

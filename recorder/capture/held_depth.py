@@ -1,0 +1,147 @@
+"""Depth messages that wait until another run of the job has ended.
+
+Two connections bring the same book at different times, and each begins in the
+midst of what the venue puts into one message. Laid side by side by the time of
+their receipt, the messages of two runs would break a book that neither of them
+lost. So where ids say what is older, messages of the run that takes over are
+stored after those of the other: with a time just after its last, in their order.
+A replay goes on from one to the other where their ids meet.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple
+
+import pyarrow.compute as pc
+
+from recorder.model import Chain, DepthUpdate, RawLevels
+from recorder.store.batch import RowTuple
+from recorder.store.layout import SECOND_NS
+from recorder.store.listing import Listing
+from recorder.store.revisions import plain_rows
+
+
+BYTES_MAX: Final = 128 << 20
+"""How much memory messages that wait may take, about."""
+
+ROW_BYTES: Final = 600
+"""What a message takes beside its levels."""
+
+LOOK_BACK_NS: Final = 600 * SECOND_NS
+"""How far back the last message of a quiet market is looked for."""
+
+
+class Last(NamedTuple):
+    """The last message of a chain that the other run stored.
+
+    Attributes:
+        update_id: The last id in it.
+        at: When it was received, nanoseconds.
+    """
+
+    update_id: int
+    at: int
+
+
+class HeldDepth:
+    """Messages of chains with ids, in the order of their receipt.
+
+    Args:
+        bytes_max: How much memory they may take; beyond it all are given back
+            as they are, and none is held any more.
+
+    Attributes:
+        is_full: Whether that happened.
+    """
+
+    def __init__(self, bytes_max: int = BYTES_MAX) -> None:
+        self.is_full = False
+        self._bytes_max = bytes_max
+        self._bytes = 0
+        self._rows: list[RowTuple] = []
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def hold(self, rows: Iterable[RowTuple]) -> list[RowTuple]:
+        """Take rows of ``depth``; return those to be stored now."""
+        left = []
+        for row in rows:
+            event = _event(row)
+            if event.last_update_id is None or self.is_full:
+                left.append(row)
+            else:
+                self._rows.append(row)
+                self._bytes += ROW_BYTES + len(event.bids) + len(event.asks)
+        if self._bytes > self._bytes_max:
+            self.is_full = True
+            left, self._rows = self._rows + left, []
+        return left
+
+    def joins(self, chain: Chain, last: Last | None) -> bool:
+        """Return whether what is held goes on exactly where another run ended."""
+        if last is None or self.is_full:
+            return False
+        mine = [e for row in self._rows if _chain(e := _event(row)) == chain]
+        return any(
+            event.last_update_id == last.update_id
+            or event.first_update_id == last.update_id + 1
+            or (event.is_snapshot and (event.last_update_id or 0) > last.update_id)
+            for event in mine
+        )
+
+    def release(self, ended_at: Mapping[Chain, int]) -> list[RowTuple]:
+        """Give all rows back, with times after the last of the other run.
+
+        Args:
+            ended_at: Last instant of that run, by chain, nanoseconds.
+        """
+        rows = []
+        last: dict[Chain, int] = dict(ended_at)
+        for row in sorted(self._rows, key=lambda row: row[:4]):
+            chain = _chain(_event(row))
+            at = max(row[0], last.get(chain, 0) + 1)
+            last[chain] = at
+            rows.append((at, *row[1:]))
+        self._rows = []
+        return rows
+
+
+def read_last(listing: Listing, source: str, run: str, since: int) -> dict[Chain, Last]:
+    """Return the last message of each chain that other runs stored.
+
+    Args:
+        listing: The store.
+        source: Name of the feed.
+        run: Id of the run whose messages are left out.
+        since: When that run began, nanoseconds.
+
+    Raises:
+        StoreError: If the store cannot be read.
+    """
+    rows = listing.read(
+        "depth",
+        source=source,
+        start_ns=since - LOOK_BACK_NS,
+        columns=["ts_recv", "market", "conn", "stream", "last_update_id"],
+    )
+    rows = rows.filter(pc.is_valid(rows["last_update_id"]))
+    reach: dict[Chain, list[Last]] = defaultdict(list)
+    for row in plain_rows(rows):
+        if not str(row["conn"]).startswith(f"{run}."):
+            chain = Chain(str(row["market"]), str(row["stream"]))
+            ids, at = row["last_update_id"], row["ts_recv"]
+            reach[chain].append(Last(int(str(ids)), int(str(at))))
+    return {
+        chain: Last(max(found)[0], max(last.at for last in found))
+        for chain, found in reach.items()
+    }
+
+
+def _event(row: RowTuple) -> DepthUpdate[RawLevels]:
+    event: DepthUpdate[RawLevels] = row[4]
+    return event
+
+
+def _chain(event: DepthUpdate[RawLevels]) -> Chain:
+    return Chain(event.market, event.stream)

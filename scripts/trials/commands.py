@@ -2,13 +2,15 @@
 
   scripts/soak faults --minutes 5 --seed 1     all feeds under every fault, at random
   scripts/soak kills --count 50 --seed 1       kill -9 of a capture at random moments
+  scripts/soak crons --count 10 --seed 1           runs that take over from each other
   scripts/soak handovers --count 20 --rate 2000       upgrades, one after another
   scripts/soak crashes --count 1000 --seed 1   stops between any two calls to the disk
   scripts/soak disk --minutes 3 --seed 1       a volume that fills up, vanishes, ...
 
 The exchange runs in this process and knows the truth; the captures of
-``kills`` are real processes. The rows of ``crashes`` are made up; ``disk`` mounts
-volumes of its own, for which it must be root. Exit code 0 only if everything held.
+``kills`` and ``crons`` are real processes. The rows of ``crashes`` are made up;
+``disk`` mounts volumes of its own, for which it must be root. Exit code 0 only if
+everything held.
 """
 
 import argparse
@@ -21,6 +23,7 @@ from pathlib import Path
 
 from recorder.cli import logs
 from trials.crashes import run_crashes
+from trials.crons import run_crons
 from trials.disk import run_disk
 from trials.faults import run_faults
 from trials.handovers import FEEDS, run_handovers
@@ -33,13 +36,16 @@ def main(arguments: Sequence[str]) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "what", choices=["faults", "kills", "handovers", "crashes", "disk"]
+        "what", choices=["faults", "kills", "crons", "handovers", "crashes", "disk"]
     )
     parser.add_argument("--minutes", type=float, default=5.0, help="of faults or disk")
     parser.add_argument(
         "--without", action="append", default=[], help="leave this fault out"
     )
-    parser.add_argument("--count", type=int, help="of kills, upgrades or crashes")
+    parser.add_argument("--count", type=int, help="of kills, runs, upgrades or crashes")
+    parser.add_argument(
+        "--kill", action="store_true", help="one in every other hand-over of crons"
+    )
     parser.add_argument("--rate", type=int, default=2_000, help="frames a second")
     parser.add_argument(
         "--seconds-after-notice",
@@ -62,6 +68,10 @@ def main(arguments: Sequence[str]) -> int:
             trial = run_disk(given.minutes * 60, given.seed)
         elif given.what == "kills":
             trial = run_kills(root, given.count or 50, given.seed)
+        elif given.what == "crons":
+            trial = run_crons(
+                root, given.count or 10, given.seed, is_killing=given.kill
+            )
         else:
             trial = run_handovers(
                 root,

@@ -17,13 +17,14 @@ ROOT = Path(__file__).resolve().parents[2]
         ("faults", "--minutes", "0.4", "--seed", "3"),
         ("kills", "--count", "8", "--seed", "4"),
         ("crashes", "--count", "100", "--seed", "7"),
+        ("crons", "--count", "2", "--seed", "7", "--kill"),
         ("handovers", "--count", "2", "--rate", "300", "--seed", "5"),
         (
             *("handovers", "--count", "2", "--rate", "300", "--seed", "6"),
             *("--seconds-after-notice", "0"),
         ),
     ],
-    ids=["faults", "kills", "crashes", "handovers", "upgrades at once"],
+    ids=["faults", "kills", "crashes", "crons", "handovers", "upgrades at once"],
 )
 def test_nothing_is_lost_in_silence_and_no_known_book_is_wrong(trial):
     finished = subprocess.run(

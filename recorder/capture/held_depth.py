@@ -5,11 +5,12 @@ midst of what the venue puts into one message. Laid side by side by the time of
 their receipt, the messages of two runs would break a book that neither of them
 lost. So where ids say what is older, messages of the run that takes over are
 stored after those of the other: with a time just after its last, in their order.
-A replay goes on from one to the other where their ids meet.
+A replay goes on from one to the other where their ids meet. Where they do not,
+for the venue cuts messages otherwise, the book is asked for anew.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable
 from typing import Final, NamedTuple
 
 import pyarrow.compute as pc
@@ -78,9 +79,9 @@ class HeldDepth:
             left, self._rows = self._rows + left, []
         return left
 
-    def joins(self, chain: Chain, last: Last | None) -> bool:
+    def joins(self, chain: Chain, last: Last) -> bool:
         """Return whether what is held goes on exactly where another run ended."""
-        if last is None or self.is_full:
+        if self.is_full:
             return False
         mine = [e for row in self._rows if _chain(e := _event(row)) == chain]
         return any(
@@ -90,19 +91,20 @@ class HeldDepth:
             for event in mine
         )
 
-    def release(self, ended_at: Mapping[Chain, int]) -> list[RowTuple]:
+    def release(self, ended_at: int, torn: Collection[Chain] = ()) -> list[RowTuple]:
         """Give all rows back, with times after the last of the other run.
 
         Args:
-            ended_at: Last instant of that run, by chain, nanoseconds.
+            ended_at: Last instant of that run, nanoseconds.
+            torn: Chains that do not go on where it ended. Their snapshots are left
+                out: they would show books that were there earlier.
         """
-        rows = []
-        last: dict[Chain, int] = dict(ended_at)
+        rows, last = [], ended_at
         for row in sorted(self._rows, key=lambda row: row[:4]):
-            chain = _chain(_event(row))
-            at = max(row[0], last.get(chain, 0) + 1)
-            last[chain] = at
-            rows.append((at, *row[1:]))
+            event = _event(row)
+            if not (event.is_snapshot and _chain(event) in torn):
+                last = max(row[0], last + 1)
+                rows.append((last, *row[1:]))
         self._rows = []
         return rows
 

@@ -152,11 +152,13 @@ class TakeOver:
         if isinstance(self._clock, SystemClock):
             # Revisions of gaps are newer than what they revise, and messages that
             # waited are older than those to come.
-            newest = max(newest_row_ns(listing, source), *ended_at.values(), 0)
+            newest = max(newest_row_ns(listing, source), ended_at)
             self._clock.not_before(newest + len(self._held) + ROWS_MAX)
         # Nothing is awaited from here on: nothing is received meanwhile.
         now = self._clock.now_ns()
         received = self.withheld(self._session.take(now))
+        meets = self._meets(theirs)
+        torn = [chain for chain, does_meet in meets.items() if not does_meet]
         overlay = Overlay(
             self._plan.job,
             self._run.id,
@@ -165,16 +167,17 @@ class TakeOver:
             gaps,
             began_at=self._began_at,
             settle_ns=round(SETTLE_SECONDS * 1e9),
-            torn=self._torn(theirs),
+            meets=meets,
         )
         key = "depth", source
-        depth = [*received.rows.get(key, []), *self._held.release(ended_at)]
+        depth = [*received.rows.get(key, []), *self._held.release(ended_at, torn)]
         rows = received.rows | {key: depth}
         hand(msgspec.structs.replace(received, rows=rows, state=overlay.state()))
         self._session.note(overlay.lay(now))
         self.is_over = True
-        if self._held.is_full:  # what there was is stored before the end
-            self._ask_for_books(now)
+        for chain in torn:
+            self._session.books.lost(chain)
+            self._session.books.accepted(chain, ended_at, None)
         hand(self._session.take(now))
         emit(TakeOverDone(job=self._plan.job, run=self._run.id))
 
@@ -192,26 +195,17 @@ class TakeOver:
                     return
                 await asyncio.sleep(LOOK_SECONDS)
 
-    def _torn(self, theirs: Mapping[Chain, Last]) -> set[Chain]:
-        """Return the books of which the messages of both runs do not meet.
+    def _meets(self, theirs: Mapping[Chain, Last]) -> dict[Chain, bool]:
+        """Return of chains with ids whether the messages of both runs meet.
 
-        A replay loses them where the other ended, and needs a snapshot after it.
+        If not, a replay loses the book where the other ended.
         """
         books = self._session.books
         return {
-            chain
-            for chain in self._plan.chains
-            if chain in books
-            and books[chain].continuity.received != NO_ID
-            and not self._held.joins(chain, theirs.get(chain))
+            chain: self._held.joins(chain, last)
+            for chain, last in theirs.items()
+            if chain in books and books[chain].continuity.received != NO_ID
         }
-
-    def _ask_for_books(self, now: int) -> None:
-        books = self._session.books
-        for chain in self._plan.chains:
-            if chain in books and books[chain].continuity.received != NO_ID:
-                books.lost(chain)
-                books.accepted(chain, now, None)
 
     def _is_live(self) -> bool:
         """Return whether nothing is missing if the other run leaves now."""
@@ -296,16 +290,12 @@ class Whole:
             self.lock.release()
 
 
-def _ended_at(gaps: Iterable[Gap], theirs: Mapping[Chain, Last]) -> dict[Chain, int]:
-    """Return the last instant of the other run, by chain, nanoseconds."""
-    ended_at = {
-        Chain(gap.market or "", gap.stream or ""): gap.started_at
-        for gap in gaps
-        if gap.ended_at is None and gap.scope == "rows"
-    }
-    for chain, last in theirs.items():
-        ended_at[chain] = max(last.at, ended_at.get(chain, 0))
-    return ended_at
+def _ended_at(gaps: Iterable[Gap], theirs: Mapping[Chain, Last]) -> int:
+    """Return the last instant of the other run, nanoseconds."""
+    ends = [
+        gap.started_at for gap in gaps if gap.ended_at is None and gap.scope == "rows"
+    ]
+    return max([*ends, *(last.at for last in theirs.values())], default=0)
 
 
 async def wait_for_job(

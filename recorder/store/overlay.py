@@ -21,7 +21,7 @@ module does no I/O.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -87,7 +87,8 @@ class Overlay:
             cut off for nothing to be missing: the other's connection may have
             been behind, and what was sent before ours came over it alone. If it
             is less, the gap has no length, but is not healed.
-        torn: Chains of which the rows of both runs do not meet: nor is it there.
+        meets: For chains of which ids tell, whether the rows of both runs meet,
+            so that nothing is missing however short that was.
     """
 
     def __init__(
@@ -100,7 +101,7 @@ class Overlay:
         *,
         began_at: int,
         settle_ns: int,
-        torn: Collection[Chain] = (),
+        meets: Mapping[Chain, bool] | None = None,
     ) -> None:
         self._job = job
         self._run = run
@@ -108,7 +109,7 @@ class Overlay:
         self._kept = kept
         self._began_at = began_at
         self._settle_ns = settle_ns
-        self._torn = torn
+        self._meets = meets or {}
         self._gaps_total = 0
         self._rows: list[LedgerRow] = []
         self._spans = {c: self._covered(c) for c in self._accounts}
@@ -209,7 +210,8 @@ class Overlay:
         if until < _FOREVER:
             account.rows_gap = None
             if until == start:
-                is_whole = self._is_settled(chain, start) and chain not in self._torn
+                is_settled = self._is_settled(chain, start)
+                is_whole = self._meets.get(chain, is_settled)
                 self._rows.append(_emptied(last, is_whole=is_whole))
             else:
                 self._rows.append(ended_gap(last, until))

@@ -36,6 +36,7 @@ from recorder.store.last_runs import read_last_runs
 from recorder.store.listing import Listing, open_listing
 from recorder.store.recover import recover
 from trials.kills import Process, listen, until
+from trials.report import look_at
 
 
 SOURCE: Final = "gate_spot"
@@ -80,6 +81,7 @@ async def run_crons(
     complaints += judge_views(root, evidence, trades)
     complaints += judge_known(listing, evidence)
     complaints += judge_rest(evidence, seed)
+    complaints += look_at(root)
     last = read_last_runs(root)
     if [(run.job, run.state) for run in last] != [(JOB, "ended")]:
         complaints.append(f"the last run is said to be {last}")

@@ -35,19 +35,29 @@ def test_messages_with_ids_wait_and_others_do_not():
 
 def test_they_come_after_the_end_of_the_other_in_their_order():
     held = HeldDepth()
-    other = row(7, 5, 6, market="ETH_USDT")
+    other = row(7, 50, 60, market="ETH_USDT")
     snapshot = row(12, None, 3, conn="two.rest", is_snapshot=True)
     held.hold([snapshot, row(10, 1, 4), other, row(25, 5, 6)])
 
-    rows = held.release({CHAIN: 20})
+    rows = held.release(20)
 
     assert [(at, event.last_update_id) for at, _, _, _, event, _ in rows] == [
-        (7, 6),  # of a market that the other did not have
-        (21, 4),
-        (22, 3),
+        (21, 60),
+        (22, 4),
+        (23, 3),
         (25, 6),
     ]
-    assert held.release({}) == []
+    assert held.release(0) == []
+
+
+def test_of_books_that_do_not_go_on_no_old_snapshot_is_stored():
+    held = HeldDepth()
+    held.hold([row(1, None, 3, is_snapshot=True), row(2, 4, 5)])
+    held.hold([row(3, None, 7, market="ETH_USDT", is_snapshot=True)])
+
+    rows = held.release(20, [CHAIN])
+
+    assert [event.last_update_id for _, _, _, _, event, _ in rows] == [5, 7]
 
 
 @pytest.mark.parametrize(
@@ -75,7 +85,6 @@ def test_an_image_that_is_newer_goes_on_from_anywhere():
 
     assert held.joins(CHAIN, Last(10, 5))
     assert not held.joins(CHAIN, Last(12 + 1, 5))
-    assert not held.joins(CHAIN, None)
 
 
 def test_they_do_not_wait_in_more_memory_than_they_may_take():

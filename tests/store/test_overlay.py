@@ -185,12 +185,18 @@ def follow(steps, runs):
 
 
 @pytest.mark.parametrize(
-    ("stopped_at", "length", "healed_by"),
-    [(1_015, 0, TAKEN_OVER), (1_014, 0, None), (1_009, 1, None)],
-    ids=["both recorded for long", "only just", "only one at a time"],
+    ("stopped_at", "meets", "length", "healed_by"),
+    [
+        (1_015, None, 0, TAKEN_OVER),
+        (1_014, None, 0, None),
+        (1_009, None, 1, None),
+        (1_014, True, 0, TAKEN_OVER),
+        (1_015, False, 0, None),
+    ],
+    ids=["for long", "only just", "only one at a time", "ids meet", "ids do not"],
 )
 def test_what_was_sent_over_the_first_alone_has_come_after_a_while(
-    stopped_at, length, healed_by
+    stopped_at, meets, length, healed_by
 ):
     """It may have been behind, as connections are."""
     chain = CHAINS[0]
@@ -207,6 +213,7 @@ def test_what_was_sent_over_the_first_alone_has_come_after_a_while(
         *("job", "two", second.ledger, kept, newest(first.rows)),
         began_at=second.began,
         settle_ns=5,
+        meets={} if meets is None else {chain: meets},
     )
 
     (gap,) = overlay.lay(1_020)

@@ -34,7 +34,7 @@ from recorder.verify.ledger import Ledgers
 PAUSE_SECONDS: Final = 0.3
 
 RUN_ENDINGS: Final = (".json", ".heartbeat", ".lock")
-OURS: Final = frozenset({"journals", "locks", "runs", "tmp", "torn"})
+OURS: Final = frozenset({"journals", "last", "locks", "runs", "tmp", "torn"})
 
 
 def check_residue(root: Path, findings: Findings, ledgers: Ledgers) -> None:

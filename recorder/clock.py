@@ -2,16 +2,49 @@
 
 Everything else is handed a time, or a `Clock` to ask.
 Times are integers: nanoseconds since 1970-01-01 UTC.
+
+The wall clock may be set while we record. So receive times are counted on by a
+clock that nobody sets, and the wall clock is looked at once a second:
+
+* What NTP slews, it slews in both clocks. So they part only if somebody sets
+  the wall clock. Two clocks cannot be read at once; how long the reading took
+  bounds what it may be wrong by, and only what lies beyond counts.
+* A difference up to `STEP_NS` between two looks is followed silently.
+* After a greater step forward time goes on at the wall clock's: the instants
+  between are skipped, and none is ever shown.
+* After a greater step back no instant may be shown twice. Time goes on from
+  where it was, at half its pace, until the wall clock has caught up: a step
+  back by a second is over after two seconds, in which a second was shown.
+
+While the machine sleeps, the clock that counts on goes on, as the wall clock
+does: that is no step.
 """
 
 from __future__ import annotations
 
 import time
-from typing import Final, Protocol
+from collections.abc import Callable
+from typing import Final, NamedTuple, Protocol
 
 
-STEP_NS: Final = 1_000_000
-"""So far behind, the wall clock has stepped back; else it only stood still."""
+STEP_NS: Final = 10_000_000
+"""So far, between two looks, the wall clock may part from the clock that counts
+on: what rounding, a virtual machine's host or a leap smear bring about. Far less
+than what a venue's answer takes, so no order of events hangs on it."""
+
+LOOK_NS: Final = 1_000_000_000
+"""Between two looks at the wall clock."""
+
+SLEW_PPM: Final = 0 if hasattr(time, "CLOCK_BOOTTIME") else 500
+"""How fast the wall clock may be slewed, where that leaves the other alone."""
+
+READINGS: Final = 8
+"""How often the two clocks are read to find a reading that was not interrupted."""
+
+SHARP_NS: Final = 20_000
+"""One that took no longer is good enough."""
+
+_COUNTING: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class Clock(Protocol):
@@ -22,47 +55,150 @@ class Clock(Protocol):
         ...  # pragma: no cover - protocol
 
 
-class SystemClock:
-    """The wall clock, made strictly increasing.
+class Step(NamedTuple):
+    """The wall clock was set, or had been before it was looked at first.
 
-    A wall clock that steps back would put rows out of order. So no reading
-    is below the last one: as long as the wall clock is behind, time goes on
-    from there at its usual pace, so that waiting ends.
+    Attributes:
+        started_at: What was shown then, nanoseconds since 1970 UTC.
+        ended_at: From when on the wall clock is shown again.
+        by_ns: By how much the wall clock was set; above zero: forward.
+        is_skipped: Whether the instants between are never shown. If they are,
+            it is at half the pace of time.
+    """
+
+    started_at: int
+    ended_at: int
+    by_ns: int
+    is_skipped: bool
+
+
+def counting_ns() -> int:
+    """Return a clock that nobody sets and that counts while the machine sleeps."""
+    return time.clock_gettime_ns(_COUNTING)
+
+
+class SystemClock:
+    """The wall clock, made strictly increasing; see the head of this module.
 
     Args:
         not_before: The first reading is not below this, nanoseconds since
-            1970 UTC.
+            1970 UTC. If the wall clock is behind, it counts as set back.
+        wall: Reads the wall clock.
+        counting: Reads a clock that nobody sets.
     """
 
-    __slots__ = ("_last", "_lead")
+    __slots__ = (
+        "_counting",
+        "_last",
+        "_lead",
+        "_look_at",
+        "_slow_from",
+        "_steps",
+        "_wall",
+    )
 
-    def __init__(self, not_before: int = 0) -> None:
-        self._last = not_before - 1
-        self._lead: int | None = None
-        if not_before > 0:
-            self._lead = not_before - time.monotonic_ns()
+    def __init__(
+        self,
+        not_before: int = 0,
+        *,
+        wall: Callable[[], int] = time.time_ns,
+        counting: Callable[[], int] = counting_ns,
+    ) -> None:
+        self._wall = wall
+        self._counting = counting
+        self._steps: list[Step] = []
+        self._slow_from: tuple[int, int] | None = None
+        at, self._lead, _ = self._read()
+        self._look_at = at + LOOK_NS
+        self._last = -1
+        self.not_before(not_before)
 
     def not_before(self, at_ns: int) -> None:
-        """Let no reading from now on be below a time, nanoseconds since 1970 UTC."""
-        if at_ns > self.now_ns():
-            self._last = at_ns - 1
-            self._lead = at_ns - time.monotonic_ns()
+        """Let no reading from now on be below a time, nanoseconds since 1970 UTC.
+
+        If the wall clock is behind that, it counts as set back.
+        """
+        at = self._counting()
+        if max(self._shown(at), self._last + 1) >= at_ns:
+            return
+        self._last = at_ns - 1
+        self._slow_from = at, at_ns
+        behind = at_ns - (at + self._lead)
+        if behind > STEP_NS:
+            step = Step(at_ns, at_ns + behind, -behind, is_skipped=False)
+            self._steps.append(step)
 
     def now_ns(self) -> int:
         """Return nanoseconds since 1970 UTC, greater than any value before."""
-        now = time.time_ns()
-        if self._lead is not None:
-            paced = time.monotonic_ns() + self._lead
-            if paced > now:
-                now = paced
-            else:
-                self._lead = None
+        at = self._counting()
+        if at >= self._look_at:
+            at = self._look()
+        now = at + self._lead
+        if self._slow_from is not None:
+            now = self._shown(at)
         if now <= self._last:
-            if self._lead is None and self._last - now > STEP_NS:
-                self._lead = self._last + 1 - time.monotonic_ns()
             now = self._last + 1
         self._last = now
         return now
+
+    def counted_ns(self) -> int:
+        """Return the clock that counts on; its zero means nothing."""
+        return self._counting()
+
+    def take_steps(self) -> list[Step]:
+        """Return the steps of the wall clock seen since the last call."""
+        steps, self._steps = self._steps, []
+        return steps
+
+    def _shown(self, at: int) -> int:
+        """Return what is shown when the other clock counts ``at``."""
+        wall = at + self._lead
+        if self._slow_from is not None:
+            since, shown = self._slow_from
+            slowed = shown + (at - since) // 2
+            if slowed > wall:
+                return slowed
+            self._slow_from = None
+        return wall
+
+    def _look(self) -> int:
+        """Look at the wall clock; return what the other clock counts."""
+        at, least, most = self._read()
+        since = at - (self._look_at - LOOK_NS)
+        self._look_at = at + LOOK_NS
+        shown = max(self._shown(at), self._last + 1)
+        moved = min(max(self._lead, least), most) - self._lead
+        self._lead += moved
+        if abs(moved) <= STEP_NS + since * SLEW_PPM // 1_000_000:
+            return at
+        wall = at + self._lead
+        if wall > shown:
+            self._slow_from = None
+            self._steps.append(Step(shown, wall, moved, is_skipped=True))
+        else:
+            self._slow_from = at, shown
+            self._steps.append(Step(shown, 2 * shown - wall, moved, is_skipped=False))
+        return at
+
+    def _read(self) -> tuple[int, int, int]:
+        """Read both clocks.
+
+        Returns:
+            What the one counts; and by how much the wall clock is ahead of it,
+            at least and at most.
+        """
+        best = self._read_once()
+        for _ in range(READINGS):
+            if best[2] - best[1] <= SHARP_NS:
+                break
+            best = min(best, self._read_once(), key=lambda got: got[2] - got[1])
+        return best
+
+    def _read_once(self) -> tuple[int, int, int]:
+        before = self._counting()
+        wall = self._wall()
+        after = self._counting()
+        return after, wall - after, wall - before
 
 
 def wall_ns() -> int:
@@ -73,3 +209,8 @@ def wall_ns() -> int:
 def monotonic_ns() -> int:
     """Return a clock for durations: it never steps, its zero means nothing."""
     return time.monotonic_ns()
+
+
+def slept_ns() -> int:
+    """Return how long the machine has slept since it was started, nanoseconds."""
+    return counting_ns() - time.monotonic_ns()

@@ -59,6 +59,14 @@ class CaptureConfig(msgspec.Struct, frozen=True, kw_only=True):
         """What rows may take that wait for the disk, bytes."""
         return self.memory_mb << 20
 
+    def ends_at(self, now_ns: int) -> int | None:
+        """Return when a run that begins now is to end, nanoseconds; None for never."""
+        after = self.stop_after_seconds
+        ends = [] if after is None else [now_ns + round(after * 1e9)]
+        if self.stop_at_ns is not None:
+            ends.append(self.stop_at_ns)
+        return min(ends, default=None)
+
     def __post_init__(self) -> None:
         """Refuse what cannot be.
 

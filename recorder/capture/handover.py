@@ -389,7 +389,7 @@ class Handover:
         if chain in self.first.idle or chain in self._joined:
             return None
         until = max(accepted_at, min(at, accepted_at + OVERLAP_NS + self.lag))
-        return until if until > self.first.last_at + 1 else None
+        return until if until > self.first.sure_at + 1 else None
 
     def silent_since(self, chain: Chain) -> int | None:
         """Return since when a chain did not come over the first, if so it was."""

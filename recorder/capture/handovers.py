@@ -181,7 +181,7 @@ class Handovers:
                     self._ledger.lost(
                         chain,
                         reason,
-                        link.last_at + 1,
+                        link.sure_at + 1,
                         detail=detail,
                         after_update_id=after,
                     )

@@ -42,12 +42,12 @@ class Hearing:
         """Remember until when a connection was heard."""
         if link.first is not None:
             return
-        last_at = link.last_at
+        last_at = link.sure_at
         if link.second is not None:
             owed = [twins.owed_since for twins in link.twins]
             last_at = min([last_at, *(at - 1 for at in owed if at is not None)])
             if link.idle:  # some chains hang on both
-                last_at = min(last_at, link.second.last_at)
+                last_at = min(last_at, link.second.sure_at)
         for chain in link.chains[:1]:
             number = self._number_of[chain]
             self._until[number] = max(self._until[number], last_at + 1)

@@ -36,6 +36,10 @@ HANDED_OVER: Final = "handed over to"
 
 CLOSE_SECONDS: Final = 2.0
 
+STANDSTILL_SECONDS: Final = 5.0
+"""A connection is looked at four times a second. If so much goes by, the process
+stood still: what came meanwhile is not read yet."""
+
 ALIVE_SECONDS: Final = 1.0
 """How long a ping may take to be answered."""
 
@@ -234,6 +238,7 @@ class Life:
         link, source = self.link, self._session.source
         loop = asyncio.get_running_loop()
         heard, heard_at = link.seq, loop.time()
+        now = heard_at
         is_quiet = False
         next_ping = heard_at + source.ping_seconds
         while True:
@@ -241,7 +246,9 @@ class Life:
             unread.look(link, unread.unread_bytes(self._socket), self._clock.now_ns())
             # A clock that never steps: the wall clock would mistake a step for
             # silence, or silence for none.
-            now = loop.time()
+            now, looked_at = loop.time(), now
+            if now - looked_at > STANDSTILL_SECONDS:
+                heard_at = now
             if link.seq != heard:
                 heard, heard_at, is_quiet = link.seq, now, False
             elif now - heard_at > source.silence_seconds and not link.is_dead:

@@ -61,6 +61,8 @@ class Link:
         twins: Those of its handovers of which rows may still come twice.
         behind_since: Since when much has lain unread in its socket at every
             look, nanoseconds; None if it does not.
+        doubted_at: Since when frames were read late; None if they were not,
+            or if it was heard of long after, at ``settled_at`` at least.
     """
 
     __slots__ = (
@@ -70,6 +72,7 @@ class Link:
         "chains",
         "conn",
         "dialogue",
+        "doubted_at",
         "first",
         "idle",
         "is_dead",
@@ -83,6 +86,7 @@ class Link:
         "second",
         "sent",
         "seq",
+        "settled_at",
         "twins",
         "unanswered",
         "url",
@@ -117,6 +121,15 @@ class Link:
         self.idle: set[Chain] = set()
         self.twins: tuple[Twins, ...] = ()
         self.behind_since: int | None = None
+        self.doubted_at: int | None = None
+        self.settled_at: int | None = None
+
+    @property
+    def sure_at(self) -> int:
+        """Last instant of which, if it has ended since, all that was sent is here."""
+        if self.doubted_at is None:
+            return self.last_at
+        return min(self.last_at, self.doubted_at)
 
     def in_charge(self, chains: Sequence[Chain]) -> list[Chain]:
         """Return those of some chains for which something is to be done over it."""

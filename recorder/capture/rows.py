@@ -24,7 +24,7 @@ ROW_BYTES: Final = 600
 
 
 OVER_AT_ONCE: Final = frozenset(
-    {"sequence_gap", "undecodable", "backpressure", "disk_full"}
+    {"sequence_gap", "undecodable", "backpressure", "disk_full", "clock_step"}
 )
 """Reasons of gaps that are over when they are noticed."""
 
@@ -197,6 +197,8 @@ class Rows:
         is_revision = gap.ended_at is not None and gap.reason not in OVER_AT_ONCE
         if is_revision or gap.healed_by is not None or gap.reason in UNTOLD:
             return
+        if gap.scope == "times":
+            return  # nothing is missing
         self.gaps_total += 1
         if gap.scope == "book":
             emit(

@@ -99,6 +99,7 @@ class Capture:
             source=plan.source.name,
             now_ns=wall_ns(),
             takes_over=config.takes_over,
+            ends_at=config.ends_at(wall_ns()),
         )
         self._gap_count = GapCount(self._run.id)
         try:
@@ -122,6 +123,7 @@ class Capture:
             plan.chains,
             # What a run that lives has open, it ends itself.
             () if self._run.successor else gaps_left_open(listing, plan.job),
+            self._run.stated_end,
         )
         doubles = Doubles(plan.source.status_identity)
         if plan.source.history_trades:

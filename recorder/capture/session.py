@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from recorder.capture.books import Books
+from recorder.capture.clock_watch import ClockWatch
 from recorder.capture.doubles import Doubles
 from recorder.capture.handovers import Handovers
 from recorder.capture.hearing import Hearing
@@ -104,6 +105,9 @@ class Session:
         self._silence = Silence(
             source.witnesses, chains, [c for c in chains if _can_be_probed(source, c)]
         )
+        self._clock_watch = ClockWatch(
+            clock, ledger, self._silence, self._links.values, self._rows.note
+        )
         self._restarts = Restarts(self._silence, ledger, self.books, self._rows.note)
         self._intake = Intake(
             source.name,
@@ -121,7 +125,9 @@ class Session:
         self.accepted = self._intake.accepted
         self.refused = self._intake.refused
         self.keys_refused = self._intake.keys_refused
-        self._rows.note(ledger.start(clock.now_ns()))
+        started_at = clock.now_ns()
+        self._rows.note(ledger.start(started_at))
+        self._clock_watch.mind(started_at)
 
     @property
     def books_never_known(self) -> set[Chain]:
@@ -234,6 +240,7 @@ class Session:
 
     def closed(self, link: Link, at: int, code: int | None, reason: str | None) -> None:
         """Note that a connection is gone: what it carried is missing now."""
+        self._clock_watch.mind(at)
         self._links.pop(link.conn, None)
         self._hearing.hear(link)
         reason = reason and self.secrets.hide(reason)
@@ -292,6 +299,7 @@ class Session:
 
     def tick(self, now: int) -> None:
         """Do what time alone brings about; call it about once a second."""
+        self._clock_watch.mind(now)
         if now >= self._next_midnight:
             self._rows.note(self._ledger.midnight(self._next_midnight))
             self._next_midnight += DAY_NS
@@ -300,6 +308,12 @@ class Session:
         if self.shedding.since is not None:
             self._tick_shedding(self.shedding.since, now)
             return
+        if not self._clock_watch.is_settling:
+            self._judge(now)
+        self._look_at_what_waits(now)
+
+    def _judge(self, now: int) -> None:
+        """Do what is due about what should have come by now."""
         for link in self._links.values():
             if any(deadline <= now for deadline in link.unanswered.values()):
                 link.is_dead = self.was_ignored = True
@@ -315,7 +329,6 @@ class Session:
             if mine := link.in_charge(mine):
                 link.outbox.extend(link.dialogue.resubscribe(mine, now))
         self._restarts.mind(now, self._links.values())
-        self._look_at_what_waits(now)
 
     def _tick_shedding(self, since: int, now: int) -> None:
         """Take frames again as soon as there is room; judge nobody's silence."""
@@ -349,6 +362,7 @@ class Session:
         Args:
             through_ns: Now, our clock, nanoseconds.
         """
+        self._clock_watch.mind(through_ns)
         if self.shedding.since is not None:
             # Whoever finds us killed must not believe that more is here.
             through_ns = min(through_ns, self.shedding.since)
@@ -398,6 +412,7 @@ class Session:
         Asked twice, it does nothing.
         """
         if self._stopped_at is None:
+            self._clock_watch.mind(at)
             if self.shedding.since is not None:
                 self._end_shedding(self.shedding.since, at)
             self._restarts.judge(at)

@@ -251,6 +251,16 @@ class Silence:
         for where in (self._doubted, self._unproven, self._trials, self._stopped):
             where.pop(chain, None)
 
+    def begin_anew(self, now: int) -> None:
+        """Count silence from now on: what was sent before may still be unread."""
+        self._doubted.clear()
+        self._trials.clear()
+        for watched in self._watched.values():
+            watched.signs.clear()
+            watched.trial = None
+            if watched.accepted_at != _NEVER:
+                watched.accepted_at = max(watched.accepted_at, now)
+
     def saw(self, chain: tuple[str, str], at: int, event: WireEvent) -> None:
         """Look at a row for what it tells of other chains.
 

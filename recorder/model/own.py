@@ -7,7 +7,7 @@ import msgspec
 from recorder.model.market import Levels
 
 
-Scope = Literal["rows", "book"]
+Scope = Literal["rows", "book", "times"]
 
 TAKEN_OVER: Final = "take_over"
 """In ``healed_by`` of a gap of no length: another run of the job had begun to
@@ -24,7 +24,9 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
         stream: None means every stream of the job.
         job: Name of the job that misses it.
         scope: ``rows``: something was sent and is not here. ``book``:
-            nothing is missing but the order book is not known.
+            nothing is missing but the order book is not known. ``times``:
+            nothing is missing, but our clock, behind which the wall clock had
+            been set, went at half its pace.
         reason: ``connect_lost``, ``sequence_gap``, ``resync``, ...
         started_at: First instant of the gap, our clock, nanoseconds.
         ended_at: First instant after it; None while it lasts.

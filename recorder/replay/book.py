@@ -88,6 +88,15 @@ def run_of_gap(gap: Gap) -> str:
     return gap.gap_id.partition(".")[0]
 
 
+def is_of_the_clock(gap: Gap) -> bool:
+    """Return whether the wall clock was set, and that is all.
+
+    Then our clock never showed the instants of a gap of rows, or showed others
+    at another pace; what came over the connections came without a break.
+    """
+    return gap.reason == "clock_step"
+
+
 class _Side:
     """Levels of one side: amounts by price, and the prices in order."""
 
@@ -278,6 +287,8 @@ class OrderBook:
     def _apply_gap(self, gap: Gap) -> Verdict | None:
         market, stream = self._chain or (None, None)
         if gap.market not in (None, market) or gap.stream not in (None, stream):
+            return None
+        if is_of_the_clock(gap):
             return None
         chain = self._continuity
         has_ids = max(chain.applied, chain.received) >= 0

@@ -33,6 +33,7 @@ import pyarrow.compute as pc
 from recorder.model import TAKEN_OVER, Chain, Gap
 from recorder.replay.book import (
     is_of_nobody,
+    is_of_the_clock,
     is_taken_over,
     is_told_by_ids,
     run_of_gap,
@@ -115,7 +116,7 @@ class Outages:
         quiet: list[Interval] = []
         for gap in self._gaps:
             if gap.scope != "rows" or is_taken_over(gap):
-                continue
+                continue  # of the book alone, or of the pace of our clock
             others = merged(
                 interval
                 for job, intervals in self._coverage.items()
@@ -124,6 +125,8 @@ class Outages:
             )
             left = without(_interval(gap), others)
             hidden += left
+            if is_of_the_clock(gap):
+                continue
             if is_of_nobody(gap):
                 doubted += [instant for piece in left for instant in piece]
             if not is_told_by_ids(gap):
@@ -135,7 +138,7 @@ class Outages:
                 marks = doubted if is_told_by_ids(gap) else lost
                 marks.append(gap.started_at)
         everything = [i for intervals in self._coverage.values() for i in intervals]
-        told = {start for start, _ in _told_by_ids(self._gaps)}
+        told = {gap.started_at for gap in self._gaps if _is_told_otherwise(gap)}
         lost += [end for _, end in merged(everything) if end not in told]
         return _marks(hidden, lost, doubted, quiet)
 
@@ -154,13 +157,23 @@ class Outages:
             if job in (None, gap.job)
             and not (is_taken_over(gap) and run_of_gap(gap) != run)
         ]
-        hidden = [_interval(gap) for gap in mine if gap.scope == "rows"]
+        skipped = [
+            _interval(gap)
+            for gap in mine
+            if gap.scope == "rows" and is_of_the_clock(gap)
+        ]
+        unheard = [
+            _interval(gap)
+            for gap in mine
+            if gap.scope == "rows" and not is_of_the_clock(gap)
+        ]
         covered = self._coverage.get(job, []) if job is not None else []
+        going_on = {start for start, _ in skipped}
         lost = [gap.started_at for gap in mine if gap.scope == "book"]
-        lost += [end for _, end in covered]
-        lost += [end for _, end in self._own.get(run, [])]
-        lost += [instant for interval in hidden for instant in interval]
-        return _marks(hidden, lost)
+        ends = [*covered, *self._own.get(run, [])]
+        lost += [end for _, end in ends if end not in going_on]
+        lost += [instant for interval in unheard for instant in interval]
+        return _marks(skipped + unheard, lost)
 
 
 def read_outages(listing: Listing, source: str, chain: Chain) -> Outages:
@@ -230,9 +243,9 @@ def _interval(gap: Gap) -> Interval:
     return gap.started_at, FOREVER if gap.ended_at is None else gap.ended_at
 
 
-def _told_by_ids(gaps: Iterable[Gap]) -> list[Interval]:
-    """Return the gaps that the ids of the updates show anyway."""
-    return [_interval(gap) for gap in gaps if is_told_by_ids(gap)]
+def _is_told_otherwise(gap: Gap) -> bool:
+    """Return whether where a gap begins nothing is lost, or ids tell of it."""
+    return is_told_by_ids(gap) or is_of_the_clock(gap)
 
 
 def _marks(

@@ -7,12 +7,13 @@ is proved, a dead socket is noticed after its last frame. Rows of the table
 for a while, and what is found to be missing is cut out of it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
-from recorder.model import Gap
+from recorder.model import Chain, Gap
+from recorder.store.runfile import OpenInterval, RunState
 
 
 HELD_MAX: Final = 16
@@ -135,6 +136,30 @@ class Account:
         if ready:
             self.told_until = ready[-1].ended_at
         return ready
+
+
+def state_of(accounts: Mapping[Chain, Account], links: Mapping[Chain, int]) -> RunState:
+    """Return what is open or not written of some chains, for the run file.
+
+    Args:
+        accounts: What is known of each.
+        links: Number of each chain's connection in the heartbeat.
+    """
+    intervals: list[OpenInterval] = []
+    for (market, stream), account in accounts.items():
+        link = links.get(Chain(market, stream))
+        intervals += [
+            OpenInterval(market or None, stream, *held, link) for held in account.held
+        ]
+        if (since := account.since) is not None:
+            intervals.append(OpenInterval(market or None, stream, since, link=link))
+    gaps = tuple(
+        gap
+        for account in accounts.values()
+        for gap in (account.rows_gap, account.book_gap)
+        if gap is not None
+    )
+    return RunState(intervals=tuple(intervals), gaps=gaps)
 
 
 def ended_gap(gap: Gap, at: int, detail: str | None = None) -> Gap:

@@ -34,11 +34,14 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
         run: Id of the run.
         pid: Its process, for people.
         started_at: Our clock, nanoseconds.
+        ends_at: When it is to end, nanoseconds; None if it is to go on. The
+            next run of the job wants to know.
     """
 
     run: str | None
     pid: int
     started_at: int
+    ends_at: int | None = None
 
 
 class JobLock:
@@ -56,17 +59,28 @@ class JobLock:
         self._lock = lock
         self._note = b""
 
-    def tell(self, run: str | None, now_ns: int) -> None:
+    @property
+    def stated_end(self) -> int | None:
+        """When whoever left the last note was to end; None for never, or no note.
+
+        Raises:
+            OSError: If it cannot be read.
+        """
+        note = _decoded(self._lock.path.read_bytes())
+        return None if note is None else note.ends_at
+
+    def tell(self, run: str | None, now_ns: int, ends_at: int | None = None) -> None:
         """Leave a note for those who find the job running.
 
         Args:
             run: Id of the run; None for a job of several.
             now_ns: Since when, our clock, nanoseconds.
+            ends_at: When it is to end, nanoseconds; None for never.
 
         Raises:
             OSError: If the disk refuses.
         """
-        note = Note(run=run, pid=os.getpid(), started_at=now_ns)
+        note = Note(run=run, pid=os.getpid(), started_at=now_ns, ends_at=ends_at)
         content = msgspec.json.encode(note)
         self._lock.write(content)
         self._note = content

@@ -24,10 +24,11 @@ from typing import Final
 
 import msgspec
 
-from recorder.model import Chain, Coverage, Gap, LedgerRow
-from recorder.store.account import Account, Held, Span, ended_gap
+from recorder.model import Chain, Coverage, Gap, LedgerRow, Scope
+from recorder.store.account import Account, Held, Span, ended_gap, state_of
+from recorder.store.inheritance import NO_RUN, Heritage, Inheritance
 from recorder.store.layout import DAY_NS
-from recorder.store.runfile import OpenInterval, RunState
+from recorder.store.runfile import RunState
 from recorder.store.unaddressed import Unaddressed, UnaddressedGaps
 
 
@@ -42,6 +43,8 @@ class Ledger:
         run: Id of the run; gap ids start with it.
         chains: What this run records.
         left_open: Gaps that earlier runs of the job left open.
+        stated_end: When the run before was to end, nanoseconds; None if it was
+            to go on.
 
     Attributes:
         books_seen: Chains whose order book was known at some time of this run.
@@ -53,6 +56,7 @@ class Ledger:
         run: str,
         chains: Iterable[Chain],
         left_open: Iterable[Gap] = (),
+        stated_end: int | None = None,
     ) -> None:
         self._job = job
         self._run = run
@@ -61,41 +65,17 @@ class Ledger:
         self._is_changed = True
         self._unaddressed = UnaddressedGaps()
         self.books_seen: set[Chain] = set()
-        self._superseded: list[Gap] = []
-        self._orphans: list[Gap] = []
-        for gap in sorted(left_open, key=lambda gap: gap.started_at):
-            self._inherit(gap)
-
-    def _inherit(self, gap: Gap) -> None:
-        """Take over a gap that an earlier run left open."""
-        account = self._accounts.get(Chain(gap.market or "", gap.stream or ""))
-        if account is None:
-            self._orphans.append(gap)
-            return
-        earlier = account.rows_gap if gap.scope == "rows" else account.book_gap
-        if earlier is not None:
-            self._superseded.append(ended_gap(earlier, gap.started_at))
-        if gap.scope == "rows":
-            account.rows_gap = gap
-        else:
-            account.book_gap = gap
+        heritage = Heritage(tuple(left_open), stated_end)
+        self._inheritance = Inheritance(self._accounts, heritage)
 
     def start(self, at: int) -> list[LedgerRow]:
         """Begin: from ``at`` on every chain is in a gap until it is `covered`.
 
-        Inherited gaps that this run cannot go on with are closed: those of
-        chains that the job no longer lists, and those that a later gap of the
-        same chain has taken over from.
+        Inherited gaps that this run cannot go on with are closed.
         """
-        rows: list[LedgerRow] = list(self._superseded)
-        rows += [
-            ended_gap(gap, at, detail="no longer recorded by this job")
-            for gap in self._orphans
-        ]
-        self._superseded.clear()
-        self._orphans.clear()
+        rows = self._inheritance.settle(at)
         for chain in self._accounts:
-            rows += self.lost(chain, "not_started", at)
+            rows += self.lost(chain, NO_RUN, at)
         return rows
 
     def covered(self, chain: Chain, at: int) -> list[LedgerRow]:
@@ -265,6 +245,36 @@ class Ledger:
             for chain, span in whose
         ]
 
+    def stepped(
+        self, started_at: int, ended_at: int, *, is_skipped: bool, detail: str
+    ) -> list[LedgerRow]:
+        """Note that the wall clock was set.
+
+        Args:
+            started_at: What our clock showed then.
+            ended_at: When it was the wall clock again.
+            is_skipped: Whether it never shows the instants between: nothing
+                can be here of them. Otherwise it shows them at another pace,
+                and nothing is missing.
+            detail: By how much it was set.
+        """
+        if is_skipped:
+            told = Unaddressed("clock_step", started_at, ended_at, detail, None)
+            return self._tell_unaddressed(told)
+        span = started_at, ended_at
+        return [self._gap(None, "times", "clock_step", *span, detail=detail)]
+
+    def reason_found(self, chain: Chain, reason: str, detail: str) -> list[LedgerRow]:
+        """Note why a chain is in its gap of rows, if it is in one."""
+        account = self._accounts[chain]
+        if account.rows_gap is None or account.rows_gap.reason == reason:
+            return []
+        account.rows_gap = msgspec.structs.replace(
+            account.rows_gap, reason=reason, detail=detail
+        )
+        self._is_changed = True
+        return [account.rows_gap]
+
     def healed(self, chain: Chain, healed_by: str) -> list[LedgerRow]:
         """Note that nothing, or nothing any more, is missing in the last gap."""
         account = self._accounts[chain]
@@ -384,23 +394,7 @@ class Ledger:
         if not self._is_changed:
             return None
         self._is_changed = False
-        intervals: list[OpenInterval] = []
-        for (market, stream), account in self._accounts.items():
-            link = (links or {}).get(Chain(market, stream))
-            intervals += [
-                OpenInterval(market or None, stream, *held, link)
-                for held in account.held
-            ]
-            if (since := account.since) is not None:
-                interval = OpenInterval(market or None, stream, since, link=link)
-                intervals.append(interval)
-        gaps = tuple(
-            gap
-            for account in self._accounts.values()
-            for gap in (account.rows_gap, account.book_gap)
-            if gap is not None
-        )
-        return RunState(intervals=tuple(intervals), gaps=gaps)
+        return state_of(self._accounts, links or {})
 
     def _written(self, chain: Chain, spans: Iterable[Held]) -> list[LedgerRow]:
         """Return the rows of intervals that are written now."""
@@ -421,7 +415,7 @@ class Ledger:
     def _gap(
         self,
         chain: Chain | None,
-        scope: str,
+        scope: Scope,
         reason: str,
         started_at: int,
         ended_at: int | None = None,
@@ -436,7 +430,7 @@ class Ledger:
             market=(chain and chain.market) or None,
             stream=None if chain is None else chain.stream,
             job=self._job,
-            scope="rows" if scope == "rows" else "book",
+            scope=scope,
             reason=reason,
             started_at=started_at,
             ended_at=ended_at,

@@ -26,6 +26,8 @@ Where every digit counts, compute with `epoch_ns(ts_recv)`, and turn the result 
 The rows of the table `gaps` are revisions: SQL shows the newest one of each gap as `gaps`, which is what is known now, and all of them as `gaps_log`.
 The view `outages` adds to each gap what the venue said of that time (`recorder schema outages` tells how the two are matched).
 The views `trades_dedup` and `klines_final` show each trade once and each kline as it was last, whatever runs and jobs overlap (`recorder schema trades_dedup` tells by what they are told apart).
+As SQL shows it, `coverage` also has the intervals that a run has not written yet: one that goes on has no `closed_by`, and ends where what is durable ends.
+`coverage` and gaps of scope `rows` of one job, stream and market fill the time from the first run that lists it, without overlapping; `recorder coverage` and `Store.coverage` add them up.
 Rows of `coverage` and `gaps` have the `date` of their own `ts_recv`, when they were made.
 What they tell of may lie on other days: ask for it by `started_at` and `ended_at`.
 

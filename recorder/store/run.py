@@ -56,6 +56,8 @@ class Run:
         started_at: Our clock, nanoseconds.
         job_lock: The lock of the job; None while the run is beside another.
         successor: The right to follow that other; None if there is none.
+        stated_end: When the run of the job before it was to end, nanoseconds
+            since 1970 UTC; None if it was to go on, or there was none.
     """
 
     def __init__(
@@ -64,12 +66,16 @@ class Run:
         said: RunFile,
         job_lock: JobLock | Successor,
         run_lock: Lock,
+        stated_end: int | None = None,
+        ends_at: int | None = None,
     ) -> None:
         self.id = said.run
         self.job = said.job
         self.source = said.source
         self.root = root
         self.started_at = said.started_at
+        self.stated_end = stated_end
+        self._ends_at = ends_at
         self._said = said
         self.job_lock = None if isinstance(job_lock, Successor) else job_lock
         self.successor = job_lock if isinstance(job_lock, Successor) else None
@@ -85,7 +91,7 @@ class Run:
         Raises:
             OSError: If the disk refuses.
         """
-        job_lock.tell(self.id, self.started_at)
+        job_lock.tell(self.id, self.started_at, self._ends_at)
         self.job_lock = job_lock
         if self.successor is not None:
             self.successor.release()
@@ -243,7 +249,13 @@ class Run:
 
 
 def open_run(
-    root: Path, *, job: str, source: str, now_ns: int, takes_over: bool = False
+    root: Path,
+    *,
+    job: str,
+    source: str,
+    now_ns: int,
+    takes_over: bool = False,
+    ends_at: int | None = None,
 ) -> Run:
     """Start a run: take the lock of its job, before anything else.
 
@@ -253,6 +265,7 @@ def open_run(
         source: Name of the feed.
         now_ns: Our clock, nanoseconds.
         takes_over: Whether to begin beside a run that holds the job.
+        ends_at: When the run is to end, nanoseconds; None if it is to go on.
 
     Raises:
         ConfigError: If the store is a file.
@@ -263,14 +276,19 @@ def open_run(
         raise StoreError(f"{source!r} cannot name a source: use a-z, 0-9 and _ only")
     job_lock = take_or_follow(root, job) if takes_over else take_job(root, job)
     try:
-        return _begin(root, job, source, now_ns, job_lock)
+        return _begin(root, job, source, now_ns, ends_at, job_lock)
     except OSError as error:
         job_lock.release()
         raise store_error(f"write to the store {root}", error) from error
 
 
 def _begin(
-    root: Path, job: str, source: str, now_ns: int, job_lock: JobLock | Successor
+    root: Path,
+    job: str,
+    source: str,
+    now_ns: int,
+    ends_at: int | None,
+    job_lock: JobLock | Successor,
 ) -> Run:
     moment = datetime.fromtimestamp(now_ns // SECOND_NS, UTC)
     said = RunFile(
@@ -282,8 +300,10 @@ def _begin(
         through_ns=now_ns,
         is_beside=isinstance(job_lock, Successor),
     )
+    stated_end = None
     if isinstance(job_lock, JobLock):
-        job_lock.tell(said.run, now_ns)
+        stated_end = job_lock.stated_end
+        job_lock.tell(said.run, now_ns, ends_at)
     make_folder(runs_folder(root))
     make_folder(tmp_folder(root))
     # Whoever recovers may hold the lock of a run that has only just made it.
@@ -293,7 +313,7 @@ def _begin(
             heartbeat_path(root, said.run), encode_heartbeat(now_ns, (), {0: 0})
         )
         write_whole(run_path(root, said.run), msgspec.json.encode(said))
-        return Run(root, said, job_lock, run_lock)
+        return Run(root, said, job_lock, run_lock, stated_end, ends_at)
     except OSError:
         run_lock.release()
         raise

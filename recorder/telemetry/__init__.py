@@ -30,6 +30,12 @@ from recorder.telemetry.connections import (
     StreamRestarted,
     SubscriptionRefused,
 )
+from recorder.telemetry.machine import (
+    ClockBehind,
+    ClockStepped,
+    MachineSlept,
+    ProcessStoodStill,
+)
 from recorder.telemetry.markets import (
     MarketListAwaited,
     MarketListFailed,
@@ -96,6 +102,8 @@ __all__ = [
     "CaptureStarted",
     "CaptureStopped",
     "ChainsSubscribed",
+    "ClockBehind",
+    "ClockStepped",
     "CommandFailed",
     "ConnectionClosed",
     "ConnectionEnded",
@@ -122,6 +130,7 @@ __all__ = [
     "JournalTorn",
     "KeyAppeared",
     "LastRunUntold",
+    "MachineSlept",
     "MarketListAwaited",
     "MarketListFailed",
     "MarketListStored",
@@ -129,6 +138,7 @@ __all__ = [
     "MarketsChosen",
     "MarketsUntraded",
     "PatternUnmatched",
+    "ProcessStoodStill",
     "RecoveryAwaited",
     "RowDoubled",
     "RunRecovered",

@@ -87,20 +87,18 @@ async def test_the_time_between_two_runs_is_a_gap(recorder_of):
         await recorder_of.run(exchange, "gate_spot", 1, streams=("trades",))
         await recorder_of.run(exchange, "gate_spot", 1, streams=("trades",))
 
-    stopped = [
-        gap
-        for gap in gaps(recorder_of.root)
-        if gap.reason == "process_stopped" and gap.market == "BTC_USDT"
+    *_, between, stopped = [
+        gap for gap in gaps(recorder_of.root) if gap.market == "BTC_USDT"
     ]
     coverage = sorted(
         (row["started_at"], row["ended_at"])
         for row in table(recorder_of.root, "coverage")
         if row["market"] == "BTC_USDT"
     )
-    assert [(g.started_at, g.ended_at) for g in stopped] == [
-        (coverage[0][1], coverage[1][0]),
-        (coverage[1][1], None),
-    ]
+    # The first ended as it was to, and the second was not there yet.
+    assert (between.reason, stopped.reason) == ("not_started", "process_stopped")
+    assert between.ended_at == coverage[1][0]
+    assert (stopped.started_at, stopped.ended_at) == (coverage[1][1], None)
 
 
 async def test_a_lost_connection_is_a_gap_and_the_book_comes_back(recorder_of):
@@ -581,13 +579,13 @@ async def test_after_the_wall_clock_was_put_back_time_goes_on(recorder_of):
     }
     assert max(times[before.run]) < min(times[after.run])
     assert (after.progress.books_known, after.progress.books) == (3, 3)
-    stopped = [
-        gap
-        for gap in gaps(recorder_of.root)
-        if gap.reason == "process_stopped" and gap.stream == "trades"
-    ]
-    assert sorted(gap.market for gap in stopped if not gap.ended_at) == [*MARKETS]
-    assert sorted(gap.market for gap in stopped if gap.ended_at) == [*MARKETS]
+    told = [gap for gap in gaps(recorder_of.root) if gap.stream == "trades"]
+    between = [gap for gap in told if gap.started_at > max(times[before.run])]
+    assert sorted(gap.market for gap in told if not gap.ended_at) == [*MARKETS]
+    assert sorted(gap.market for gap in between if gap.ended_at) == [*MARKETS]
+    [step] = [gap for gap in gaps(recorder_of.root) if gap.reason == "clock_step"]
+    assert step.scope == "times"
+    assert 3_590e9 < (step.ended_at or 0) - step.started_at < 3_600e9
 
 
 async def test_a_run_without_a_name_names_the_job_that_it_might_have_continued(

@@ -271,6 +271,8 @@ def test_audit_rows_are_not_applied():
         ({"scope": "book", "reason": "resync"}, True),
         ({"reason": "sequence_gap"}, True),
         ({"reason": "undecodable"}, True),
+        ({"reason": "clock_step"}, True),
+        ({"reason": "clock_step", "scope": "times"}, True),
     ],
 )
 def test_a_gap_hides_the_book_if_it_is_of_its_rows(other, is_known):

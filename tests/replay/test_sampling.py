@@ -657,3 +657,38 @@ def test_bbo_equals_the_plain_book_fed_by_replay(data, new_store, at, monkeypatc
     end = data.draw(st.integers(0, 41))
     part = bbo(listing, **WHERE, start_ns=at(start), end_ns=at(end))
     assert quotes(part) == [row for row in expected if start <= row[0] < end]
+
+
+def test_instants_that_our_clock_skipped_show_no_book_and_lose_none(recorded, at):
+    small_chain(recorded)
+    recorded.coverage(0.5, 4, "gap")
+    recorded.gap(4, 3_604, reason="clock_step", market=None, stream=None)
+    recorded.coverage(3_604, 3_660)
+    recorded.depth(3_610, 8, 8, [(10, 5)])
+    listing = recorded.listing()
+
+    known = [
+        second
+        for second in (3.9, 4, 2_000, 3_604, 3_609, 3_611)
+        if book_at(listing, **WHERE, at_ns=at(second)).known
+    ]
+    assert known == [3.9, 3_604, 3_609, 3_611]
+    assert book_at(listing, **WHERE, at_ns=at(3_611)).bids[0] == (10.0, 5.0)
+
+
+def test_without_ids_no_book_is_lost_because_our_clock_skipped_instants(recorded, at):
+    clean(recorded, 1, 5)
+    recorded.coverage(0.5, 4, "gap", stream="depth:30", source="gate_v3")
+    recorded.gap(4, 9, reason="clock_step", stream="depth:30", source="gate_v3")
+    recorded.coverage(9, 60, stream="depth:30", source="gate_v3")
+    recorded.gap(
+        20, 30, reason="clock_step", scope="times", source="gate_v3", stream="depth:30"
+    )
+    listing = recorded.listing()
+
+    known = [
+        second
+        for second in (3, 5, 9, 15, 25, 40)
+        if book_at(listing, **V3, market="BTC_USDT", at_ns=at(second)).known
+    ]
+    assert known == [3, 9, 15, 25, 40]

@@ -2,6 +2,7 @@
 
 import pytest
 from hypothesis import given, strategies as st
+from msgspec.structs import astuple
 
 from recorder.model import NO_MARKET, Chain, Coverage, Gap
 from recorder.store.account import HELD_MAX
@@ -13,6 +14,9 @@ from recorder.store.unaddressed import TOLD_APART_MAX
 
 A = Chain("BTC_USDT", "trades")
 B = Chain("ETH_USDT", "depth:100ms")
+
+
+PLACE = {"ts_recv": 0, "conn": "run.ledger", "seq": 0, "idx": 0}
 
 
 def ledger(*left_open: Gap) -> Ledger:
@@ -554,3 +558,84 @@ def test_a_stop_claims_nothing_after_the_last_that_was_heard():
     rows = book.stop(50, {A: 31})
 
     assert [(row.started_at, row.ended_at) for row in rows] == [(10, 31), (31, None)]
+
+
+def test_instants_that_our_clock_skipped_are_a_gap_of_the_job():
+    book = ledger()
+    for chain in (A, B):
+        book.covered(chain, 10)
+
+    (step,) = book.stepped(50, 90, is_skipped=True, detail="set forward")
+    rows = book.stop(100)
+
+    assert (step.reason, step.scope, step.market, step.stream) == (
+        "clock_step",
+        "rows",
+        None,
+        None,
+    )
+    assert spans([step]) == [(50, 90)]
+    assert spans(rows, Coverage) == [(10, 50), (90, 100)] * 2
+
+
+def test_where_our_clock_went_slowly_nothing_is_missing():
+    book = ledger()
+    book.covered(A, 10)
+
+    (step,) = book.stepped(50, 90, is_skipped=False, detail="set back")
+
+    assert (step.reason, step.scope) == ("clock_step", "times")
+    assert spans([step]) == [(50, 90)]
+    assert spans(book.stop(100), Coverage) == [(10, 100)]
+
+
+def test_why_rows_are_missing_may_be_found_later():
+    book = ledger()
+    book.covered(A, 10)
+    (lost,) = book.lost(A, "connect_lost", 50)
+
+    (found,) = book.reason_found(A, "venue_maintenance", "it says so")
+
+    assert found.gap_id == lost.gap_id
+    assert (found.reason, found.detail) == ("venue_maintenance", "it says so")
+    assert book.reason_found(A, "venue_maintenance", "again") == []
+    assert book.covered(A, 70)[0].reason == "venue_maintenance"
+    assert book.reason_found(A, "venue_maintenance", "too late") == []
+
+
+@pytest.mark.parametrize(
+    ("stated_end", "expected"),
+    [
+        (None, [("process_stopped", 20, 50)]),
+        (15, [("not_started", 20, 50)]),
+        (20, [("not_started", 20, 50)]),
+        (30, [("process_stopped", 20, 30), ("not_started", 30, 50)]),
+        (40, [("process_stopped", 20, 50)]),
+    ],
+)
+def test_after_the_time_at_which_a_run_was_to_end_the_next_was_not_started(
+    stated_end, expected
+):
+    left = open_gap(A, started_at=20)
+    book = Ledger("job", "run", [A], [left], stated_end)
+
+    rows = book.start(40) + book.covered(A, 50)
+
+    gaps = newest_revisions(
+        {**dict(zip(gap.__struct_fields__, astuple(gap), strict=True)), **PLACE}
+        for gap in [left, *rows]
+    )
+    assert [(g.reason, g.started_at, g.ended_at) for g in gaps] == expected
+    assert gaps[0].gap_id == left.gap_id
+
+
+def test_so_it_is_for_what_the_job_does_not_record_any_more():
+    left = open_gap(Chain("OLD_USDT", "trades"), started_at=20)
+    book = Ledger("job", "run", [A], [left], 30)
+
+    rows = [row for row in book.start(40) if row.market == "OLD_USDT"]
+
+    assert [(g.reason, g.started_at, g.ended_at) for g in rows] == [
+        ("process_stopped", 20, 30),
+        ("not_started", 30, 40),
+    ]

@@ -218,3 +218,15 @@ def test_a_disk_that_refuses_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("recorder.store.calls.sync_folder", refuse)
     with pytest.raises(StoreError, match="the disk is full"):
         run.release()
+
+
+def test_a_run_knows_when_the_one_before_was_to_end(root: Path, start_ns: int) -> None:
+    ends = [start_ns + 5, None, None]
+    known = []
+    for number, ends_at in enumerate(ends):
+        now_ns = start_ns + number
+        run = open_run(root, job="job", source="fake", now_ns=now_ns, ends_at=ends_at)
+        known.append(run.stated_end)
+        run.release()
+
+    assert known == [None, start_ns + 5, None]

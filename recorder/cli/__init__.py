@@ -46,6 +46,7 @@ COMMANDS: Final[dict[str, _Command]] = {
     "replay": _Command("replay", "Print recorded events in the order of time."),
     "info": _Command("info", "Show what a store holds, and what is missing."),
     "verify": _Command("verify", "Check a whole store: files, ids, books, ledger."),
+    "coverage": _Command("coverage", "Show what was recorded when, and every hole."),
     "recover": _Command("recover", "Convert what killed runs left in a store."),
     "schema": _Command("schema", "Show tables, columns, types and units."),
     "markets": _Command("markets", "List the markets of a source."),

@@ -175,16 +175,25 @@ def read_info(path: Path, listing: Listing, ask: Ask) -> StoreInfo:
         tables=tuple(table for table in tables if table.rows),
         streams=tuple(msgspec.convert(_rows(ask, STREAMS_SQL), list[StreamInfo])),
         gaps=tuple(msgspec.convert(_rows(ask, GAPS_SQL), list[GapInfo])),
-        died=tuple(
-            DeadRun(
-                run=run.run,
-                job=run.job,
-                source=run.source,
-                last_alive_at=run.through_ns,
-            )
-            for run in dead_runs(path)
-        ),
+        died=died(path),
         last_runs=read_last_runs(path),
+    )
+
+
+def died(path: Path) -> tuple[DeadRun, ...]:
+    """Return runs that died and were not recovered, oldest first.
+
+    Args:
+        path: The store's folder.
+
+    Raises:
+        StoreError: If a run file cannot be read.
+    """
+    return tuple(
+        DeadRun(
+            run=run.run, job=run.job, source=run.source, last_alive_at=run.through_ns
+        )
+        for run in dead_runs(path)
     )
 
 

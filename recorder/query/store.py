@@ -17,6 +17,8 @@ import pyarrow as pa
 
 from recorder.errors import ConfigError, CorruptSegmentError, QueryError
 from recorder.model import Gap, Row
+from recorder.query.coverage import CoverageReport
+from recorder.query.coverage_read import MENTIONED, Part, read_coverage
 from recorder.query.gaps import gaps_at
 from recorder.query.info import StoreInfo, read_info
 from recorder.query.views import create_views
@@ -266,6 +268,47 @@ class Store:
             StoreError: If the store's files cannot be read.
         """
         return gaps_at(self._listing(), source, market, stream, to_ns(at))
+
+    def coverage(
+        self,
+        source: str | None = None,
+        market: str | None = None,
+        stream: str | None = None,
+        job: str | None = None,
+        start: Time | None = None,
+        end: Time | None = None,
+        *,
+        with_gaps: bool = True,
+    ) -> CoverageReport:
+        """Return what was recorded of each chain, when, and what is missing.
+
+        Gaps that last, and the last instants of all, reach to the last instant of
+        which the store knows anything: to ask later changes nothing.
+
+        Args:
+            source: Only this feed's; None means every feed.
+            market: Only this market.
+            stream: Only this stream, in its canonical form.
+            job: Only what this job recorded.
+            start: First instant, by our clock.
+            end: First instant after.
+            with_gaps: Whether to return each gap, too; a large store has millions.
+
+        Raises:
+            StoreError: If the store's files cannot be read.
+        """
+        connection = self._session(MENTIONED)
+        worker = _Worker(connection)
+
+        def ask(sql: str) -> pa.Table:
+            answer = worker.run(lambda: connection.sql(sql))
+            if answer is None:
+                return pa.table({})
+            reader = worker.run(lambda: pa.RecordBatchReader.from_stream(answer))
+            return worker.run(reader.read_all)
+
+        part = Part(source, market, stream, job, _ns(start), _ns(end))
+        return read_coverage(self.path, ask, part, with_gaps=with_gaps)
 
     def info(self) -> StoreInfo:
         """Return what is in the store, without reading the data itself.

@@ -146,7 +146,8 @@ class SystemClock:
         return self._counting()
 
     def take_steps(self) -> list[Step]:
-        """Return the steps of the wall clock seen since the last call."""
+        """Look at the wall clock; return its steps seen since the last call."""
+        self._look()
         steps, self._steps = self._steps, []
         return steps
 

@@ -81,12 +81,11 @@ class ClockWatch:
             return
         counted, before = self._clock.counted_ns(), self._minded_at
         stood = counted - self._counted
-        self._minded_at, self._counted = now, counted
+        self._minded_at, self._counted = max(now, before or 0), counted
         for step in self._clock.take_steps():
             self._stepped(step, is_first=before is None)
-            if step.is_skipped:
-                # A machine that is held knows nothing of it but this.
-                stood = max(stood, step.ended_at - step.started_at)
+            # A machine that was held knows nothing of it but this.
+            stood = max(stood, abs(step.by_ns))
         if stood >= STANDSTILL_NS and before is not None:
             self._stood_still(stood, before)
         elif not self.is_settling:

@@ -7,14 +7,17 @@ from hypothesis import given, strategies as st
 from recorder.errors import ConfigError, WireError
 from recorder.model import Kline, Ticker, Trade
 from recorder.source import (
+    Ending,
     Option,
     Source,
     StreamKind,
+    Verdict,
     Witness,
     canonical_stream,
     decimal_ns,
     resolve_options,
     table_of,
+    told_of_maintenance,
 )
 
 
@@ -268,3 +271,38 @@ def test_streams_of_a_table_can_be_told_apart(
 ) -> None:
     assert Witness(by=name, of=("x",), signs=1).tells_by(stream) is is_meant
     assert Witness(by="x", of=("y", name), signs=1).tells_of(stream) is is_meant
+
+
+@pytest.mark.parametrize(
+    ("ending", "why", "wait"),
+    [
+        (
+            Ending(
+                status=503, reason="Under Maintenance", headers={"retry-after": "7"}
+            ),
+            "the venue answered HTTP 503: Under Maintenance",
+            7.0,
+        ),
+        (
+            Ending(code=1012, reason="system maintenance\r\nback soon"),
+            "the venue closed: system maintenance back soon",
+            None,
+        ),
+    ],
+)
+def test_a_venue_may_tell_of_maintenance_in_plain_words(ending, why, wait):
+    assert told_of_maintenance(ending) == Verdict(
+        action="retry", why=why, wait_seconds=wait, is_maintenance=True
+    )
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        Ending(status=503, reason="too busy"),
+        Ending(status=403, reason="maintenance of your account"),
+        Ending(code=1000),
+    ],
+)
+def test_other_words_tell_of_no_maintenance(ending):
+    assert told_of_maintenance(ending) is None

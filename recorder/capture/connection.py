@@ -123,13 +123,15 @@ class Connection:
     async def _keep(self) -> str | None:
         """Keep a connection; return why no further attempt can help, if so."""
         session, backoff = self._session, self._session.source.backoff
-        failures = 0
+        failures, is_first = 0, False
         while not self._is_pointless():
             await self._room()
             try:
                 life = await self._serve(await self._open(None))
             except CONNECT_ERRORS as exc:
                 told, verdict = self._verdicts_on(exc)
+                self._tell_of_maintenance(verdict, is_first=is_first)
+                is_first = False
             else:
                 told = self._told_verdict(life)
                 verdict = told or Verdict(
@@ -138,7 +140,8 @@ class Connection:
                     # An end that was announced was to be expected.
                     wait_seconds=None if life.link.leaving is None else 0.0,
                 )
-                failures = 0 if life.was_steady else failures
+                failures, is_first = 0 if life.was_steady else failures, True
+                self._tell_of_maintenance(verdict, is_first=True)
             why = self.last_failure = session.secrets.hide(verdict.why)
             if verdict.action == "stop":
                 if told is not None:
@@ -162,6 +165,12 @@ class Connection:
         """Wait as long as frames are dropped: to come back would be of no use."""
         while self._session.shedding.since is not None:  # noqa: ASYNC110 - a tick ends it
             await asyncio.sleep(ROOM_SECONDS)
+
+    def _tell_of_maintenance(self, verdict: Verdict, *, is_first: bool) -> None:
+        if verdict.is_maintenance:
+            why = self._session.secrets.hide(verdict.why)
+            at = self._clock.now_ns()
+            self._session.explainer.told(self._chains, at, why, is_first=is_first)
 
     async def _serve(self, life: Life) -> Life:
         """Stay with a connection, and with those that take over from it.

@@ -11,6 +11,7 @@ from recorder.capture.books import Books
 from recorder.capture.doubles import Doubles
 from recorder.capture.link import Link
 from recorder.capture.new_keys import NewKeys
+from recorder.capture.notices import Notices
 from recorder.capture.pairing import Call
 from recorder.capture.restarts import Restarts
 from recorder.capture.row_kinds import ROWS, PlainEvent, name_of
@@ -69,6 +70,7 @@ class Intake:
         doubles: What was stored before.
         silence: Told of every row and of every acceptance.
         restarts: Told of refusals, which may be answers to its probes.
+        notices: Told of what the venue says of itself.
 
     Attributes:
         accepted: Chains that the venue ever accepted.
@@ -87,6 +89,7 @@ class Intake:
         doubles: Doubles,
         silence: Silence,
         restarts: Restarts,
+        notices: Notices,
     ) -> None:
         self.accepted: set[Chain] = set()
         self.refused: dict[Chain, str] = {}
@@ -99,6 +102,7 @@ class Intake:
         self._silence = silence
         self._heard = silence.heard
         self._restarts = restarts
+        self._notices = notices
         self.trade_check = TradeCheck(ledger, rows.note)
         self._new_keys = NewKeys(source)
         self._plain_chains: dict[tuple[str, str], list[Chain]] = {}
@@ -273,6 +277,7 @@ class Intake:
         )  # a few a day, and each may be of another kind
         if self._doubles.is_new_status(event):
             self._rows.put(ts, link.conn, seq, idx, event, payload)
+            self._notices.see(event, ts)
         else:
             emit(RowDoubled(market=event.market, stream="status"))
         return None

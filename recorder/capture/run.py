@@ -22,6 +22,7 @@ from recorder.capture.doubles import Doubles
 from recorder.capture.ending import until_end
 from recorder.capture.findings import Findings
 from recorder.capture.handshake import open_http
+from recorder.capture.hearsay import listen, read_notices
 from recorder.capture.last_run import GapCount, tell_last
 from recorder.capture.lines import Lines
 from recorder.capture.market_lists import LIST_SECONDS
@@ -129,6 +130,8 @@ class Capture:
         if plan.source.history_trades:
             seed_trades(doubles, listing, source, plan.chains)
         seed_status(doubles, listing, source, plan.chains)
+        self._notices = self._shared.notices(plan.source)
+        read_notices(self._notices, listing, source, self._clock.now_ns())
         warm_up()
         if any(plan.source.book_rule(chain.stream) for chain in plan.chains):
             warm_up_watch()
@@ -143,6 +146,7 @@ class Capture:
             secrets=plan.secrets,
             is_archiving=config.is_archiving,
             pool=self._shared.pool,
+            notices=self._notices,
         )
         self._take_over = TakeOver(
             self._run, plan, self._session, ledger, self._clock, self._clock.now_ns()
@@ -213,6 +217,7 @@ class Capture:
                 for connection in self._lines.make(http)
             ]
             jobs.append(tasks.create_task(self._flush_often(writer)))
+            jobs.append(tasks.create_task(self._listen()))
             if not self._take_over.is_over:
                 jobs.append(tasks.create_task(self._take_the_job()))
             if plan.source.market_list is not None:
@@ -269,6 +274,15 @@ class Capture:
         try:
             await self._take_over.wait()
             await self._take_over.lay(self._hand)
+        except StoreError as exc:
+            self._fail(str(exc))
+
+    async def _listen(self) -> None:
+        """Hear what others stored of the venue's maintenance."""
+        store, source = self._plan.config.store, self._plan.source.name
+        explainer, now_ns = self._session.explainer, self._clock.now_ns
+        try:
+            await listen(self._notices, explainer, store, source, now_ns)
         except StoreError as exc:
             self._fail(str(exc))
 

@@ -19,6 +19,7 @@ from recorder.capture.http_markets import HttpMarkets
 from recorder.capture.http_snapshots import HttpSnapshots
 from recorder.capture.intake import Intake
 from recorder.capture.link import Link, Opcode
+from recorder.capture.notices import Explainer, Notices
 from recorder.capture.pool import Pool
 from recorder.capture.restarts import Restarts
 from recorder.capture.rows import Rows
@@ -56,6 +57,7 @@ class Session:
         secrets: The feed's keys.
         is_archiving: Whether every frame goes to ``frames`` as well.
         pool: Memory shared with other captures of the process, if there are.
+        notices: What the feeds of the venue say, shared in the same way.
 
     Attributes:
         shedding: Decides when frames are dropped.
@@ -74,6 +76,7 @@ class Session:
         secrets: Secrets = NO_SECRETS,
         is_archiving: bool = False,
         pool: Pool | None = None,
+        notices: Notices | None = None,
     ) -> None:
         self.source = source
         self.secrets = secrets
@@ -118,7 +121,9 @@ class Session:
             doubles,
             self._silence,
             self._restarts,
+            notices := notices or Notices(),
         )
+        self.explainer = Explainer(notices, ledger, self._rows.note)
         self.handovers = Handovers(
             self._intake, self.books, ledger, doubles, self._silence, self._rows.note
         )
@@ -258,6 +263,7 @@ class Session:
         if self._stopped_at is not None:
             return
         self.handovers.closed(link, at, reason)
+        self.explainer.explain()
 
     def gave_up(self, chains: Sequence[Chain], why: str) -> None:
         """Note that the venue will not have us: nothing more of these will come.
@@ -329,6 +335,7 @@ class Session:
             if mine := link.in_charge(mine):
                 link.outbox.extend(link.dialogue.resubscribe(mine, now))
         self._restarts.mind(now, self._links.values())
+        self.explainer.explain()
 
     def _tick_shedding(self, since: int, now: int) -> None:
         """Take frames again as soon as there is room; judge nobody's silence."""

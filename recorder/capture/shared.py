@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from recorder.capture.hearsay import venue_of
+from recorder.capture.notices import Notices
 from recorder.capture.plan import CapturePlan
 from recorder.capture.pool import MEMORY_BYTES, Pool
 from recorder.capture.rest import Budget, host_of
@@ -25,6 +27,7 @@ class Shared:
     def __init__(self, memory_bytes: int = MEMORY_BYTES) -> None:
         self.pool = Pool(memory_bytes)
         self.connections = Connections()
+        self._notices: dict[str, Notices] = {}
         self._connects: dict[tuple[str, str], Budget] = {}
         self._calls: dict[tuple[str, str], Budget] = {}
         self._lists: dict[object, tuple[asyncio.Lock, set[int]]] = {}
@@ -38,6 +41,10 @@ class Shared:
         """Return how fast a feed's host may be asked by HTTP."""
         budget = Budget(source.rest_per_second)
         return self._calls.setdefault((source.name, host_of(url)), budget)
+
+    def notices(self, source: Source) -> Notices:
+        """Return what the feeds of a venue said of its maintenance."""
+        return self._notices.setdefault(venue_of(source.name), Notices())
 
     @asynccontextmanager
     async def listing(self, plan: CapturePlan) -> AsyncIterator[set[int]]:

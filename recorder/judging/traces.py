@@ -34,6 +34,7 @@ ENDINGS: Final = frozenset(
     {
         "connect_lost",
         "venue_upgrade",
+        "venue_maintenance",
         "process_stopped",
         "process_killed",
         "stale_stream",
@@ -41,7 +42,7 @@ ENDINGS: Final = frozenset(
 )
 """How a gap of a connection that ended may be called: we may end before we
 notice, a stream may be found silent before its connection is, and the venue
-may have told of an upgrade before."""
+may have told of an upgrade or of maintenance before."""
 
 
 class Trace(msgspec.Struct, frozen=True):

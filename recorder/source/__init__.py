@@ -49,7 +49,12 @@ from recorder.source.numbers import (
     decimal_ns,
 )
 from recorder.source.queries import Denied, Parameter, Query, Told, Value
-from recorder.source.reactions import Backoff, Ending, Verdict
+from recorder.source.reactions import (
+    Backoff,
+    Ending,
+    Verdict,
+    told_of_maintenance,
+)
 from recorder.source.secrets import NO_SECRETS, Secret, Secrets
 from recorder.source.witness import (
     Witness,
@@ -95,4 +100,5 @@ __all__ = [
     "decimal_ns",
     "resolve_options",
     "table_of",
+    "told_of_maintenance",
 ]

@@ -50,8 +50,35 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
             done.
         wait_seconds: How long to wait before another attempt, as the venue
             says; 0 for at once, None for the usual growing pauses.
+        is_maintenance: Whether the venue says that it does not work for now,
+            for anybody.
     """
 
     action: Literal["stop", "retry"]
     why: str
     wait_seconds: float | None = None
+    is_maintenance: bool = False
+
+
+def told_of_maintenance(ending: Ending) -> Verdict | None:
+    """Return the verdict where a venue tells of maintenance in plain words.
+
+    For feeds whose documents do not say how a venue tells. A refusal by HTTP 5xx,
+    or a close, whose text has the word; the header ``Retry-After`` says how long
+    to wait.
+
+    Returns:
+        None if that is not what it says.
+    """
+    is_client_error = ending.status is not None and ending.status < 500
+    if is_client_error or "maintenance" not in ending.reason.lower():
+        return None
+    after = ending.headers.get("retry-after", "")
+    shown = "".join(mark if mark.isprintable() else " " for mark in ending.reason)
+    how = "closed" if ending.status is None else f"answered HTTP {ending.status}"
+    return Verdict(
+        action="retry",
+        why=f"the venue {how}: {' '.join(shown.split())[:200]}",
+        wait_seconds=float(after) if after.isascii() and after.isdigit() else None,
+        is_maintenance=True,
+    )

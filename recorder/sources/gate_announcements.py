@@ -35,6 +35,7 @@ from recorder.source import (
     Source,
     StreamKind,
     Unrecognized,
+    told_of_maintenance,
 )
 from recorder.sources._gate_v4 import Conversation, Push, Route
 from recorder.sources._gate_v4_asking import Stamped, items_of
@@ -151,6 +152,7 @@ def plan(chains: Sequence[Chain]) -> list[tuple[Chain, ...]]:
 
 SOURCE: Final = Source(
     name="gate_announcements",
+    verdict=told_of_maintenance,
     doc="Gate announcements: listings, delistings, fees, upgrades, ...",
     ws_url="wss://api.gateio.ws/ws/v4/ann",
     rest_url="",

@@ -66,6 +66,7 @@ from recorder.source import (
     Source,
     StreamKind,
     Witness,
+    told_of_maintenance,
 )
 from recorder.sources import (
     _gate_futures_books as books,
@@ -312,6 +313,7 @@ prices are those of the book."""
 
 SOURCE: Final = Source(
     name="gate_futures",
+    verdict=told_of_maintenance,
     doc="Gate futures (perpetual contracts), WebSocket v4",
     ws_url="wss://fx-ws.gateio.ws/v4/ws/{settle}",
     rest_url=REST_URL,

@@ -59,6 +59,7 @@ from recorder.source import (
     StreamKind,
     Witness,
     decimal_ns,
+    told_of_maintenance,
 )
 from recorder.sources import (
     _gate_obu,
@@ -317,6 +318,7 @@ kline within two; the best prices of ticker and bbo are those of the book."""
 
 SOURCE: Final = Source(
     name="gate_spot",
+    verdict=told_of_maintenance,
     doc="Gate spot, WebSocket v4",
     ws_url="wss://api.gateio.ws/ws/v4/",
     rest_url=REST_URL,

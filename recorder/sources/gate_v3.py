@@ -56,6 +56,7 @@ from recorder.source import (
     StreamKind,
     Witness,
     table_of,
+    told_of_maintenance,
 )
 from recorder.sources._gate import (
     INTERVAL_SECONDS,
@@ -159,6 +160,7 @@ a second."""
 
 SOURCE: Final = Source(
     name="gate_v3",
+    verdict=told_of_maintenance,
     doc="Gate spot, WebSocket v3",
     ws_url="wss://ws.gate.io/{keys}/",
     rest_url=REST_URL,

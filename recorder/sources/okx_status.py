@@ -45,6 +45,7 @@ from recorder.source import (
     Unrecognized,
     Verdict,
     decimal_ns,
+    told_of_maintenance,
 )
 from recorder.sources._json import (
     Known,
@@ -309,6 +310,7 @@ def plan(chains: Sequence[Chain]) -> list[tuple[Chain, ...]]:
 
 SOURCE: Final = Source(
     name="okx_status",
+    verdict=told_of_maintenance,
     doc="OKX v5, status of the venue's systems",
     ws_url="wss://{host}:8443/ws/v5/public",
     rest_url="",

@@ -19,7 +19,7 @@ Times are our clock, nanoseconds since 1970 UTC; intervals are half-open.
 This module does no I/O.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -263,6 +263,12 @@ class Ledger:
             return self._tell_unaddressed(told)
         span = started_at, ended_at
         return [self._gap(None, "times", "clock_step", *span, detail=detail)]
+
+    def gaps_open(self) -> Iterator[tuple[Chain, Gap]]:
+        """Yield the chains that are in a gap of rows, and the gap."""
+        for chain, account in self._accounts.items():
+            if account.rows_gap is not None:
+                yield chain, account.rows_gap
 
     def reason_found(self, chain: Chain, reason: str, detail: str) -> list[LedgerRow]:
         """Note why a chain is in its gap of rows, if it is in one."""

@@ -79,6 +79,16 @@ class SubscriptionRefused(Signal, frozen=True):
     reason: str
 
 
+class MaintenanceFound(Signal, frozen=True):
+    """What is missing is so because of maintenance that the venue told of."""
+
+    message: ClassVar[str] = "the venue is in maintenance"
+    level: ClassVar[int] = logging.WARNING
+    counter: ClassVar[str] = "maintenance_found_total"
+    chains: int
+    why: str
+
+
 class StreamProbed(Signal, frozen=True):
     """Streams that brought nothing so far were asked for once more."""
 

@@ -19,7 +19,7 @@ from recorder.capture.rest import Budget
 from recorder.capture.session import Session
 from recorder.clock import SystemClock
 from recorder.model import Chain
-from recorder.source import NO_SECRETS, Secrets, Verdict
+from recorder.source import NO_SECRETS, Secrets, Verdict, told_of_maintenance
 from recorder.store.ledger import Ledger
 
 
@@ -74,6 +74,10 @@ class Line:
     def lost(self):
         newest = {gap.gap_id: gap for gap in self.events("gaps")}
         return [gap for gap in newest.values() if gap.reason == "connect_lost"]
+
+    def gaps(self):
+        newest = {gap.gap_id: gap for gap in self.events("gaps")}
+        return [gap for gap in newest.values() if gap.reason != "not_started"]
 
     async def until(self, condition):
         """Wait until something is so, for a while."""
@@ -629,6 +633,34 @@ async def test_a_feed_may_say_how_long_to_wait_and_when_to_stop(line_to, venue, 
         ("They are in a hurry.", 0.01),  # once more at once would be no pause at all
         ("x", 0.01),
     ]
+
+
+async def test_a_venue_that_refuses_in_plain_words_is_in_maintenance(line_to, serve):
+    tries = []
+
+    async def handler(request):
+        tries.append(request)
+        if 2 <= len(tries) <= 4:
+            text = "Scheduled\nmaintenance until 10:00"
+            raise web.HTTPServiceUnavailable(text=text, headers={"Retry-After": "0"})
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        await socket.receive()
+        await socket.send_str(OK)
+        if len(tries) > 1:
+            await stay(socket, request)
+        return socket
+
+    line = line_to(
+        f"ws://{await serve({'/ws': handler})}/ws", verdict=told_of_maintenance
+    )
+    await line.until(lambda: len(tries) == 5)
+    await line.until(lambda: line.session.accepted and line.connection.is_open)
+    await line.until(lambda: [g for g in line.gaps() if g.ended_at is not None])
+
+    [gap] = line.gaps()
+    why = "the venue answered HTTP 503: Scheduled maintenance until 10:00"
+    assert (gap.reason, gap.detail) == ("venue_maintenance", why)
 
 
 async def test_a_redirect_is_not_followed(line_to, venue, serve):

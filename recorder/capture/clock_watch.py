@@ -71,6 +71,11 @@ class ClockWatch:
         """Whether the run stood still a moment ago: nothing is overdue yet."""
         return self._counted < self._settles_at
 
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether a connection may be found to have ended when the run stood still."""
+        return any(link.doubted_at is not None for link in self._links())
+
     def mind(self, now: int) -> None:
         """Look at what happened since the last call; before anything is judged.
 

@@ -306,7 +306,8 @@ class Session:
     def tick(self, now: int) -> None:
         """Do what time alone brings about; call it about once a second."""
         self._clock_watch.mind(now)
-        if now >= self._next_midnight:
+        # What a midnight lets be written cannot be cut any more.
+        if now >= self._next_midnight and not self._clock_watch.is_in_doubt:
             self._rows.note(self._ledger.midnight(self._next_midnight))
             self._next_midnight += DAY_NS
         self.snapshots.tick(now)

@@ -163,6 +163,20 @@ def test_a_step_over_midnights_does_not_claim_them(machine_of):
     assert sum(c.ended_at - c.started_at for c in covered) <= 14 * S
 
 
+def test_what_is_in_doubt_is_not_written_because_days_were_skipped(machine_of):
+    machine = machine_of(TRADES)
+    link = machine.open()
+    machine.go_on(1)
+    known = machine.clock.now_ns()
+    machine.stand_still(20)
+    machine.lead += 3 * DAY_NS
+    machine.go_on(5)
+    machine.session.closed(link, machine.clock.now_ns(), None, "gone")
+    machine.stop()
+
+    assert max(c.ended_at for c in machine.rows(Coverage)) <= known + 1
+
+
 def test_what_waited_while_the_process_stood_still_is_read_and_nothing_missing(
     machine_of, caplog
 ):

@@ -102,6 +102,8 @@ WITHOUT_TRACE: Final[dict[str, str]] = {
     "http_429": "the book is in a gap until a snapshot comes",
     "http_502": "the book is in a gap until a snapshot comes",
     "stale_snapshot": "the book is in a gap until a snapshot comes that fits",
+    "http_garbled": "what was asked for is asked for again",
+    "stale_history": "the gap stays open until the venue tells what came after it",
     "v3_drop": "the protocol has nothing that could reveal it",
     "v3_omit_clean": "the book goes on",
     "v3_error": "the chains are in a gap until a request is accepted",

@@ -35,6 +35,7 @@ class CaptureConfig(msgspec.Struct, frozen=True, kw_only=True):
             as this one records everything; and to wait at its end for one that
             is to take over from it.
         memory_mb: What rows may take that wait for the disk, MiB.
+        is_backfilling: Whether what gaps lost is fetched afterwards.
     """
 
     source: str
@@ -53,6 +54,7 @@ class CaptureConfig(msgspec.Struct, frozen=True, kw_only=True):
     renew_seconds: float = 43_200.0  # many venues close theirs after a day
     takes_over: bool = False
     memory_mb: int = 384  # a minute or two of a thousand markets
+    is_backfilling: bool = True
 
     @property
     def memory_bytes(self) -> int:

@@ -52,6 +52,7 @@ class FileTable(msgspec.Struct, frozen=True, kw_only=True):
         renew: After so long a connection is replaced by another.
         archive: Whether every frame is kept verbatim as well.
         memory: What rows may take that wait for the disk, MB.
+        backfill: Whether what gaps lost is fetched afterwards.
         job: Name of the job; None for the file's name without its ending.
         source: The feeds.
     """
@@ -62,6 +63,7 @@ class FileTable(msgspec.Struct, frozen=True, kw_only=True):
     renew: str = "12h"  # many venues close connections after a day
     archive: bool = False
     memory: int = 384  # a minute or two of a thousand markets
+    backfill: bool = True
     job: str | None = None
     source: tuple[dict[str, Any], ...] = ()
 
@@ -95,6 +97,7 @@ _WANTED: Final = {
     "renew": 'a length of time in quotes, as in renew = "12h"',
     "archive": "true or false",
     "memory": "a number of megabytes, as in memory = 384",
+    "backfill": "true or false",
     "job": "a name in quotes",
     "source": "the name of a source in quotes",
     "streams": 'a list of streams, as in streams = ["trades", "depth"]',
@@ -117,6 +120,7 @@ class Overrides(msgspec.Struct, frozen=True, kw_only=True):
     renew_seconds: float | None = None
     is_archiving: bool | None = None
     memory_mb: int | None = None
+    is_backfilling: bool | None = None
 
 
 class Mistake(NamedTuple):
@@ -266,6 +270,7 @@ class _Reader:
             **_known("renew_seconds", _either(given.renew_seconds, renew)),
             "is_archiving": _either(given.is_archiving, table.archive),
             **_known("memory_mb", _either(given.memory_mb, memory)),
+            "is_backfilling": _either(given.is_backfilling, table.backfill),
         }
         return ConfigFile(
             path=self._path,

@@ -404,6 +404,10 @@ class Books:
         """
         return self._counts.take_told()
 
+    def are_due(self, now: int) -> bool:
+        """Return whether snapshots wait to be asked for."""
+        return self._queue.is_due(now)
+
     def next_due(self, now: int) -> tuple[Chain, int] | None:
         """Return a chain to ask a snapshot for now, with its epoch."""
         book = self._queue.next_due(now)

@@ -10,7 +10,7 @@ is not remembered any more is stored again rather than lost.
 """
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Container, Hashable, Iterable
 from typing import Final
 
 import msgspec
@@ -22,6 +22,13 @@ REMEMBERED_TRADES: Final = 256
 """Trade ids remembered for each market: more than twice what a venue pushes as
 history, for between a trade and its last repetition as many newer ones come
 at most, and as many older ones in the history of its own connection."""
+
+REMEMBERED_BACKFILL: Final = 512
+"""Trades fetched afterwards remembered for each market, the newest: live, one of
+them comes late or not at all."""
+
+WATCHED_MAX: Final = 65_536
+"""Trades noted for each market while its gaps are being healed."""
 
 REMEMBERED_IN_HANDOVERS: Final = 65_536
 """And remembered while two connections bring them, one perhaps far behind."""
@@ -81,6 +88,21 @@ class Doubles:
         self._status = _Recent()
         self._earlier_status = _Recent()
         self._trades_max = REMEMBERED_TRADES
+        self._backfilled: dict[str, _Recent] = {}
+        self._watched: dict[str, _Recent] = {}
+
+    def watch(self, markets: Iterable[str]) -> None:
+        """Note the trades of some markets from now on, and of no others."""
+        self._watched = {market: _Recent() for market in markets}
+
+    def watched(self, market: str) -> Container[int]:
+        """Return the ids noted of a market that is watched."""
+        return self._watched.get(market) or _Recent()
+
+    def backfilled(self, trade: Trade[str]) -> None:
+        """Remember a trade that was fetched afterwards."""
+        recent = self._backfilled.setdefault(trade.market, _Recent())
+        recent.add(trade.trade_id, REMEMBERED_BACKFILL)
 
     def remember_more(self, *, is_more: bool) -> None:
         """Remember more trades from now on, or no more than usual."""
@@ -104,13 +126,20 @@ class Doubles:
 
     def is_new_trade(self, trade: Trade[str]) -> bool:
         """Return whether this trade was not stored yet; remember it."""
-        if trade.trade_id is None:
+        trade_id, market = trade.trade_id, trade.market
+        if trade_id is None:
             return True
-        return self._recent(trade.market).add(trade.trade_id, self._trades_max)
+        if self._backfilled and trade_id in self._backfilled.get(market, ()):
+            return False
+        if self._watched and market in self._watched:
+            self._watched[market].add(trade_id, WATCHED_MAX)
+        return self._recent(market).add(trade_id, self._trades_max)
 
     def knows_trade(self, trade: Trade[str]) -> bool:
         """Return whether this trade was stored, as far as is remembered."""
-        return trade.trade_id in self._recent(trade.market)
+        return trade.trade_id in self._recent(
+            trade.market
+        ) or trade.trade_id in self._backfilled.get(trade.market, ())
 
     def is_new_kline(self, kline: Kline[str], conn: str) -> bool:
         """Return whether this kline is not what another connection sent; remember it.

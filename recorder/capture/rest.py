@@ -14,7 +14,7 @@ from typing import Final
 import aiohttp
 
 from recorder.clock import wall_ns
-from recorder.errors import ThrottledError, TransportError
+from recorder.errors import HttpStatusError, ThrottledError, TransportError
 from recorder.source import HttpRequest
 
 
@@ -172,8 +172,9 @@ class RestClient:
             raise ThrottledError(wait)
         if status != 200:
             words = excerpt(body)
-            raise TransportError(
-                f"{url} answered HTTP {status}" + (f": {words}" if words else "")
+            raise HttpStatusError(
+                status,
+                f"{url} answered HTTP {status}" + (f": {words}" if words else ""),
             )
         return body
 

@@ -1,7 +1,7 @@
 """The rows of a run on their way to the store, collected by table."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
 from recorder.capture.link import Link, Opcode
@@ -44,11 +44,13 @@ class Rows:
     Attributes:
         waiting: Rows that wait to be taken.
         gaps_total: Gaps seen so far.
+        on_gap: Told of every gap that the ledger tells of, if there is one.
     """
 
     def __init__(self, source: str, run: str, clock: Clock) -> None:
         self.waiting = 0
         self.gaps_total = 0
+        self.on_gap: Callable[[Gap], None] | None = None
         self._payload_bytes = 0
         self._last_payload: bytes | None = None
         self._taken: deque[int] = deque()
@@ -103,6 +105,14 @@ class Rows:
             self.put(self._clock.now_ns(), self._ledger_conn, seq, 0, row, None)
             if isinstance(row, Gap):
                 self._tell(row)
+                if self.on_gap is not None:
+                    self.on_gap(row)
+
+    def revise(self, gap: Gap) -> None:
+        """Append a revision of a gap that was told of before, stamped now."""
+        seq = self._ledger_seq
+        self._ledger_seq += 1
+        self.put(self._clock.now_ns(), self._ledger_conn, seq, 0, gap, None)
 
     def keep(
         self,

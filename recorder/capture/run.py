@@ -14,6 +14,8 @@ from typing import Final
 import aiohttp
 
 from recorder.capture.asking import ask_for_snapshots
+from recorder.capture.backfill import Backfiller
+from recorder.capture.backfill_healing import Pace
 from recorder.capture.collector import collector_at_ease
 from recorder.capture.complaints import tell_of_books
 from recorder.capture.connection import Connection
@@ -69,6 +71,7 @@ class Capture:
         clock: Gives receive times.
         stop: Set by whoever wants the run to end in order.
         shared: What it shares with other captures of the process.
+        pace: How soon and how often its gaps are healed.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class Capture:
         clock: Clock | None = None,
         stop: asyncio.Event | None = None,
         shared: Shared | None = None,
+        pace: Pace | None = None,
     ) -> None:
         if plan.has_patterns and not plan.chains:
             raise ValueError("choose the markets first: choose_markets(plan)")
@@ -92,6 +96,7 @@ class Capture:
         self._is_writer_dead = False
         self._is_deadline = False
         self._unsent: deque[Flush] = deque()
+        self._pace = pace or Pace()
         self._findings = Findings()
         config = plan.config
         self._run = open_run(
@@ -158,6 +163,15 @@ class Capture:
             self._clock,
             self._shared.connects(plan.source, plan.ws_url),
         )
+        self._backfiller = Backfiller(
+            plan,
+            self._session.past,
+            self._clock,
+            self._pace,
+            is_busy=lambda: self._session.books.are_due(self._clock.now_ns()),
+            connects=self._shared.connects(plan.source, plan.ws_url),
+        )
+        self._session.past.on_gap(self._backfiller.backlog.see)
         # Should it be killed before its first flush, the gap is known even so.
         if (state := ledger.state()) is not None and self._take_over.is_over:
             self._run.write_state(state, self._clock.now_ns())
@@ -220,6 +234,11 @@ class Capture:
             jobs.append(tasks.create_task(self._listen()))
             if not self._take_over.is_over:
                 jobs.append(tasks.create_task(self._take_the_job()))
+            if plan.source.history and plan.config.is_backfilling:
+                through = self._backfiller.run(
+                    self._rest(http), lambda: writer.stats().through_ns
+                )
+                jobs.append(tasks.create_task(through))
             if plan.source.market_list is not None:
                 rest = self._rest(http, LIST_SECONDS)
                 lists = DailyList(plan, rest, session.lists, self._clock, self._shared)

@@ -10,6 +10,7 @@ of the ledger.
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from recorder.capture.backfill_rows import BackfillRows
 from recorder.capture.books import Books
 from recorder.capture.clock_watch import ClockWatch
 from recorder.capture.doubles import Doubles
@@ -105,6 +106,7 @@ class Session:
             source, self.books, self._rows, secrets, is_archiving=is_archiving
         )
         self.lists = HttpMarkets(self._rows, is_archiving=is_archiving)
+        self.past = BackfillRows(self._rows, doubles, is_archiving=is_archiving)
         self._silence = Silence(
             source.witnesses, chains, [c for c in chains if _can_be_probed(source, c)]
         )

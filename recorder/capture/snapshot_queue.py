@@ -39,6 +39,10 @@ class SnapshotQueue:
         self.ask(book, now + book.retry_ns)
         book.retry_ns = min(book.retry_ns * 3 // 2, RETRY_MAX_NS)
 
+    def is_due(self, now: int) -> bool:
+        """Return whether a request may be waiting to be made."""
+        return bool(self._due) and self._due[0][0] <= now
+
     def next_due(self, now: int) -> DepthChain | None:
         """Return a book to ask a snapshot for now; it counts as asked."""
         while self._due and self._due[0][0] <= now:

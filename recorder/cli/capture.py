@@ -144,6 +144,12 @@ class _CaptureCommand(click.Command):
 )
 @click.option("--archive", is_flag=True, help="Keep every frame verbatim as well.")
 @click.option(
+    "--backfill/--no-backfill",
+    default=True,
+    show_default=True,
+    help="Fetch afterwards what gaps lost, as far as the venue tells it.",
+)
+@click.option(
     "--rotate",
     callback=to_seconds,
     metavar="SPAN",
@@ -201,6 +207,7 @@ def capture(
     *,
     takes_over: bool,
     archive: bool,
+    backfill: bool,
     rotate: float,
     flush: float,
     memory: int,
@@ -233,6 +240,7 @@ def capture(
         rest_url=rest_url,
         job=job,
         is_archiving=archive,
+        is_backfilling=backfill,
         rotate_seconds=rotate,
         flush_seconds=flush,
         renew_seconds=renew,

@@ -116,4 +116,5 @@ def _overrides() -> Overrides:
         renew_seconds=renew,
         is_archiving=values.get("archive"),
         memory_mb=memory,
+        is_backfilling=values.get("backfill"),
     )

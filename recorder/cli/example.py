@@ -38,6 +38,9 @@ store = "data"
 # Keep every frame verbatim as well.
 #archive = false
 
+# Fetch afterwards what gaps lost, as far as the venues tell it.
+#backfill = true
+
 # Keys of accounts are never in this file: they are read from the environment.
 
 # The feeds. Markets are as the venue spells them, or patterns that are looked up

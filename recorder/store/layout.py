@@ -165,6 +165,14 @@ def recovery_lock_path(root: Path) -> Path:
     return root / INTERNAL / "locks" / "recovery.lock"
 
 
+def backfill_lock_path(root: Path, source: str) -> Path:
+    """Return the lock file of who stores what a feed's gaps had lost.
+
+    Two who did so at once would store it twice. No job's has this name.
+    """
+    return root / INTERNAL / "locks" / f"backfill.{source}.lock"
+
+
 def is_store(root: Path) -> bool:
     """Return whether a folder is a store: empty, or with something of ours in it.
 

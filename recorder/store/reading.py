@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from recorder.errors import CorruptSegmentError, StoreError, UnknownSchemaError
+from recorder.store.disk import told
 from recorder.store.tables import TEXT, TIME, Table
 
 
@@ -68,6 +69,33 @@ def read_segment(
             "copy, or move it away and ask again"
         ) from error
     return select_rows(rows, names, markets, window)
+
+
+def last_row_ns(path: Path) -> int:
+    """Return when the last row of a segment was received, as its footer says.
+
+    Returns:
+        Nanoseconds; the end of time where the footer does not say.
+
+    Raises:
+        CorruptSegmentError: If the file cannot be read.
+        StoreError: If it is gone, or may not be read.
+    """
+    last = 0
+    with told(f"read the segment {path}"):
+        try:
+            facts = pq.read_metadata(path)
+        except pa.ArrowInvalid as error:
+            raise CorruptSegmentError(
+                f"the segment {path} cannot be read ({error}); restore it from a "
+                "copy, or move it away and ask again"
+            ) from error
+    for number in range(facts.num_row_groups):
+        times: Any = facts.row_group(number).column(_TS_RECV).statistics
+        if times is None or not times.has_min_max:
+            return (1 << 63) - 1
+        last = max(last, times.max_raw)
+    return last
 
 
 def check_schema(schema: pa.Schema, table: Table, path: Path) -> None:

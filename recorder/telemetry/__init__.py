@@ -5,6 +5,12 @@ the level and the counter that it moves; its fields are the facts. Call sites
 only `emit`. Logs go to the logger ``recorder``, one line an event.
 """
 
+from recorder.telemetry.backfill import (
+    GapHealed,
+    GapNotHealed,
+    GapsLeft,
+    HistoryUseless,
+)
 from recorder.telemetry.books import (
     BookKnown,
     BooksNeverKnown,
@@ -118,12 +124,16 @@ __all__ = [
     "FrameInexact",
     "FrameKept",
     "FrameKeptAgain",
+    "GapHealed",
+    "GapNotHealed",
     "GapOpened",
     "GapOpenedAgain",
+    "GapsLeft",
     "HandoverBegan",
     "HandoverDelayed",
     "HandoverDone",
     "HandoverGivenUp",
+    "HistoryUseless",
     "ImageMissing",
     "JobLeftOpen",
     "JobOverlaps",

@@ -1,0 +1,291 @@
+"""While a run records: its gaps that have ended are healed, a few at a time.
+
+Also those that earlier runs of the job left. Reading goes on meanwhile: what is
+slow happens in a thread or is awaited, and book snapshots are asked for first.
+Who heals gaps of a feed holds the lock `backfill_lock_path` until what it stored
+is durable, so that nobody stores it twice.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+from recorder.capture.backfill_asking import Asker
+from recorder.capture.backfill_gaps import Healing, Target, heal_gap, target_of
+from recorder.capture.backfill_healing import Healer, Outcome, Pace, history_of
+from recorder.capture.backfill_rows import BackfillRows
+from recorder.capture.backfill_stored import Stored
+from recorder.capture.plan import CapturePlan
+from recorder.capture.questions import Questions, open_questions
+from recorder.capture.rest import Budget, RestClient
+from recorder.clock import Clock
+from recorder.model import Gap
+from recorder.store.layout import backfill_lock_path
+from recorder.store.listing import open_listing
+from recorder.store.locks import try_lock
+from recorder.telemetry import GapHealed, GapNotHealed, GapsLeft, emit
+
+
+ROUND: Final = 32
+"""Gaps healed before others who would like to may have their turn."""
+
+BACKLOG_MAX: Final = 20_000
+"""Gaps remembered; there are not more chains that a run can have."""
+
+POLL_SECONDS: Final = 0.25
+LOCKED_SECONDS: Final = 5.0
+
+
+class _Entry:
+    """A gap that is to be healed."""
+
+    __slots__ = ("attempts", "due_ns", "gap", "outcomes")
+
+    def __init__(self, gap: Gap, due_ns: int) -> None:
+        self.gap = gap
+        self.due_ns = due_ns
+        self.attempts = 0
+        self.outcomes: tuple[Outcome, ...] = ()
+
+
+class Backlog:
+    """The gaps of a run that are to be healed.
+
+    Args:
+        plan: What is recorded.
+        pace: How soon and how often.
+    """
+
+    def __init__(self, plan: CapturePlan, pace: Pace) -> None:
+        self._plan = plan
+        self._pace = pace
+        self._entries: dict[str, _Entry] = {}
+        self._is_full = False
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def see(self, gap: Gap) -> None:
+        """Note a revision of a gap."""
+        if gap.scope != "rows" or gap.ended_at is None:
+            return
+        if gap.healed_by is not None:
+            self._entries.pop(gap.gap_id, None)
+            return
+        if not self.target(gap).chains:
+            return
+        if len(self._entries) >= BACKLOG_MAX:
+            if not self._is_full:
+                self._is_full = True
+                emit(GapsLeft(gaps=len(self._entries)))
+            return
+        due_ns = gap.ended_at + int(self._pace.first_seconds * 1e9)
+        self._entries.setdefault(gap.gap_id, _Entry(gap, due_ns))
+
+    def target(self, gap: Gap) -> Target:
+        """Return what can be healed of a gap."""
+        return target_of(self._plan.source, gap, self._plan.chains)
+
+    def due(self, now: int) -> list[_Entry]:
+        """Return gaps whose time has come, those that ended first in front."""
+        due = [entry for entry in self._entries.values() if entry.due_ns <= now]
+        return sorted(due, key=lambda entry: entry.due_ns)[:ROUND]
+
+    def settle(self, entry: _Entry, healing: Healing, now: int) -> bool:
+        """Note what became of a gap; return whether it will be tried again."""
+        entry.outcomes = healing.outcomes
+        pauses = self._pace.retry_seconds
+        if healing.state == "later" and entry.attempts < len(pauses):
+            entry.due_ns = now + int(pauses[entry.attempts] * 1e9)
+            entry.attempts += 1
+            return True
+        self._entries.pop(entry.gap.gap_id, None)
+        return False
+
+    def drop(self, entry: _Entry) -> None:
+        """Forget a gap."""
+        self._entries.pop(entry.gap.gap_id, None)
+
+    def postpone(self, entry: _Entry, until: int) -> None:
+        """Leave a gap alone for a while."""
+        entry.due_ns = until
+
+
+class Backfiller:
+    """Heals the gaps of a run.
+
+    Args:
+        plan: What is recorded.
+        rows: Takes rows.
+        clock: Our clock.
+        pace: How soon and how often.
+        is_busy: Whether books are to be asked for first.
+        connects: How fast connections may be opened.
+    """
+
+    def __init__(
+        self,
+        plan: CapturePlan,
+        rows: BackfillRows,
+        clock: Clock,
+        pace: Pace,
+        *,
+        is_busy: Callable[[], bool],
+        connects: Budget,
+    ) -> None:
+        self.backlog = Backlog(plan, pace)
+        self._plan = plan
+        self._rows = rows
+        self._clock = clock
+        self._pace = pace
+        self._is_busy = is_busy
+        self._connects = connects
+
+    async def run(self, rest: RestClient, through_ns: Callable[[], int]) -> None:
+        """Heal gaps as they become due, for ever.
+
+        Args:
+            rest: Asks the venue by HTTP.
+            through_ns: Until when what was received is durable.
+
+        Raises:
+            StoreError: If the store cannot be read.
+        """
+        plan = self._plan
+        keeper = _LiveKeeper(plan, self._rows, self._clock, through_ns)
+        asker = Asker(
+            plan.options,
+            plan.secrets,
+            get=rest.get,
+            ask=self._open_questions,
+            per_second=plan.source.rest_per_second,
+            clock=self._clock,
+            is_busy=self._is_busy,
+            on_nonsense=self._rows.useless,
+        )
+        healer = Healer(plan.source, asker, keeper, self._pace, self._clock)
+        await keeper.durable()
+        left = await asyncio.to_thread(keeper.left_by_earlier_runs)
+        for gap in left:
+            self.backlog.see(gap)
+        try:
+            while True:
+                await asyncio.sleep(POLL_SECONDS)
+                due = self.backlog.due(self._clock.now_ns())
+                if due:
+                    await self._round(due, healer, keeper)
+                else:
+                    await asker.close()
+        finally:
+            await asker.close()
+
+    @asynccontextmanager
+    async def _open_questions(self) -> AsyncIterator[Questions]:
+        await self._connects.take()
+        plan = self._plan
+        async with open_questions(
+            plan.source,
+            plan.ws_url,
+            options=plan.options,
+            secrets=plan.secrets,
+            clock=self._clock,
+        ) as questions:
+            yield questions
+
+    async def _round(
+        self, due: list[_Entry], healer: Healer, keeper: "_LiveKeeper"
+    ) -> None:
+        plan, backlog = self._plan, self.backlog
+        path = backfill_lock_path(plan.config.store, plan.source.name)
+        lock = await asyncio.to_thread(try_lock, path)
+        if lock is None:
+            later = self._clock.now_ns() + int(LOCKED_SECONDS * 1e9)
+            for entry in due:
+                backlog.postpone(entry, later)
+            return
+        try:
+            targets = [(entry, backlog.target(entry.gap)) for entry in due]
+            self._rows.watch({c.market for _, target in targets for c in target.chains})
+            stored = await healer.begin()
+            gaps = await asyncio.to_thread(stored.gaps, plan.job)
+            unhealed = {gap.gap_id: gap for gap in gaps}
+            for entry, target in targets:
+                gap = unhealed.get(entry.gap.gap_id)
+                if gap is None:  # somebody else was here
+                    backlog.drop(entry)
+                    continue
+                newest = target._replace(gap=gap)
+                healing = await heal_gap(healer, newest, entry.outcomes)
+                if not backlog.settle(entry, healing, self._clock.now_ns()):
+                    self._tell(healing)
+            await keeper.durable()
+        finally:
+            self._rows.watch(())
+            lock.release()
+
+    def _tell(self, healing: Healing) -> None:
+        """Put down what became of a gap."""
+        if healing.state == "none":
+            return
+        if healing.is_news:
+            self._rows.revise(healing.revision)
+        gap, rows = healing.gap, healing.rows
+        market, stream, reason = gap.market, gap.stream, gap.reason
+        if healing.state == "healed":
+            emit(GapHealed(market=market, stream=stream, reason=reason, rows=rows))
+        elif healing.is_news:
+            emit(
+                GapNotHealed(
+                    market=market,
+                    stream=stream,
+                    reason=reason,
+                    rows=rows,
+                    why=healing.text,
+                )
+            )
+
+
+class _LiveKeeper:
+    """Hands rows to a run that records."""
+
+    def __init__(
+        self,
+        plan: CapturePlan,
+        rows: BackfillRows,
+        clock: Clock,
+        through_ns: Callable[[], int],
+    ) -> None:
+        self._plan = plan
+        self._rows = rows
+        self._clock = clock
+        self._through_ns = through_ns
+        self.frame = rows.frame
+        self.put = rows.put
+        self.revise = rows.revise
+        self.pushed = rows.pushed
+
+    def left_by_earlier_runs(self) -> list[Gap]:
+        """Return the gaps of the job that nobody has healed; it reads the store."""
+        if not any(history_of(self._plan.source, c) for c in self._plan.chains):
+            return []
+        return self._open().gaps(self._plan.job)
+
+    async def durable(self) -> None:
+        """Wait until all that was put is on the disk."""
+        now = self._clock.now_ns()
+        while self._through_ns() < now:  # noqa: ASYNC110 - a thread writes
+            await asyncio.sleep(0.02)
+
+    async def stored(self) -> Stored:
+        """Return the store once all is in it that was received until now."""
+        await self.durable()
+        return await asyncio.to_thread(self._open)
+
+    async def ease(self) -> None:
+        """Wait while too many rows wait for the disk."""
+        while self._rows.is_crowded:  # noqa: ASYNC110 - a thread writes
+            await asyncio.sleep(0.05)
+
+    def _open(self) -> Stored:
+        return Stored(open_listing(self._plan.config.store), self._plan.source.name)

@@ -48,6 +48,7 @@ COMMANDS: Final[dict[str, _Command]] = {
     "verify": _Command("verify", "Check a whole store: files, ids, books, ledger."),
     "coverage": _Command("coverage", "Show what was recorded when, and every hole."),
     "recover": _Command("recover", "Convert what killed runs left in a store."),
+    "backfill": _Command("backfill", "Fetch what gaps of a store lost."),
     "schema": _Command("schema", "Show tables, columns, types and units."),
     "markets": _Command("markets", "List the markets of a source."),
     "fetch": _Command("fetch", "Ask a venue once over its WebSocket; store nothing."),

@@ -39,6 +39,10 @@ from recorder.store.writer import Flush, Writer
 
 JOB: Final = "backfill"
 
+TROUBLES_MAX: Final = 3
+"""After so many gaps in a row about which a venue could not be asked, no more is
+asked."""
+
 State = Literal["healed", "partial", "later", "open", "unable"]
 
 
@@ -233,6 +237,7 @@ async def _heal(
 ) -> None:
     """Heal one gap after another."""
     stored = await healer.begin()
+    troubles = 0
     for target in _targets(stored, source, choice):
         told = _first_look(target)
         if told.state != "later":
@@ -241,7 +246,12 @@ async def _heal(
         if why := _unripe(keeper.root, target.gap, pace):
             on_told(msgspec.structs.replace(told, text=why))
             continue
+        if troubles >= TROUBLES_MAX:
+            text = "not asked about, for the venue could not be asked before"
+            on_told(msgspec.structs.replace(told, text=text, is_trouble=True))
+            continue
         healing = await heal_gap(healer, target)
+        troubles = troubles + 1 if _is_trouble(healing) else 0
         if healing.state == "none":
             continue
         if healing.state == "healed" or (healing.is_news and not _is_trouble(healing)):

@@ -36,6 +36,7 @@ class TradeVerdict(msgspec.Struct, frozen=True, kw_only=True):
             that it pushed.
         stored: Those among them that are stored.
         in_gaps: Those that are not, and lie in a gap that says so.
+        fetched: Stored trades that were asked for afterwards.
         lost: Ids of those that are missing in silence.
         doubled: Ids that are stored more than once.
         wrong: Ids of stored trades that differ, or never happened.
@@ -47,6 +48,7 @@ class TradeVerdict(msgspec.Struct, frozen=True, kw_only=True):
     expected: int
     stored: int
     in_gaps: int
+    fetched: int = 0
     lost: tuple[int, ...] = ()
     doubled: tuple[int, ...] = ()
     wrong: tuple[int, ...] = ()
@@ -56,8 +58,8 @@ class TradeVerdict(msgspec.Struct, frozen=True, kw_only=True):
 def judge_trades(evidence: Evidence, slack_ns: int) -> list[TradeVerdict]:
     """Compare the stored trades of a source with those that happened.
 
-    A trade that is not stored must lie in a gap of rows, by its running
-    number where the gap names numbers, else by the time of its way to us:
+    A trade that is not stored must lie in a gap of rows that was not healed, by
+    its running number where the gap names numbers, else by its way to us:
     of each push that carried it, or, if none did, of the one that would have.
     Where trades have no number, nothing is asked of those that were not sent.
 
@@ -83,7 +85,8 @@ def _judge(evidence: Evidence, chain: Chain, slack_ns: int) -> TradeVerdict:
         if row.values["trade_id"] not in known
         or _facts(row) != _true_facts(known[row.values["trade_id"]], row)
     ]
-    gaps = evidence.gaps_of(chain, "rows")
+    # A gap that counts as healed misses nothing.
+    gaps = [g for g in evidence.gaps_of(chain, "rows") if g.healed_by is None]
     covered = [c for c in evidence.coverage if c.chain == chain]
     began = min((c.started_at for c in covered), default=0)
     ended = max((c.ended_at for c in covered), default=0)
@@ -119,6 +122,7 @@ def _judge(evidence: Evidence, chain: Chain, slack_ns: int) -> TradeVerdict:
         expected=len(expected),
         stored=len(expected) - len(missing),
         in_gaps=len(missing) - len(lost),
+        fetched=sum(row.values["origin"] == "backfill" for row in rows),
         lost=tuple(lost),
         doubled=tuple(doubled),
         wrong=tuple(wrong),

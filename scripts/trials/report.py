@@ -85,7 +85,8 @@ def report(root: Path, listing: Listing, judgement: Judgement) -> list[str]:
     for trades in judgement.trades:
         print(
             f"{trades.source} {trades.chain.market} trades: {trades.stored} of "
-            f"{trades.expected} stored, {trades.in_gaps} in gaps, {len(trades.lost)} lost"
+            f"{trades.expected} stored, {trades.in_gaps} in gaps, "
+            f"{trades.fetched} fetched afterwards, {len(trades.lost)} lost"
         )
     for notices in judgement.notices:
         print(

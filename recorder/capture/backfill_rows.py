@@ -6,14 +6,15 @@ from typing import Final
 from recorder.capture.backfill_page import Page
 from recorder.capture.complaints import KEPT_EVERY
 from recorder.capture.doubles import Doubles
+from recorder.capture.pool import MEMORY_BYTES
 from recorder.capture.rows import Rows
 from recorder.model import Chain, Gap, Trade
 from recorder.source import PastEvent
 from recorder.telemetry import HistoryUseless, emit
 
 
-LOAD_MAX: Final = 0.1
-"""Of the rows that may wait for the disk, so large a part at most with ours."""
+BYTES_MAX: Final = MEMORY_BYTES // 8
+"""What rows may take that wait for the disk, before some of ours join them."""
 
 
 class BackfillRows:
@@ -22,11 +23,21 @@ class BackfillRows:
     Args:
         rows: Those of the run.
         doubles: Told of trades, so that a late push of one is not stored.
+        bytes_max: What rows may take that wait for the disk, before some of
+            ours join them.
         is_archiving: Whether every answer is kept.
     """
 
-    def __init__(self, rows: Rows, doubles: Doubles, *, is_archiving: bool) -> None:
+    def __init__(
+        self,
+        rows: Rows,
+        doubles: Doubles,
+        *,
+        is_archiving: bool,
+        bytes_max: int = BYTES_MAX,
+    ) -> None:
         self._rows = rows
+        self._bytes_max = bytes_max
         self._doubles = doubles
         self._is_archiving = is_archiving
         self._useless = 0
@@ -38,7 +49,7 @@ class BackfillRows:
     @property
     def is_crowded(self) -> bool:
         """Whether enough rows wait for the disk."""
-        return self._rows.load > LOAD_MAX
+        return self._rows.bytes_held > self._bytes_max
 
     def watch(self, markets: Iterable[str]) -> None:
         """Note the trades that are pushed of some markets, and of no others."""

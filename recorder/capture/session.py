@@ -106,7 +106,12 @@ class Session:
             source, self.books, self._rows, secrets, is_archiving=is_archiving
         )
         self.lists = HttpMarkets(self._rows, is_archiving=is_archiving)
-        self.past = BackfillRows(self._rows, doubles, is_archiving=is_archiving)
+        self.past = BackfillRows(
+            self._rows,
+            doubles,
+            is_archiving=is_archiving,
+            bytes_max=self.shedding.bytes_early,
+        )
         self._silence = Silence(
             source.witnesses, chains, [c for c in chains if _can_be_probed(source, c)]
         )

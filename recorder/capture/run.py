@@ -29,6 +29,7 @@ from recorder.capture.last_run import GapCount, tell_last
 from recorder.capture.lines import Lines
 from recorder.capture.market_lists import LIST_SECONDS
 from recorder.capture.other_jobs import tell_of_other_jobs
+from recorder.capture.outcome import why_failed
 from recorder.capture.plan import CapturePlan, CaptureResult, Progress
 from recorder.capture.reactions import RefusedError
 from recorder.capture.rest import ANSWER_SECONDS, RestClient
@@ -417,17 +418,9 @@ class Capture:
         )
 
     def _result(self, stats: WriterStats) -> CaptureResult:
-        was_connected = self._lines.was_connected
-        failure = self._failure
-        if failure is None and not was_connected:
-            whys = self._lines.failures
-            if self._is_deadline:
-                whys.append("there was no time to connect")
-            # Told to end before anything was tried, it has not failed.
-            failure = f"the venue was never reached: {whys[0]}" if whys else None
-        # Told to end soon after the start, it has not failed either.
-        if failure is None and (self._is_deadline or self._session.was_ignored):
-            failure = self._unanswered()
+        failure = self._failure or why_failed(
+            self._plan, self._session, self._lines, is_deadline=self._is_deadline
+        )
         return CaptureResult(
             run=self._run.id,
             job=self._plan.job,
@@ -435,26 +428,8 @@ class Capture:
             refused=dict(self._session.refused),
             keys_refused=frozenset(self._session.keys_refused),
             chains=len(self._plan.chains),
-            was_connected=was_connected,
+            was_connected=self._lines.was_connected,
             failure=failure,
-        )
-
-    def _unanswered(self) -> str | None:
-        """Return a sentence about chains that were asked for in vain."""
-        chains, session = self._plan.chains, self._session
-        silent = [c for c in chains if c not in session.accepted | set(session.refused)]
-        if not silent:
-            return None
-        if not session.accepted:
-            return (
-                "the venue answered no subscription, so nothing was recorded; check "
-                "that --ws-url is an address of this source (what it did send is in "
-                "the table frames)"
-            )
-        return (
-            f"the venue did not answer {len(silent)} of {len(chains)} subscriptions, "
-            f"such as {silent[0].words}; nothing of them was "
-            "recorded"
         )
 
     def _fail(self, why: str) -> None:

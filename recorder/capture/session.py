@@ -25,11 +25,11 @@ from recorder.capture.pool import Pool
 from recorder.capture.restarts import Restarts
 from recorder.capture.rows import Rows
 from recorder.capture.shedding import LOOK_EVERY, Shedding
-from recorder.capture.silence import Silence
+from recorder.capture.silence import Silence, can_be_probed
 from recorder.capture.unread import is_behind
 from recorder.clock import Clock
 from recorder.errors import WireError
-from recorder.model import NO_MARKET, Chain, ConnectionLife, LedgerRow
+from recorder.model import Chain, ConnectionLife, LedgerRow
 from recorder.source import NO_SECRETS, Request, Secrets, Source
 from recorder.store.batch import RowFault
 from recorder.store.layout import DAY_NS
@@ -113,7 +113,7 @@ class Session:
             bytes_max=self.shedding.bytes_early,
         )
         self._silence = Silence(
-            source.witnesses, chains, [c for c in chains if _can_be_probed(source, c)]
+            source.witnesses, chains, [c for c in chains if can_be_probed(source, c)]
         )
         self._clock_watch = ClockWatch(
             clock, ledger, self._silence, self._links.values, self._rows.note
@@ -448,16 +448,3 @@ class Session:
         """
         if self._stopped_at is not None:
             self._rows.note(self._ledger.stop(self._stopped_at, self._heard_until))
-
-
-def _can_be_probed(source: Source, chain: Chain) -> bool:
-    """Whether a chain may be asked for once more when nothing ever came.
-
-    Not a book whose image comes on the socket, for it is asked for afresh if that
-    does not come; nor what a venue says of itself, for it but repeats its last
-    word.
-    """
-    if not source.is_asked or chain.market == NO_MARKET:
-        return False
-    rule = source.book_rule(chain.stream)
-    return rule is None or rule.snapshot != "in_band"

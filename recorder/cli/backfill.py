@@ -80,7 +80,7 @@ def backfill(
 
     \b
     Example:
-      recorder backfill --store ./data --source gate_spot --dry-run
+      recorder backfill --store ./data --dry-run
 
     \b
     Exit codes: 0 all that the venues tell is here; 1 a venue could not be

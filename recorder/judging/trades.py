@@ -186,6 +186,7 @@ def _true_facts(trade: Trade, row: Stored) -> Sequence[object]:
     number = trade.market_trade_id if has_number else None
     price, amount = float(trade.price), float(trade.amount)
     internal = trade.is_internal or None
-    # What a feed tells beside a trade's number, it told since it tells that.
-    more = (trade.amount, trade.turnover, "0") if has_number else (None, None, None)
+    # What is pushed beside a trade's number came with it, and history has none of it.
+    is_pushed = has_number and row.values["origin"] != "backfill"
+    more = (trade.amount, trade.turnover, "0") if is_pushed else (None, None, None)
     return [trade.side, price, amount, trade.ts_ns, number, internal, *more]

@@ -212,7 +212,7 @@ async def test_a_run_says_what_its_venue_has_forgotten_or_does_not_ask(
 
     [gap] = gaps_of(tmp_path, "gate_spot", "connect_lost")
     assert gap.healed_by is None
-    assert ("the venue tells no trade before" in gap.detail) == is_backfilling
+    assert ("the venue tells no trade" in gap.detail) == is_backfilling
     asked = {"gate_spot": [Chain("BTC_USDT", "trades")]}
     judgement = judge(open_listing(tmp_path), exchange.truth, asked)
     assert judgement.complaints == ()

@@ -12,6 +12,10 @@ from recorder.model import NO_MARKET
 from recorder.store.listing import open_listing
 
 
+LOSSES = {"connect_lost", "venue_maintenance"}
+"""What a lost connection is called, also while its venue tells of maintenance."""
+
+
 Place = Mapping[str, Any]
 """Columns that tell a row from all others."""
 Change = Callable[[pa.Table, Place], pa.Table]
@@ -138,9 +142,7 @@ def test_a_message_about_the_service_that_is_not_stored_is_found(told_case):
 
 def test_a_fault_of_a_quiet_feed_without_its_gap_is_found(told_case):
     def without_loss(rows: pa.Table) -> pa.Table:
-        return rows.filter(
-            pa.array([r["reason"] != "connect_lost" for r in plain(rows)])
-        )
+        return rows.filter(pa.array([r["reason"] not in LOSSES for r in plain(rows)]))
 
     told_case.change("gaps", without_loss, "okx_status")
 

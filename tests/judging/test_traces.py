@@ -22,6 +22,7 @@ def test_a_trace_is_told_by_reasons_that_the_ledger_has():
         "process_stopped",
         "process_killed",
         "venue_upgrade",
+        "venue_maintenance",
         "stale_stream",
         "not_started",
     }

@@ -9,13 +9,16 @@ def test_schema_lists_tables_and_views(run):
     rows = [cells(x) for x in run("schema").stdout.splitlines() if x.startswith("│")]
 
     assert rows[: len(TABLES)] == [[t.name, "v1", t.doc] for t in TABLES.values()]
-    assert [row[0] for row in rows[len(TABLES) :]] == [
+    views = {row[0]: row[1] for row in rows[len(TABLES) :]}
+    assert list(views) == [
         "gaps_log",
         "depth_levels",
         "gaps",
+        "klines_final",
         "outages",
+        "trades_dedup",
     ]
-    assert rows[-2][1] == "what is missing, one row for each gap, as it is known now."
+    assert views["gaps"] == "what is missing, one row for each gap, as it is known now."
 
 
 def test_schema_of_a_table_shows_type_unit_clock_and_meaning(run):

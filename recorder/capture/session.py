@@ -113,7 +113,10 @@ class Session:
             bytes_max=self.shedding.bytes_early,
         )
         self._silence = Silence(
-            source.witnesses, chains, [c for c in chains if can_be_probed(source, c)]
+            source.witnesses,
+            chains,
+            probed := [c for c in chains if can_be_probed(source, c)],
+            [c for c in probed if source.book_rule(c.stream) is None],
         )
         self._clock_watch = ClockWatch(
             clock, ledger, self._silence, self._links.values, self._rows.note

@@ -21,6 +21,9 @@ as something speaks against it:
   been silent, the subscription before was no good: had it been, so many rows
   just then would be a chance of one in twenty at most.
 
+* **So does asking for one that worked**, if it is silent as it never was
+  (`recorder.capture.usual`).
+
 With nothing against it a stream counts as recorded: a quiet market is no gap.
 
 This module only judges; `recorder.capture.restarts` acts. Times are our
@@ -30,6 +33,7 @@ clock, nanoseconds.
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final, NamedTuple
 
+from recorder.capture.usual import Usual
 from recorder.model import NO_MARKET, Chain, WireEvent
 from recorder.source import Source, Witness
 
@@ -173,6 +177,8 @@ class Silence:
         witnesses: What the feed's streams tell of each other.
         chains: What is recorded.
         is_probed: Those that may be asked for again when nothing ever came.
+        is_of_habits: Those of them whose own past tells how long they may be
+            silent.
 
     Attributes:
         heard: When a row of a chain was last received. Whoever takes in rows
@@ -184,6 +190,7 @@ class Silence:
         witnesses: Sequence[Witness],
         chains: Iterable[Chain],
         is_probed: Collection[Chain],
+        is_of_habits: Collection[Chain] = (),
     ) -> None:
         self.heard: dict[tuple[str, str], int] = {}
         self._watched = {chain: _Watched(chain) for chain in chains}
@@ -194,6 +201,7 @@ class Silence:
         self._stopped: dict[Chain, _Watched] = {}
         self._next_probe_at = _NEVER
         self._posts = self._make_posts(witnesses)
+        self._usual = Usual(self.heard, is_of_habits)
 
     def _make_posts(self, witnesses: Sequence[Witness]) -> dict[tuple[str, str], _Post]:
         by_market: dict[str, list[_Watched]] = {}
@@ -233,6 +241,7 @@ class Silence:
                 watched.trial = at
                 watched.rows_seen = watched.counted_at = 0
                 self._trials[chain] = watched
+            self._usual.answered(chain, at)
             return
         watched.since = at
         watched.trial = None
@@ -244,6 +253,7 @@ class Silence:
 
     def lost(self, chain: Chain) -> None:
         """Note that nothing of a chain is expected until it is `accepted`."""
+        self._usual.lost(chain)
         watched = self._watched[chain]
         watched.accepted_at = _NEVER
         watched.restart_at = _NEVER
@@ -253,6 +263,7 @@ class Silence:
 
     def begin_anew(self, now: int) -> None:
         """Count silence from now on: what was sent before may still be unread."""
+        self._usual.begin_anew()
         self._doubted.clear()
         self._trials.clear()
         for watched in self._watched.values():
@@ -344,13 +355,24 @@ class Silence:
                 continue
             watched.trial = None
             del self._trials[chain]
+        found += [
+            WasSilent(
+                one.chain,
+                one.since,
+                one.until,
+                f"nothing for {(one.until - one.since) / SECOND_NS:.0f} s, never for "
+                f"more than {one.usual_ns / SECOND_NS:.0f} s before, and rows as soon "
+                "as it was asked for again",
+            )
+            for one in self._usual.take_resumed(now)
+        ]
         return found
 
     def take_probes(self, now: int) -> list[Chain]:
-        """Return chains without any row that are to be asked for once more."""
+        """Return silent chains that are to be asked for once more."""
+        due = self._usual.take_due(now)
         if now < self._next_probe_at:
-            return []
-        due: list[Chain] = []
+            return due
         self._next_probe_at = _NEVER
         for chain, watched in list(self._unproven.items()):
             if self._is_proven(watched):

@@ -4,12 +4,13 @@
 ledger and requests in the outbox of the connection that carries the chain.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from recorder.capture.books import Books
 from recorder.capture.link import Link
 from recorder.capture.silence import Silence
-from recorder.model import Chain, LedgerRow
+from recorder.model import NO_MARKET, Chain, LedgerRow
+from recorder.source import Source
 from recorder.store.ledger import Ledger
 from recorder.telemetry import StreamProbed, StreamRestarted, emit
 
@@ -106,3 +107,28 @@ def _carried(link: Link, chains: Collection[Chain]) -> list[Chain]:
     if not chains:
         return []
     return link.in_charge([chain for chain in link.chains if chain in chains])
+
+
+def silence_of(source: Source, chains: Sequence[Chain]) -> Silence:
+    """Return what watches the chains of a feed.
+
+    Args:
+        source: The feed.
+        chains: What is recorded.
+    """
+    probed = [chain for chain in chains if _can_be_probed(source, chain)]
+    bookless = [chain for chain in probed if source.book_rule(chain.stream) is None]
+    return Silence(source.witnesses, chains, probed, bookless)
+
+
+def _can_be_probed(source: Source, chain: Chain) -> bool:
+    """Whether a chain may be asked for once more when nothing ever came.
+
+    Not a book whose image comes on the socket, for it is asked for afresh if that
+    does not come; nor what a venue says of itself, for it but repeats its last
+    word.
+    """
+    if not source.is_asked or chain.market == NO_MARKET:
+        return False
+    rule = source.book_rule(chain.stream)
+    return rule is None or rule.snapshot != "in_band"

@@ -22,10 +22,9 @@ from recorder.capture.intake import Intake
 from recorder.capture.link import Link, Opcode
 from recorder.capture.notices import Explainer, Notices
 from recorder.capture.pool import Pool
-from recorder.capture.restarts import Restarts
+from recorder.capture.restarts import Restarts, silence_of
 from recorder.capture.rows import Rows
 from recorder.capture.shedding import LOOK_EVERY, Shedding
-from recorder.capture.silence import Silence, can_be_probed
 from recorder.capture.unread import is_behind
 from recorder.clock import Clock
 from recorder.errors import WireError
@@ -112,12 +111,7 @@ class Session:
             is_archiving=is_archiving,
             bytes_max=self.shedding.bytes_early,
         )
-        self._silence = Silence(
-            source.witnesses,
-            chains,
-            probed := [c for c in chains if can_be_probed(source, c)],
-            [c for c in probed if source.book_rule(c.stream) is None],
-        )
+        self._silence = silence_of(source, chains)
         self._clock_watch = ClockWatch(
             clock, ledger, self._silence, self._links.values, self._rows.note
         )

@@ -34,8 +34,8 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from recorder.capture.usual import Usual
-from recorder.model import NO_MARKET, Chain, WireEvent
-from recorder.source import Source, Witness
+from recorder.model import Chain, WireEvent
+from recorder.source import Witness
 
 
 SECOND_NS: Final = 1_000_000_000
@@ -430,16 +430,3 @@ class Silence:
     def _probe_at(self, watched: _Watched, at: int) -> None:
         watched.probe_at = at
         self._next_probe_at = min(self._next_probe_at, at)
-
-
-def can_be_probed(source: Source, chain: Chain) -> bool:
-    """Whether a chain may be asked for once more when nothing ever came.
-
-    Not a book whose image comes on the socket, for it is asked for afresh if that
-    does not come; nor what a venue says of itself, for it but repeats its last
-    word.
-    """
-    if not source.is_asked or chain.market == NO_MARKET:
-        return False
-    rule = source.book_rule(chain.stream)
-    return rule is None or rule.snapshot != "in_band"

@@ -20,8 +20,9 @@ from recorder.capture.link import Link
 UNREAD_BYTES: Final = 64 << 10
 """So much may lie in a socket at any moment: what came while others were read."""
 
-BEHIND_NS: Final = 3_000_000_000
-"""So long may more than that lie there at every look."""
+BEHIND_NS: Final = 10_000_000_000
+"""So long may more than that lie there at every look: when thousands of books
+begin, their images take a while."""
 
 
 def unread_bytes(socket: aiohttp.ClientWebSocketResponse[bool]) -> int:

@@ -172,7 +172,7 @@ class _CaptureCommand(click.Command):
     metavar="MB",
     default=384,
     show_default=True,
-    help="What rows may take that wait for the disk, on top of 250 MB or so; beyond, "
+    help="What rows may take that wait for the disk, on top of 350 MB or so; beyond, "
     "frames are dropped, and the table gaps says so.",
 )
 @click.option(

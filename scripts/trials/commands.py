@@ -5,6 +5,7 @@
   scripts/soak crons --count 10 --seed 1           runs that take over from each other
   scripts/soak handovers --count 20 --rate 2000       upgrades, one after another
   scripts/soak crashes --count 1000 --seed 1   stops between any two calls to the disk
+  scripts/soak slow --seed 1           more than the disk or the processor can do
   scripts/soak disk --minutes 3 --seed 1       a volume that fills up, vanishes, ...
 
 The exchange runs in this process and knows the truth; the captures of
@@ -28,6 +29,7 @@ from trials.disk import run_disk
 from trials.faults import run_faults
 from trials.handovers import FEEDS, run_handovers
 from trials.kills import run_kills
+from trials.slow import run_slow
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -36,7 +38,8 @@ def main(arguments: Sequence[str]) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "what", choices=["faults", "kills", "crons", "handovers", "crashes", "disk"]
+        "what",
+        choices=["faults", "kills", "crons", "handovers", "crashes", "disk", "slow"],
     )
     parser.add_argument("--minutes", type=float, default=5.0, help="of faults or disk")
     parser.add_argument(
@@ -66,6 +69,8 @@ def main(arguments: Sequence[str]) -> int:
             trial = run_faults(root, given.minutes * 60, given.seed, given.without)
         elif given.what == "disk":
             trial = run_disk(given.minutes * 60, given.seed)
+        elif given.what == "slow":
+            trial = run_slow(root, given.seed)
         elif given.what == "kills":
             trial = run_kills(root, given.count or 50, given.seed)
         elif given.what == "crons":

@@ -17,9 +17,7 @@ was accepted) is there, and in its place. Besides:
   it is from the acceptance on where the first brings nothing: there the
   second is *in charge* at once.
 
-The second is live when all it carries was answered for, `OVERLAP_NS` have
-gone by since, and it has brought something of every chain of which the first
-has.
+When the first may be left, `recorder.capture.handover_live` says.
 
 The first may be behind: what it was sent before the second was accepted is
 still on its way then. How far it is behind shows when it brings what the
@@ -41,6 +39,7 @@ from typing import Final
 
 from recorder.capture.books import Books
 from recorder.capture.doubles import Doubles, identity
+from recorder.capture.handover_live import SECOND_NS, Liveness
 from recorder.capture.link import Link
 from recorder.capture.pairing import Call, Pairing
 from recorder.capture.reached import Reached
@@ -48,15 +47,6 @@ from recorder.capture.row_kinds import begin_of, is_numbered, is_possible
 from recorder.capture.trade_ids import TradeCheck
 from recorder.model import Chain, DepthUpdate, Kline, Trade, WireEvent
 
-
-SECOND_NS: Final = 1_000_000_000
-
-OVERLAP_NS: Final = 3 * SECOND_NS
-"""How late a venue may push what it executed before an acceptance: twice what
-the slowest batch of trades was seen to take."""
-
-PATIENCE_NS: Final = 2 * SECOND_NS
-"""How far behind the first a second connection may be that works."""
 
 LAG_MAX_NS: Final = 15 * SECOND_NS
 """The longest time that the first may be behind the second. What it has not
@@ -91,6 +81,7 @@ class Handover:
         first: As given.
         second: As given.
         ended_at: When the first ended; None while it lives.
+        live: What the second has shown of itself.
     """
 
     def __init__(
@@ -116,22 +107,11 @@ class Handover:
         self._doubles = doubles
         self._pairing = Pairing()
         self._joined: set[Chain] = set()
-        self._alive: set[Chain] = set()
-        self._ahead: dict[Chain, int] = {}
-        self._imaged: set[Chain] = set()
         self._reached = Reached(books, trades, second.chains)
-        self._bare: set[Chain] = set()
-        self._in_band: set[Chain] = set()
         self._lag = 0
         self._blank: dict[Chain, Call] = {}
         self._heard = {chain: heard.get(chain, 0) for chain in second.chains}
-        for chain in second.chains:
-            if chain in books:
-                book = books[chain]
-                if not book.rule.has_ids:
-                    self._bare.add(chain)
-                elif book.rule.snapshot == "in_band":
-                    self._in_band.add(chain)
+        self.live = Liveness(first, second, books, self._overlaps)
         second.idle.update(second.chains)
 
     # Rows ----------------------------------------------------------------
@@ -155,7 +135,7 @@ class Handover:
             return False
         if chain in self.first.idle:  # the second alone is followed
             return link is self.first
-        if chain in self._bare:
+        if chain in self.live.bare:
             return self._takes_bare(link, chain, event)
         if link is self.first:
             self._from_first(chain, event, ts_recv)
@@ -185,8 +165,8 @@ class Handover:
             behind = ts_recv - twin.call.ts_recv
             if self._lag < behind <= LAG_MAX_NS:
                 self._lag = behind
-        elif chain in self.second.accepted and chain not in self._alive:
-            self._ahead.setdefault(chain, ts_recv)
+        else:
+            self.live.first_alone(chain, ts_recv)
         self._reached.note(chain, event)
 
     def _from_second(self, chain: Chain, event: WireEvent, call: Call) -> bool:
@@ -195,10 +175,9 @@ class Handover:
             if not is_possible(event):
                 return False  # and its own frame is to blame for it
             if event.is_snapshot:
-                self._imaged.add(chain)
+                self.live.imaged(chain)
         else:
-            self._alive.add(chain)
-            self._ahead.pop(chain, None)
+            self.live.shown(chain)
         is_awaited = self._reached.awaits(chain, event)
         if self._pairing.second(key) and not is_awaited:
             self._match(chain, event)
@@ -227,8 +206,7 @@ class Handover:
             self.first.why_dead = "it brings too little of what the next one brings"
 
     def _match(self, chain: Chain, event: WireEvent) -> None:
-        self._alive.add(chain)
-        self._ahead.pop(chain, None)
+        self.live.shown(chain)
         if type(event) in MATCHED:
             self._joined.add(chain)
 
@@ -285,48 +263,11 @@ class Handover:
         """Follow the second from now on for a chain, and only it."""
         self.first.idle.add(chain)
         self.second.idle.discard(chain)
-        self._alive.add(chain)
-        self._ahead.pop(chain, None)
+        self.live.shown(chain)
         for row in self._pairing.take(chain):
             self._pass_on(row.call)
 
     # May the first be left? ----------------------------------------------
-
-    @property
-    def ready_at(self) -> int | None:
-        """Since when the second is answered for; None if it is not yet."""
-        accepted, refused = self.second.accepted, self.second.refused
-        if any(c not in accepted and c not in refused for c in self.second.chains):
-            return None
-        return max(accepted.values(), default=self.second.opened_at)
-
-    def blockers(self, now: int) -> list[Chain]:
-        """Return chains of which the second should have brought something."""
-        if self.ready_at is None:
-            return []
-        late = [
-            chain
-            for chain, at in self._ahead.items()
-            if at <= now - PATIENCE_NS and not self._overlaps(chain)
-        ]
-        late += [
-            chain
-            for chain in self._bare
-            if self.lacks_image(chain) and self._books[chain].continuity.is_live
-        ]
-        return late + [chain for chain in self._in_band if self.lacks_image(chain)]
-
-    def lacks_image(self, chain: Chain) -> bool:
-        """Return whether the snapshot that comes first of all did not come yet.
-
-        Until then nobody knows whether the second will bring anything of it.
-        Where the first brings nothing of it either, nothing is lost with it.
-        """
-        if chain in self.first.idle:
-            return False
-        return chain in self._bare or (
-            chain in self._in_band and chain not in self._imaged
-        )
 
     def _overlaps(self, chain: Chain) -> bool:
         """Return whether updates wait that reach back to what is here."""
@@ -339,21 +280,12 @@ class Handover:
 
     def is_live(self, now: int) -> bool:
         """Return whether the first may be left, as far as the second goes."""
-        ready_at = self.ready_at
-        return (
-            ready_at is not None
-            and now >= ready_at + OVERLAP_NS + self.lag
-            and not self.blockers(now)
-        )
+        return self.live.is_live(now, self.lag)
 
     @property
     def is_first_heard(self) -> bool:
         """Whether the first was heard for long enough that it may be left."""
-        ready_at = self.ready_at
-        return (
-            ready_at is not None
-            and self.first.last_at >= ready_at + OVERLAP_NS + self.lag
-        )
+        return self.live.is_first_heard(self.lag)
 
     @property
     def owed_since(self) -> int | None:
@@ -388,7 +320,7 @@ class Handover:
         accepted_at = self.second.accepted[chain]
         if chain in self.first.idle or chain in self._joined:
             return None
-        until = max(accepted_at, min(at, accepted_at + OVERLAP_NS + self.lag))
+        until = max(accepted_at, min(at, self.live.settled_at(chain, self.lag)))
         return until if until > self.first.sure_at + 1 else None
 
     def silent_since(self, chain: Chain) -> int | None:
@@ -405,7 +337,7 @@ class Handover:
 
         It stands for changes that came over the first only.
         """
-        row = self._pairing.oldest(chain) if chain in self._in_band else None
+        row = self._pairing.oldest(chain) if self.live.has_images(chain) else None
         if row is None or not isinstance(row.call.item, DepthUpdate):
             return None
         return row.call if self._reached.is_beyond(chain, row.call.item) else None

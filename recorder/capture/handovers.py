@@ -105,7 +105,7 @@ class Handovers:
             if not self._ledger.is_covered(chain):
                 if chain not in first.idle:
                     afresh.append(chain)  # the first may have been asked for it
-            elif handover.lacks_image(chain):
+            elif handover.live.lacks_image(chain):
                 self._lose(first, [chain], detail)
                 self._books.accepted(chain, at, None)
             elif (until := handover.missing_until(chain, at)) is not None:

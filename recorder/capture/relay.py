@@ -179,8 +179,8 @@ class Relay:
         asks for what he has.
         """
         link = second.link
-        late = handover.blockers(now)
-        if books := [chain for chain in late if handover.lacks_image(chain)]:
+        late = handover.live.blockers(now)
+        if books := [chain for chain in late if handover.live.lacks_image(chain)]:
             link.outbox.extend(link.dialogue.resubscribe(books, now))
         if others := [chain for chain in late if chain not in books]:
             link.probed.update(others)

@@ -6,13 +6,8 @@ import pytest
 from recorder.capture import handover as module, pairing
 from recorder.capture.books import FIRST_ASK_NS
 from recorder.capture.doubles import Doubles
-from recorder.capture.handover import (
-    LAG_MAX_NS,
-    LINGER_NS,
-    OVERLAP_NS,
-    PATIENCE_NS,
-    SECOND_NS,
-)
+from recorder.capture.handover import LAG_MAX_NS, LINGER_NS
+from recorder.capture.handover_live import OVERLAP_NS, PATIENCE_NS, SECOND_NS
 from recorder.capture.new_counts import SUSPECTS_MAX
 from recorder.capture.session import ANSWER_SECONDS, Session
 from recorder.capture.silence import FIRST_PROBE_NS
@@ -171,7 +166,7 @@ def test_a_second_is_not_live_before_all_was_answered(stage_of):
     stage = stage_of(TRADES, BBO)
     second = stage.second([TRADES])
     stage.wait(60 * SECOND_NS)
-    assert stage.handover().blockers(stage.now()) == []
+    assert stage.handover().live.blockers(stage.now()) == []
     assert not stage.handover().is_live(stage.now())
 
     stage.say(second, ["no", [BBO], "closed"])
@@ -197,7 +192,7 @@ def test_a_second_that_brings_nothing_where_the_first_does_is_not_live(stage_of)
     stage.say(stage.first, ["bbo", "BTC_USDT", "1"])
     stage.wait(OVERLAP_NS + PATIENCE_NS)
     assert not stage.handover().is_live(stage.now())
-    assert stage.handover().blockers(stage.now()) == [BBO]
+    assert stage.handover().live.blockers(stage.now()) == [BBO]
 
     stage.say(second, ["bbo", "BTC_USDT", "2"])
 
@@ -230,7 +225,7 @@ def test_a_second_must_bring_the_whole_book_where_that_comes_on_the_socket(stage
     stage.say(stage.first, ["image", "BTC_USDT"])
     second = stage.second()
     stage.wait(60 * SECOND_NS)
-    assert stage.handover().blockers(stage.now()) == [BARE]
+    assert stage.handover().live.blockers(stage.now()) == [BARE]
 
     stage.say(second, ["image", "BTC_USDT"])
 
@@ -435,7 +430,7 @@ def test_updates_cut_differently_show_that_the_second_lives(known):
     second = known.second()
     known.say(known.first, ["depth", "BTC_USDT", 10, 14])
     known.wait(OVERLAP_NS + PATIENCE_NS)
-    assert known.handover().blockers(known.now()) == [BOOK]
+    assert known.handover().live.blockers(known.now()) == [BOOK]
 
     known.say(second, ["depth", "BTC_USDT", 13, 16])
 
@@ -520,7 +515,7 @@ def test_a_second_without_its_image_is_not_believed(stage_of):
     stage.say(stage.first, full(100))
     second = stage.second()
     stage.wait(60 * SECOND_NS)
-    assert stage.handover().blockers(stage.now()) == [FULL]
+    assert stage.handover().live.blockers(stage.now()) == [FULL]
     heard = stage.say(stage.first, ["beat"])
     closed = stage.close(stage.first)
     stage.wait(SECOND_NS)

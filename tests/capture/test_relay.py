@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from recorder.capture import handover, life, reactions, relay
+from recorder.capture import handover_live, life, reactions, relay
 from recorder.capture.connection import Connection
 from recorder.capture.doubles import Doubles
 from recorder.capture.handshake import watched_handshakes
@@ -139,8 +139,8 @@ def hasty(monkeypatch):
     monkeypatch.setattr(reactions, "backoff_seconds", lambda failures, backoff: 0.02)
     monkeypatch.setattr(life, "CLOSE_SECONDS", 0.2)
     monkeypatch.setattr(life, "ALIVE_SECONDS", 0.1)
-    monkeypatch.setattr(handover, "OVERLAP_NS", 100 * MS)
-    monkeypatch.setattr(handover, "PATIENCE_NS", 100 * MS)
+    monkeypatch.setattr(handover_live, "OVERLAP_NS", 100 * MS)
+    monkeypatch.setattr(handover_live, "PATIENCE_NS", 100 * MS)
     monkeypatch.setattr(relay, "JITTER_SECONDS", 0.01)
     monkeypatch.setattr(relay, "LOOK_SECONDS", 0.01)
     monkeypatch.setattr(relay, "SIGN_OF_LIFE_SECONDS", 0.3)
@@ -379,7 +379,7 @@ async def test_a_quiet_first_without_pings_is_given_the_time_of_its_silence(
 async def test_streams_that_bring_nothing_over_the_second_are_asked_for_again(
     line_to, house, monkeypatch
 ):
-    monkeypatch.setattr(handover, "OVERLAP_NS", 1_000 * MS)
+    monkeypatch.setattr(handover_live, "OVERLAP_NS", 1_000 * MS)
     line = await line_to()
     first = house.peers[0]
     await first.say(["leaving", "an upgrade"])

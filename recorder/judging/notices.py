@@ -5,7 +5,7 @@ pushed: its last word is said again to whoever subscribes, and must be stored
 once all the same.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -76,11 +76,12 @@ def longest_way_ns(evidence: Evidence) -> int:
     """Return the longest time that a message took from the venue to us."""
     ways = [0]
     for chain in notice_chains(evidence):
-        pushes = _pushes(evidence, chain)
+        first: dict[tuple[Any, ...], int] = {}
+        for push in _pushes(evidence, chain):
+            first.setdefault(push.content, push.ts_ns)
         for row in evidence.stored.get(chain, ()):
-            content = _content(row.values)
-            times = [push.ts_ns for push in pushes if push.content == content]
-            ways += [row.ts_recv - ts for ts in times[:1] if ts <= row.ts_recv]
+            way = row.ts_recv - first.get(_content(row.values), row.ts_recv)
+            ways += [way] if way >= 0 else []
     return max(ways)
 
 
@@ -181,13 +182,11 @@ def _pushes(evidence: Evidence, chain: Chain) -> list[_Push]:
     """Return what was pushed in frames that could be read."""
     pushes: list[_Push] = []
     ours = {their: our for our, their in evidence.conns_of(chain).items()}
+    stored: dict[str, dict[tuple[Any, ...], int]] = defaultdict(dict)
+    for row in evidence.rows_of(chain):
+        stored[row.conn][_content(row.values)] = row.ts_recv
     for conn, frames in evidence.sent_to(chain).items():
-        name = ours.get(conn)
-        received = {
-            _content(row.values): row.ts_recv
-            for row in evidence.rows_of(chain)
-            if row.conn == name
-        }
+        received = stored.get(ours.get(conn, ""), {})
         last_ns = None
         for frame in reversed(frames):
             for facts in reversed(frame.facts if frame.is_whole else ()):

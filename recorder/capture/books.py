@@ -168,7 +168,7 @@ class Books:
         if not continuity.follows(first, last):
             before = continuity.received
             proven = continuity.applied if before == NO_ID else NO_ID
-            if before == NO_ID and (first, last) in book.recent:
+            if before == NO_ID and (False, first, last) in book.recent:
                 emit(RowDoubled(market=event.market, stream=event.stream))
                 return True
             verdict = continuity.update(first, last)
@@ -185,7 +185,7 @@ class Books:
         elif book.suspects:
             self._counts.pass_over(book)
         if first is not None and last is not None:
-            book.recent.append((first, last))
+            book.recent.append((False, first, last))
         book.last_at = ts_recv
         self._put(ts_recv, conn, seq, idx, event, payload)
         return True
@@ -234,7 +234,8 @@ class Books:
 
     def _stale(self, book: DepthChain, message: Message) -> None:
         """Take a message that lies wholly below what was received."""
-        if self._jumps.filled(book, *message.ids) or book.was_passed(*message.ids):
+        is_late = self._jumps.filled(book, *message.ids)
+        if book.was_passed(*message.ids) or is_late:
             book.note(message)
             if not book.suspects:  # else a gap may have begun before it
                 book.last_at = message.ts_recv
@@ -248,7 +249,9 @@ class Books:
         base, first = event.last_update_id, event.first_update_id
         continuity = book.continuity
         received = continuity.received
-        if base is not None and received != NO_ID:
+        if base is not None and received == NO_ID:
+            book.pass_over(base if first is None else first, base)
+        elif base is not None:
             if self._is_repeated(book, first, base):
                 emit(RowDoubled(market=book.chain.market, stream=book.chain.stream))
                 return
@@ -264,7 +267,7 @@ class Books:
         if base is not None:
             book.begin(base + 1 if first is None else first)
             self._jumps.filled(book, first, base)
-            book.recent.append((first, base))
+            book.recent.append(message.name)
         book.last_at = ts_recv
         self._put(*message)
         if verdict.action == ADOPT:
@@ -281,20 +284,20 @@ class Books:
         """
         is_of_use = first is None and base == book.continuity.received
         is_of_use = is_of_use and not book.continuity.is_live
-        return (first, base) in book.recent and not is_of_use
+        return (True, first, base) in book.recent and not is_of_use
 
     def _note_passed(
         self, book: DepthChain, at: int, received: int, first: int | None, base: int
     ) -> None:
-        """Note the changes between what was received and a snapshot.
+        """Note the changes that come after what was received, up to a snapshot.
 
-        They are missing if the snapshot says so by its first id. Else it stands
-        for them, but they may still come, late.
+        Those before its first id are missing, if it says one. For the rest it
+        stands; they may still come, late, as updates.
         """
-        if first is not None:
-            if is_row_gap(received, first):
-                self._jumps.missed(book, at, received, first)
-        elif base > received and book.rule.snapshot != "each":
+        if first is not None and is_row_gap(received, first):
+            self._jumps.missed(book, at, received, first)
+            received = first - 1
+        if base > received:
             book.pass_over(received + 1, base)
 
     def snapshot(

@@ -28,6 +28,9 @@ to have been crossed."""
 
 _Ranges: TypeAlias = list[tuple[int, int]]
 
+Name: TypeAlias = tuple[bool, int | None, int | None]
+"""By what a depth message is known again: whether it is a snapshot, and its ids."""
+
 
 class Put(Protocol):
     """Takes a row for the store."""
@@ -60,6 +63,11 @@ class Message(NamedTuple):
         """First and last book change."""
         return self.event.first_update_id, self.event.last_update_id
 
+    @property
+    def name(self) -> Name:
+        """By what it is known again."""
+        return self.event.is_snapshot, *self.ids
+
 
 class DepthChain:
     """What is known of one depth chain.
@@ -68,10 +76,10 @@ class DepthChain:
         through: Last id received before the connection went away.
         began: First id received since.
         missing: Ranges of book changes that are missing, by gap.
-        passed: Ranges of book changes that snapshots on the socket passed
-            over, the last ones. Nothing of them need be missing, but an
-            update may still come late.
-        recent: Ids of the last messages stored, to know them again when a new
+        passed: Ranges of book changes for which snapshots on the socket stand,
+            the last ones. Nothing of them need be missing, but an update may
+            still come late.
+        recent: Names of the last messages stored, to know them again when a new
             connection begins with what the old one ended with.
         adopted: When the last snapshots were received that levels stem from.
         has_changes: Whether it brings changes though each message should be the
@@ -121,7 +129,7 @@ class DepthChain:
         self.epoch = 0
         self.missing: dict[Gap, _Ranges] = {}
         self.passed: _Ranges = []
-        self.recent: deque[tuple[int | None, int]] = deque(maxlen=UPDATES_REMEMBERED)
+        self.recent: deque[Name] = deque(maxlen=UPDATES_REMEMBERED)
         self.last_at = 0
         self.adopted: deque[int] = deque(maxlen=ADOPTIONS_REMEMBERED)
         self.accepted_at: int | None = None
@@ -184,7 +192,7 @@ class DepthChain:
         return (
             self.through < first
             and last < self.began
-            and (first, last) not in self.recent
+            and update.name not in self.recent
         )
 
     def are_first(self) -> bool:
@@ -202,7 +210,7 @@ class DepthChain:
         """Note that a message before those of its connection is stored."""
         first, last = update.ids
         if last is not None:
-            self.recent.append((first, last))
+            self.recent.append(update.name)
         if first is not None:
             self.began = min(self.began, first)
 
@@ -240,49 +248,54 @@ class DepthChain:
         if len(self.missing) > GAPS_REMEMBERED:
             del self.missing[next(iter(self.missing))]
 
-    def is_missing(self, first: int | None, last: int | None) -> bool:
-        """Return whether book changes lie in one of the gaps."""
+    def lacks(self, first: int | None, last: int | None) -> bool:
+        """Return whether book changes are missing, or only stood for by a snapshot.
+
+        Args:
+            first: First change of an update that may bring them.
+            last: Its last change.
+        """
+        ranges = [*self.passed, *(r for gap in self.missing.values() for r in gap)]
         return (
             first is not None
             and last is not None
-            and any(
-                low <= first <= last <= high
-                for ranges in self.missing.values()
-                for low, high in ranges
-            )
+            and any(low <= last and first <= high for low, high in ranges)
         )
 
-    def fill(self, first: int, last: int) -> Gap | None:
-        """Note that book changes came, and return the gap they were missing in.
+    def fill(self, first: int, last: int) -> list[Gap]:
+        """Note that book changes came; return the gaps that they were missing in.
 
-        Returns:
-            The gap, no more among `missing` if that was all of it; None if
-            they were not missing.
+        Gaps of which nothing is missing any more are no more among `missing`.
         """
-        for gap, ranges in self.missing.items():
-            if _take_out(ranges, first, last):
-                if not ranges:
-                    del self.missing[gap]
-                return gap
-        return None
+        found = [
+            gap
+            for gap, ranges in self.missing.items()
+            if _take_out(ranges, first, last)
+        ]
+        for gap in found:
+            if not self.missing[gap]:
+                del self.missing[gap]
+        return found
 
     def pass_over(self, first: int, last: int) -> None:
-        """Note that a snapshot passed over book changes, which may come late."""
-        self.passed.append((first, last))
+        """Note that a snapshot stands for book changes, which may come late."""
+        if self.rule.snapshot != "each":  # else no update ever comes
+            self.passed.append((first, last))
         del self.passed[:-GAPS_REMEMBERED]
 
     def was_passed(self, first: int | None, last: int | None) -> bool:
-        """Note that book changes came; return whether a snapshot had passed them."""
+        """Note that book changes came; return whether a snapshot stood for any."""
         if first is None or last is None:
             return False
         return _take_out(self.passed, first, last)
 
 
 def _take_out(ranges: _Ranges, first: int, last: int) -> bool:
-    """Take a range out of the one that holds all of it; return whether there was."""
-    for number, (low, high) in enumerate(ranges):
-        if low <= first <= last <= high:
-            rest = [(low, first - 1), (last + 1, high)]
-            ranges[number : number + 1] = [r for r in rest if r[0] <= r[1]]
-            return True
-    return False
+    """Take a range out of others; return whether they had any of it."""
+    rest = []
+    for low, high in ranges:
+        parts = [(low, min(high, first - 1)), (max(low, last + 1), high)]
+        rest += [part for part in parts if part[0] <= part[1]]
+    has_any = rest != ranges
+    ranges[:] = rest
+    return has_any

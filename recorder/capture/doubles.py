@@ -15,7 +15,15 @@ from typing import Final
 
 import msgspec
 
-from recorder.model import DepthUpdate, Kline, StatusEvent, Trade, WireEvent
+from recorder.model import (
+    Bbo,
+    DepthUpdate,
+    Kline,
+    Liquidation,
+    StatusEvent,
+    Trade,
+    WireEvent,
+)
 
 
 REMEMBERED_TRADES: Final = 256
@@ -195,6 +203,22 @@ def identity(event: WireEvent) -> Hashable:
     if isinstance(event, Kline):
         return "klines", event.market, event.interval, event.open_at, _content(event)
     return event
+
+
+def is_named(event: WireEvent) -> bool:
+    """Return whether two events with the same `identity` are surely one.
+
+    Two liquidations may be of the same moment, price and size.
+    """
+    if isinstance(event, DepthUpdate):
+        return event.last_update_id is not None
+    if isinstance(event, Trade):
+        return event.trade_id is not None
+    if isinstance(event, Kline):
+        return True
+    if isinstance(event, Bbo) and event.update_id is not None:
+        return True
+    return event.ts_event is not None and not isinstance(event, Liquidation)
 
 
 def _content(kline: Kline[str]) -> Hashable:

@@ -8,14 +8,18 @@ what the venue pushes late over the first (it was executed before the second
 was accepted) is there, and in its place. Besides:
 
 * What the first skipped, as its next row shows by its number, is taken from
-  the second as soon as it is there.
+  the second as soon as it is there. So are changes for which the first brought
+  a whole book.
 * Where updates carry ids, those of the second that lie within what the first
   has brought meanwhile are doubles, however the venue cuts them. A snapshot
   that only the second brought is stored, though no book has any use for it.
 * Streams without ids cannot be laid beside each other. The first is followed
-  until the second brings the whole book; from then on only the second is. So
-  it is from the acceptance on where the first brings nothing: there the
-  second is *in charge* at once.
+  until the second brings the whole book; from then on only the second is.
+* Of a chain of which nothing is recorded when the second accepts it, the second
+  is *in charge*: it is followed, and rows of the first wait for it.
+* If the second ends before the first, its rows wait on until the first was
+  heard for as long as it can be behind, and are taken then.
+* A row that may be here already, and nobody can tell, is left out, and told.
 
 When the first may be left, `recorder.capture.handover_live` says.
 
@@ -34,14 +38,14 @@ the second was accepted.
 No I/O; times are our clock, nanoseconds.
 """
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from recorder.capture.books import Books
-from recorder.capture.doubles import Doubles, identity
+from recorder.capture.doubles import Doubles
 from recorder.capture.handover_live import SECOND_NS, Liveness
 from recorder.capture.link import Link
-from recorder.capture.pairing import Call, Pairing
+from recorder.capture.pairing import Call, Key, Pairing, Waiting, key_of, keys_of
 from recorder.capture.reached import Reached
 from recorder.capture.row_kinds import begin_of, is_numbered, is_possible
 from recorder.capture.trade_ids import TradeCheck
@@ -76,11 +80,15 @@ class Handover:
         trades: The running numbers of trades.
         doubles: What was stored.
         heard: When a row of a chain was last received.
+        doubt: Told of a chain, and when a row of it came that is left out, for
+            nobody knows whether it is here already.
+        known: What the handover to the first knows, if that was only just.
 
     Attributes:
         first: As given.
         second: As given.
         ended_at: When the first ended; None while it lives.
+        second_ended_at: When the second ended before it.
         live: What the second has shown of itself.
     """
 
@@ -96,21 +104,28 @@ class Handover:
         trades: TradeCheck,
         doubles: Doubles,
         heard: Mapping[tuple[str, str], int],
+        doubt: Callable[[Chain, int], None],
+        known: Mapping[Key, bool] | None = None,
     ) -> None:
         self.first = first
         self.second = second
         self.ended_at: int | None = None
+        self.second_ended_at: int | None = None
+        self._doubt = doubt
         self._chain_of = chain_of
         self._pass_on = pass_on
         self._keep = keep
         self._books = books
         self._doubles = doubles
-        self._pairing = Pairing()
+        self._pairing = Pairing({} if known is None else known)
         self._joined: set[Chain] = set()
         self._reached = Reached(books, trades, second.chains)
         self._lag = 0
         self._blank: dict[Chain, Call] = {}
         self._heard = {chain: heard.get(chain, 0) for chain in second.chains}
+        for chain in second.chains:
+            if chain in books:
+                self._pairing.know(keys_of(chain, books[chain].recent))
         self.live = Liveness(first, second, books, self._overlaps)
         second.idle.update(second.chains)
 
@@ -131,24 +146,25 @@ class Handover:
         """
         event: WireEvent = item  # type: ignore[assignment]
         chain = self._chain_of(event)
-        if chain is None:
-            return False
-        if chain in self.first.idle:  # the second alone is followed
-            return link is self.first
+        if chain is None or _is_impossible(event, self.live.bare):
+            return False  # its own frame is to blame for it
         if chain in self.live.bare:
             return self._takes_bare(link, chain, event)
-        if link is self.first:
-            self._from_first(chain, event, ts_recv)
-            return False
         call = Call(link, ts_recv, seq, idx, item, payload)
+        if (link is self.second) == (chain in self.first.idle):
+            return self._from_leader(chain, event, call)
+        if link is self.second:
+            self.live.second_brought(chain, event)
         if isinstance(event, DepthUpdate) and self.ended_at is None:
             self._blank.pop(chain, None)
             if event.is_snapshot and event.last_update_id is None:
                 self._blank[chain] = call
                 return True
-        return self._from_second(chain, event, call)
+        return self._from_follower(chain, event, call)
 
     def _takes_bare(self, link: Link, chain: Chain, event: WireEvent) -> bool:
+        if chain in self.first.idle:
+            return link is self.first
         if link is self.first or self.ended_at is not None:
             return False
         if isinstance(event, DepthUpdate) and event.is_snapshot:
@@ -156,51 +172,55 @@ class Handover:
             return False
         return True
 
-    def _from_first(self, chain: Chain, event: WireEvent, ts_recv: int) -> None:
+    def _from_leader(self, chain: Chain, event: WireEvent, call: Call) -> bool:
+        self._drop_overtaken(chain)
         self._fill(chain, event)
-        self._heard[chain] = ts_recv
-        twin = self._pairing.first(identity(event))
+        self._heard[chain] = call.ts_recv
+        key = key_of(chain, event)
+        if self._pairing.was_taken(key):  # it comes late: the other was asked for it
+            return not self._reached.awaits(chain, event)
+        is_first = call.link is self.first
+        asked = chain in self.second.unanswered or chain in self.second.accepted
+        twin = self._pairing.first(key, is_awaited=is_first and asked)
         if twin is not None:
             self._match(chain, event)
-            behind = ts_recv - twin.call.ts_recv
-            if self._lag < behind <= LAG_MAX_NS:
+            behind = call.ts_recv - twin.call.ts_recv
+            if is_first and self._lag < behind <= LAG_MAX_NS:
                 self._lag = behind
-        else:
-            self.live.first_alone(chain, ts_recv)
+        elif is_first:
+            self.live.first_alone(chain, call.ts_recv)
         self._reached.note(chain, event)
+        return False
 
-    def _from_second(self, chain: Chain, event: WireEvent, call: Call) -> bool:
-        key = identity(event)
-        if isinstance(event, DepthUpdate):
-            if not is_possible(event):
-                return False  # and its own frame is to blame for it
-            if event.is_snapshot:
-                self.live.imaged(chain)
-        else:
-            self.live.shown(chain)
-        is_awaited = self._reached.awaits(chain, event)
-        if self._pairing.second(key) and not is_awaited:
+    def _from_follower(self, chain: Chain, event: WireEvent, call: Call) -> bool:
+        key = key_of(chain, event)
+        if self._reached.awaits(chain, event):
+            return False
+        if self._pairing.second(key):
             self._match(chain, event)
             return True
-        if self._is_double(chain, event):
+        if self._is_double(chain, event, call.link):
             if isinstance(event, DepthUpdate):
                 self._match(chain, event)
-                self._pass_over(call)
+                self._pass_over(key, call)
             return True
-        if (
-            self.ended_at is not None
-            or self._reached.skipped(chain, event)
-            or is_awaited
-        ):
+        if self._reached.skipped(chain, event):
+            self._pairing.take_as_stored(key)
             return False
-        self._drop_overtaken(chain)
-        self._wait(chain, key, event, call)
+        if self.ended_at is not None:
+            if is_doubtful := self._pairing.is_doubtful(key):
+                self._doubt(chain, call.ts_recv)
+            return is_doubtful
+        if call.link is self.second or key.is_named:
+            self._drop_overtaken(chain)
+            self._wait(key, event, call)
         return True
 
-    def _wait(self, chain: Chain, key: Hashable, event: WireEvent, call: Call) -> None:
+    def _wait(self, key: Key, event: WireEvent, call: Call) -> None:
         number = begin_of(event)
-        place = None if number is None else (chain, number)
-        self._pairing.wait(chain, key, place, call, is_owed=is_numbered(event))
+        place = None if number is None else (key.chain, number)
+        is_owed = is_numbered(event) and call.link is self.second
+        self._pairing.wait(key, place, call, is_owed=is_owed)
         if len(self._pairing) > WAITING_MAX and not self.first.is_dead:
             self.first.is_dead = True
             self.first.why_dead = "it brings too little of what the next one brings"
@@ -211,27 +231,38 @@ class Handover:
             self._joined.add(chain)
 
     def _fill(self, chain: Chain, event: WireEvent) -> None:
-        """Take from the second what the first skipped before a row."""
-        number = begin_of(event)
-        if number is None:
+        """Take from the second what the first skipped before a row.
+
+        A snapshot stands for changes; as updates they may have come over the
+        second.
+        """
+        number = end = begin_of(event)
+        if isinstance(event, DepthUpdate) and event.is_snapshot:
+            number = end = (event.last_update_id or 0) + 1
+        if number is None or end is None:
             return
         while (
             next_one := self._reached.next_number(chain, event)
         ) is not None and next_one < number:
             row = self._pairing.at((chain, next_one))
-            if row is None:
+            if row is None or _last_of(row.call.item, next_one) >= end:
                 return
-            self._pairing.drop(row)
-            self._pass_on(row.call)
+            self._store(row)
 
-    def _is_double(self, chain: Chain, event: WireEvent) -> bool:
-        """Return whether a row of the second brings nothing that is not here."""
+    def _store(self, row: Waiting) -> None:
+        """Store a row of the second: the first did not bring it, nor will it."""
+        self._pairing.drop(row)
+        self._pairing.take_as_stored(row.key)
+        self._pass_on(row.call)
+
+    def _is_double(self, chain: Chain, event: WireEvent, link: Link) -> bool:
+        """Return whether a row brings nothing that is not here."""
         if isinstance(event, DepthUpdate):
             return self._reached.is_past(chain, event)
         if isinstance(event, Trade):
             return self._doubles.knows_trade(event)
         if isinstance(event, Kline):
-            return self._doubles.knows_kline(event, self.second.conn)
+            return self._doubles.knows_kline(event, link.conn)
         return False
 
     def _drop_overtaken(self, chain: Chain) -> None:
@@ -243,11 +274,16 @@ class Handover:
             if not self._reached.is_past(chain, event):
                 return
             self._pairing.drop(row)
-            self._pass_over(row.call)
+            self._pass_over(row.key, row.call)
 
-    def _pass_over(self, call: Call) -> None:
+    def _pass_over(self, key: Key, call: Call) -> None:
         """Leave out what the first has gone past: a snapshot is a row even so."""
-        if isinstance(call.item, DepthUpdate) and call.item.is_snapshot:
+        if (
+            isinstance(call.item, DepthUpdate)
+            and call.item.is_snapshot
+            and key not in self.known
+        ):
+            self._pairing.take_as_stored(key)
             self._keep(call)
 
     # Who is in charge ----------------------------------------------------
@@ -255,12 +291,16 @@ class Handover:
     def accepted(self, link: Link, chain: Chain) -> None:
         """Note that a chain of which nothing was recorded was accepted."""
         if link is self.second and self.ended_at is None:
+            self._drop_overtaken(chain)
             if chain in self._books:
                 self._books.lost(chain)  # its book begins anew on the second
+                self._reached.begin_anew(chain)
+            else:
+                self._pairing.change_sides(chain)
             self.put_in_charge(chain)
 
     def put_in_charge(self, chain: Chain) -> None:
-        """Follow the second from now on for a chain, and only it."""
+        """Follow the second from now on for a chain."""
         self.first.idle.add(chain)
         self.second.idle.discard(chain)
         self.live.shown(chain)
@@ -337,8 +377,10 @@ class Handover:
 
         It stands for changes that came over the first only.
         """
-        row = self._pairing.oldest(chain) if self.live.has_images(chain) else None
-        if row is None or not isinstance(row.call.item, DepthUpdate):
+        row = self._pairing.oldest(chain)
+        if chain in self.first.idle or not self.live.has_images(chain) or row is None:
+            return None
+        if not isinstance(row.call.item, DepthUpdate):
             return None
         return row.call if self._reached.is_beyond(chain, row.call.item) else None
 
@@ -346,17 +388,57 @@ class Handover:
         """Follow the second from now on, and take what of it waits."""
         self.ended_at = at
         self.second.idle.clear()
-        for row in self._pairing.take():
+        self.settle()
+        for call in self._blank.values():
+            self._pass_on(call)
+
+    def end_second(self, at: int) -> None:
+        """Follow the first, and listen whether it brings what waits."""
+        self.second_ended_at = at
+        for chain in self.first.idle:
+            self.settle(chain)
+
+    def settle(self, chain: Chain | None = None) -> None:
+        """Take what waits, of one chain or all: no twin of it will come."""
+        for row in self._pairing.take(chain):
             event = row.call.item
             if isinstance(event, DepthUpdate) and self._reached.is_past(
                 row.chain, event
             ):
-                self._pass_over(row.call)
+                self._pass_over(row.key, row.call)
+            elif row.is_doubtful:
+                self._doubt(row.chain, row.call.ts_recv)
             else:
+                self._pairing.take_as_stored(row.key)
                 self._pass_on(row.call)
-        for call in self._blank.values():
-            self._pass_on(call)
 
     def is_over(self, now: int) -> bool:
-        """Return whether no row of the first comes over the second any more."""
+        """Return whether nothing that the two brought matters any more."""
+        if self.second_ended_at is not None:
+            return self.first.last_at >= self.second_ended_at + LAG_MAX_NS
         return self.ended_at is not None and now >= self.ended_at + LINGER_NS
+
+    @property
+    def known(self) -> Mapping[Key, bool]:
+        """Rows that are stored, as `Pairing.known`."""
+        return self._pairing.known
+
+    @property
+    def waiting_since(self) -> int | None:
+        """When the oldest row came that is not stored yet."""
+        row = self._pairing.oldest()
+        return None if row is None else row.call.ts_recv
+
+
+def _is_impossible(event: WireEvent, bare: Collection[Chain]) -> bool:
+    return (
+        isinstance(event, DepthUpdate)
+        and (event.market, event.stream) not in bare
+        and not is_possible(event)
+    )
+
+
+def _last_of(item: object, begin: int) -> int:
+    """Return the last number of a row that begins with a number."""
+    last = item.last_update_id if isinstance(item, DepthUpdate) else None
+    return begin if last is None else last

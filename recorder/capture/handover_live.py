@@ -10,7 +10,7 @@ from typing import Final
 
 from recorder.capture.books import Books
 from recorder.capture.link import Link
-from recorder.model import Chain
+from recorder.model import Chain, DepthUpdate, WireEvent
 
 
 SECOND_NS: Final = 1_000_000_000
@@ -67,9 +67,12 @@ class Liveness:
         self._alive.add(chain)
         self._ahead.pop(chain, None)
 
-    def imaged(self, chain: Chain) -> None:
-        """Note that the second brought a whole book."""
-        self._imaged.add(chain)
+    def second_brought(self, chain: Chain, event: WireEvent) -> None:
+        """Note a row of the second; of an update its ids tell whether it is of use."""
+        if not isinstance(event, DepthUpdate):
+            self.shown(chain)
+        elif event.is_snapshot:
+            self._imaged.add(chain)
 
     def has_images(self, chain: Chain) -> bool:
         """Return whether the books of a chain come on the socket, with ids."""

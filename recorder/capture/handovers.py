@@ -49,6 +49,7 @@ class Handovers:
 
     def begin(self, first: Link, second: Link) -> None:
         """Note that a second connection was opened to replace a first that lives."""
+        before = next((h for h in self._all if h.second is first), None)
         handover = Handover(
             first,
             second,
@@ -59,6 +60,8 @@ class Handovers:
             trades=self._intake.trade_check,
             doubles=self._doubles,
             heard=self._silence.heard,
+            doubt=lambda chain, at: self._tell_doubt(first, chain, at),
+            known=None if before is None else before.known,
         )
         first.second, second.first = second, first
         first.twins += (handover,)
@@ -68,12 +71,15 @@ class Handovers:
 
     def of(self, first: Link) -> Handover | None:
         """Return the handover from a connection, if there is one."""
-        return next((h for h in self._all if h.first is first), None)
+        return next(
+            (h for h in self._all if h.first is first and h.second_ended_at is None),
+            None,
+        )
 
     def tick(self, now: int) -> None:
         """Forget handovers of which nothing can come twice any more."""
         for handover in [h for h in self._all if h.is_over(now)]:
-            self._forget(handover)
+            self._settle(handover)
 
     def closed(self, link: Link, at: int, detail: str | None) -> None:
         """Note that a connection is gone.
@@ -86,10 +92,11 @@ class Handovers:
             detail: Why, in words.
         """
         following = self.of(link)
-        for handover in [h for h in self._all if h.second is link]:
-            if handover.ended_at is None:
+        for handover in [h for h in self._all if link in (h.first, h.second)]:
+            if handover.second is link and handover.ended_at is None:
                 self._second_closed(handover, at, detail)
-            self._forget(handover)
+            elif handover is not following:
+                self._settle(handover)
         if following is not None:
             self._first_closed(following, at, detail)
         elif link.first is None:
@@ -120,7 +127,9 @@ class Handovers:
     def stop(self, at: int) -> None:
         """Take what waits for the first: nothing more will come."""
         for handover in self._all:
-            if handover.ended_at is None:
+            if handover.second_ended_at is not None:
+                handover.settle()
+            elif handover.ended_at is None:
                 for chain in handover.second.accepted:
                     if self._ledger.is_covered(chain):
                         self._tell_missed(handover, chain)
@@ -156,6 +165,7 @@ class Handovers:
         """Go on with the first; what the second alone brought is missing."""
         first, second = handover.first, handover.second
         first.second = None
+        handover.end_second(at)
         orphans = list(first.idle)
         first.idle.clear()
         self._lose(second, orphans, detail)
@@ -172,7 +182,7 @@ class Handovers:
         self, link: Link, chains: list[Chain] | tuple[Chain, ...], detail: str | None
     ) -> None:
         """Note that rows of chains are missing since a connection was heard last."""
-        reason = "connect_lost" if link.leaving is None else "venue_upgrade"
+        reason = _reason(link)
         for chain in chains:
             self._silence.lost(chain)
             after = self._books.lost(chain) if chain in self._books else None
@@ -187,8 +197,26 @@ class Handovers:
                     )
                 )
 
-    def _forget(self, handover: Handover) -> None:
+    def _tell_doubt(self, first: Link, chain: Chain, at: int) -> None:
+        """Tell of a row that is left out, for it may be here already."""
+        self._note(
+            self._ledger.missed(
+                chain,
+                _reason(first),
+                at,
+                at + 1,
+                detail="what the two connections brought cannot be told apart",
+            )
+        )
+
+    def _settle(self, handover: Handover) -> None:
+        """Take what waits in a handover that is over, and forget it."""
+        handover.settle()
         self._all.remove(handover)
         for link in (handover.first, handover.second):
             link.twins = tuple(t for t in link.twins if t is not handover)
         self._doubles.remember_more(is_more=bool(self._all))
+
+
+def _reason(link: Link) -> str:
+    return "connect_lost" if link.leaving is None else "venue_upgrade"

@@ -6,7 +6,7 @@ carries a chain. Connections have numbers, one for each group of chains that
 share one; they stay the same over reconnects. While a second connection is to
 replace a first, it is the first that counts: of the second it is not known
 yet whether it brings all. What the second has brought and the first has not
-yet is not stored: no more is claimed than until then.
+is not stored yet: no more is claimed than until then.
 """
 
 from collections.abc import Mapping
@@ -42,12 +42,10 @@ class Hearing:
         """Remember until when a connection was heard."""
         if link.first is not None:
             return
-        last_at = link.sure_at
-        if link.second is not None:
-            owed = [twins.owed_since for twins in link.twins]
-            last_at = min([last_at, *(at - 1 for at in owed if at is not None)])
-            if link.idle:  # some chains hang on both
-                last_at = min(last_at, link.second.sure_at)
+        waiting = [twins.waiting_since for twins in link.twins]
+        last_at = min([link.sure_at, *(at - 1 for at in waiting if at is not None)])
+        if link.second is not None and link.idle:  # some chains hang on both
+            last_at = min(last_at, link.second.sure_at)
         for chain in link.chains[:1]:
             number = self._number_of[chain]
             self._until[number] = max(self._until[number], last_at + 1)

@@ -45,10 +45,9 @@ class Jumps:
         """
         if first is None or last is None:
             return False
-        gap = book.fill(first, last)
-        if gap is None:
-            return False
-        if gap not in book.missing:
-            healed = msgspec.structs.replace(gap, healed_by="late")
-            self._note([healed])
-        return True
+        gaps = book.fill(first, last)
+        for gap in gaps:
+            if gap not in book.missing:
+                healed = msgspec.structs.replace(gap, healed_by="late")
+                self._note([healed])
+        return bool(gaps)

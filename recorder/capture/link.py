@@ -19,8 +19,8 @@ class Twins(Protocol):
     """Two connections that carry the same for a while."""
 
     @property
-    def owed_since(self) -> int | None:
-        """When the oldest row came that the first should have brought as well."""
+    def waiting_since(self) -> int | None:
+        """When the oldest row came that is not stored yet."""
         ...  # pragma: no cover - protocol
 
     def takes(

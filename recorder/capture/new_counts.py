@@ -60,8 +60,7 @@ class NewCounts:
     def suspect(self, book: DepthChain, message: Message) -> None:
         """Take a stale message: count it as a double, and keep it if it may be none."""
         emit(RowDoubled(market=book.chain.market, stream=book.chain.stream))
-        first, last = message.ids
-        if last is None or (first, last) in book.recent:
+        if message.event.last_update_id is None or message.name in book.recent:
             return
         suspects = book.suspects
         if suspects and not _goes_on(suspects[-1], message):

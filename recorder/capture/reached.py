@@ -30,13 +30,22 @@ class Reached:
             if chain in books
             and (received := books[chain].continuity.received) != NO_ID
         }
+        # And these are the last that did so over the one that is followed.
+        self._through = dict(self._since)
 
     def note(self, chain: Chain, event: WireEvent) -> None:
-        """Note a row of the first connection."""
+        """Note a row of the connection that is followed."""
         if isinstance(event, DepthUpdate):
             begin = event.first_update_id or event.last_update_id
             if begin is not None:
-                self._since.setdefault(chain, begin - 1)
+                since = self._since.setdefault(chain, begin - 1)
+                through = self._through.get(chain, since)
+                self._through[chain] = max(through, event.last_update_id or since)
+
+    def begin_anew(self, chain: Chain) -> None:
+        """Note that another connection is followed now."""
+        self._since.pop(chain, None)
+        self._through.pop(chain, None)
 
     def next_number(self, chain: Chain, event: WireEvent) -> int | None:
         """Return the number that follows all that were taken; None if unknown.
@@ -55,19 +64,26 @@ class Reached:
         """Return whether the first went past a row without bringing it."""
         if isinstance(event, DepthUpdate):
             first, last = event.first_update_id, event.last_update_id
-            return self._books[chain].is_missing(first, last)
+            book = self._books[chain]
+            is_past = last is not None and last <= book.continuity.received
+            return is_past and book.lacks(first, last)
         if not isinstance(event, Trade):
             return False
         number, next_one = begin_of(event), self.next_number(chain, event)
         return number is not None and next_one is not None and number < next_one
 
     def awaits(self, chain: Chain, event: WireEvent) -> bool:
-        """Return whether an event is the snapshot that a book waits for."""
+        """Return whether an event is the snapshot that a book waits for.
+
+        Where every push is a whole book, none is waited for.
+        """
         if not isinstance(event, DepthUpdate) or not event.is_snapshot:
             return False
-        base, continuity = event.last_update_id, self._books[chain].continuity
+        book, base = self._books[chain], event.last_update_id
+        continuity = book.continuity
         return (
             base is not None
+            and book.rule.snapshot == "in_band"
             and not continuity.is_live
             and continuity.held_first <= base + 1
             and base <= continuity.received
@@ -77,10 +93,12 @@ class Reached:
         """Return whether all of a message lies within what the first brought."""
         first, last = event.first_update_id, event.last_update_id
         since, book = self._since.get(chain), self._books[chain]
-        if last is None or since is None or book.is_missing(first, last):
+        if last is None or since is None:
             return False
-        is_needed = event.is_snapshot and not book.continuity.is_live
-        return since < last <= book.continuity.received and not is_needed
+        through = min(book.continuity.received, self._through[chain])
+        if event.is_snapshot:
+            return since <= last <= through and not self.awaits(chain, event)
+        return since < last <= through and not book.lacks(first, last)
 
     def is_beyond(self, chain: Chain, event: DepthUpdate[RawLevels]) -> bool:
         """Return whether a snapshot contains changes that did not come."""

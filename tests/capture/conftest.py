@@ -157,12 +157,12 @@ def _trade(market, trade_id, price="1", number=None, origin="live"):
     )
 
 
-def _depth(market, first, last, bids=(), asks=(), stream="depth:10"):
+def _depth(market, first, last, bids=(), asks=(), stream="depth:10", *, is_whole=False):
     return DepthUpdate(
         market=market,
         stream=stream,
         ts_event=None,
-        is_snapshot=first is None,
+        is_snapshot=is_whole or first is None,
         first_update_id=first,
         last_update_id=last,
         bids=msgspec.json.encode(bids),
@@ -203,8 +203,13 @@ _ITEMS = {
     "image": lambda market: _bare(market, is_clean=True),
     "change": lambda market: _bare(market, is_clean=False),
     "kline": _kline,
+    "window": lambda market, last, bids: _depth(
+        market, last, last, bids, is_whole=True
+    ),
     "ticker": lambda market, last: Ticker(market=market, ts_event=None, last=last),
-    "bbo": lambda market, bid: Bbo(market=market, ts_event=None, bid_price=bid),
+    "bbo": lambda market, bid, update_id=None: Bbo(
+        market=market, ts_event=None, bid_price=bid, update_id=update_id
+    ),
     "stats": lambda market, interval: ContractStats(
         market=market, ts_event=None, interval=interval
     ),

@@ -470,9 +470,9 @@ def test_an_image_that_only_the_second_brings_is_a_row_and_no_more(stage_of):
         (None, 100),
         (101, 102),
         (103, 105),
+        (None, 105),
         (106, 107),
         (108, 108),
-        (None, 105),
         (109, 110),
     ]
     assert stage.state(FULL) == "live"
@@ -1102,3 +1102,215 @@ def test_rows_that_never_come_twice_are_forgotten(stage_of, monkeypatch):
     stage.close(stage.first)
 
     assert [bbo.bid_price for bbo in stage.events("bbo")] == [*"01234", *"01"]
+
+
+# Rows that only one of the two brings, or brings late, or twice
+
+
+def test_a_change_in_whose_place_the_first_brings_an_image_is_stored(stage_of):
+    stage = stage_of(FULL)
+    stage.say(stage.first, full(100))
+    second = stage.second()
+    stage.say(second, full(100), change(101, 102))
+    stage.say(stage.first, full(102), full(104))
+    stage.say(second, change(103, 104))
+    stage.both(second, change(105, 105))
+    stage.close(stage.first)
+
+    assert stage.updates() == [
+        (None, 100),
+        (101, 102),
+        (None, 102),
+        (None, 104),
+        (103, 104),
+        (105, 105),
+    ]
+    assert stage.gaps() == []
+    assert stage.state(FULL) == "live"
+
+
+def window(update_id):
+    return ["window", "BTC_USDT", update_id, []]
+
+
+def test_a_change_and_the_window_that_stands_for_it_are_two_rows(known):
+    second = known.second()
+    known.say(second, ["depth", "BTC_USDT", 10, 10])
+    known.say(known.first, window(10), window(11))
+    known.say(second, ["depth", "BTC_USDT", 11, 11])
+    known.both(second, ["depth", "BTC_USDT", 12, 12])
+
+    assert known.updates()[2:] == [(10, 10), (10, 10), (11, 11), (11, 11), (12, 12)]
+    assert known.state() == "live"
+    assert known.gaps(BOOK) == []
+
+
+def test_a_change_that_reaches_into_what_is_missing_is_stored(known):
+    second = known.second()
+    known.say(known.first, window(12))
+    (gap,) = known.gaps(BOOK)
+    assert (gap.after_update_id, gap.before_update_id) == (9, 12)
+
+    known.say(second, ["depth", "BTC_USDT", 10, 12])
+
+    assert known.updates()[-1] == (10, 12)
+    (gap,) = known.gaps(BOOK)
+    assert gap.healed_by == "late"
+
+
+def quote(number):
+    return ["bbo", "BTC_USDT", "1", number]
+
+
+def test_what_the_second_brings_twice_is_stored_once(stage_of):
+    stage = stage_of(BBO, EACH)
+    second = stage.second()
+    stage.say(stage.first, quote(1), top(1))
+    stage.say(second, quote(1), quote(1), top(1), top(1))
+    stage.say(second, quote(2), quote(2), top(2), top(2))
+    stage.say(stage.first, quote(2), top(2))
+    stage.close(stage.first)
+
+    assert [row[1] for row in stage.rows("bbo")] == ["run.0"] * 2
+    assert [row[1] for row in stage.rows("depth")] == ["run.0"] * 2
+
+
+def test_what_the_first_brings_late_is_stored_once(stage_of):
+    stage = stage_of(EACH)
+    stage.say(stage.first, top(1))
+    second = stage.second()
+    stage.say(second, top(2), top(3))
+    stage.say(stage.first, top(3), top(2), top(4))
+
+    assert sorted(stage.updates(), key=str) == [(None, n) for n in (1, 2, 3, 4)]
+
+
+def test_the_image_of_a_quiet_book_is_a_row_and_no_new_numbering(stage_of):
+    stage = stage_of(FULL)
+    stage.say(stage.first, full(100), change(101, 102))
+    second = stage.second()
+    stage.say(second, full(102))
+    stage.both(second, change(103, 103))
+    stage.close(stage.first)
+    stage.session.stop(stage.now())
+
+    assert (None, 102) in stage.updates()
+    assert stage.gaps(FULL) == []
+    assert len(stage.gaps(scope="book")) == 1
+
+
+def test_a_top_of_before_does_not_show_a_book_that_was_hidden(stage_of):
+    stage = stage_of(EACH)
+    second = stage.second()
+    stage.say(stage.first, top(1), top(2))
+    stage.session.frame(stage.first, stage.now(), b"{", opcode="text")
+    assert stage.state(EACH) != "live"
+
+    stage.say(second, top(1), top(2))
+    assert stage.state(EACH) != "live"
+    stage.say(stage.first, top(3))
+
+    assert stage.state(EACH) == "live"
+    assert stage.updates() == [(None, 1), (None, 2), (None, 3)]
+
+
+def test_what_only_a_second_that_is_lost_had_brought_is_stored(stage_of):
+    stage = stage_of(TRADES, BBO)
+    second = stage.second()
+    stage.say(second, quote(1), quote(2), ["trade", "BTC_USDT", 7])
+    stage.close(second)
+    stage.say(stage.first, quote(2))
+    stage.wait(LAG_MAX_NS)
+    assert [quote.update_id for quote in stage.events("bbo")] == [2]
+
+    stage.say(stage.first, ["beat"])
+    stage.wait(SECOND_NS)
+
+    assert [quote.update_id for quote in stage.events("bbo")] == [2, 1]
+    assert stage.trades() == [7]
+
+
+@pytest.mark.parametrize("is_stop", [True, False])
+def test_what_a_lost_second_had_brought_is_stored_at_the_end(stage_of, is_stop):
+    stage = stage_of(BBO)
+    second = stage.second()
+    stage.say(second, quote(1))
+    stage.close(second)
+
+    if is_stop:
+        stage.session.stop(stage.now())
+    else:
+        stage.close(stage.first)
+
+    assert [quote.update_id for quote in stage.events("bbo")] == [1]
+
+
+def test_a_kill_claims_nothing_of_the_time_from_which_any_row_waits(stage_of):
+    stage = stage_of(TICKERS)
+    second = stage.second()
+    at = stage.say(second, ["ticker", "BTC_USDT", "7"])
+    stage.wait(SECOND_NS)
+    stage.say(stage.first, ["beat"])
+
+    assert stage.session.take(stage.now()).heard == (at,)
+    stage.close(second)
+    assert stage.session.take(stage.now()).heard == (at,)
+
+
+def test_what_may_be_here_already_is_left_out_and_told(stage_of):
+    """Which of equal rows the second lost, nobody knows."""
+    stage = stage_of(TICKERS)
+    second = stage.second()
+    seven, eight = (["ticker", "BTC_USDT", last] for last in "78")
+    stage.say(stage.first, seven, eight)
+    stage.say(second, eight)  # it lost the first, or brings it late
+    at = stage.say(second, seven)
+    stage.wait(OVERLAP_NS)
+    stage.say(stage.first, ["beat"])
+    stage.close(stage.first)
+    later = stage.say(second, seven)
+
+    assert [row[1] for row in stage.rows("tickers")] == ["run.0"] * 2
+    gaps = stage.gaps(TICKERS)
+    assert [gap.started_at for gap in gaps] == [at, later]
+    assert {gap.healed_by for gap in gaps} == {None}
+
+
+def test_rows_from_before_the_second_was_asked_are_no_twins(stage_of):
+    stage = stage_of(TICKERS)
+    seven = ["ticker", "BTC_USDT", "7"]
+    second = stage.session.opened(
+        "run.9", "ws://x/", stage.chains, stage.now(), stage.first
+    )
+    stage.say(stage.first, seven)
+    stage.send(second)
+    stage.say(second, ["ok", stage.chains], seven)
+    stage.close(stage.first)
+
+    assert [row[1] for row in stage.rows("tickers")] == ["run.0", "run.9"]
+
+
+def test_where_the_second_is_followed_the_first_brings_what_it_loses(stage_of):
+    stage = stage_of(BBO, EACH, is_accepted=False)
+    second = stage.second()
+    stage.say(second, quote(1), top(1))
+    stage.say(stage.first, quote(1), quote(2), top(1), top(2))
+    stage.say(second, quote(3), top(3))
+    stage.close(stage.first)
+    stage.say(second, quote(2))
+
+    assert [quote.update_id for quote in stage.events("bbo")] == [1, 3, 2]
+    assert stage.updates() == [(None, 1), (None, 3), (None, 2)]
+
+
+def test_what_three_connections_bring_is_stored_once(stage_of):
+    stage = stage_of(BBO)
+    second = stage.second()
+    stage.say(stage.first, quote(1))
+    stage.close(stage.first)
+    stage.first = second
+    third = stage.second()
+    stage.say(third, quote(1))  # the second has yet to bring it, and does not
+    stage.close(second)
+
+    assert [quote.update_id for quote in stage.events("bbo")] == [1]

@@ -78,6 +78,11 @@ class Alignment(NamedTuple):
             for ts_ns, conn in self.carried.get(missing.content, ())
         )
 
+    def is_elsewhere(self, missing: Missing) -> bool:
+        """Return whether a row that says the same came over another connection."""
+        carried = self.carried.get(missing.content, ())
+        return any(conn != missing.frame.conn for _, conn in carried)
+
     @property
     def doubled(self) -> int:
         """How many rows are stored once for each of two connections."""

@@ -5,12 +5,12 @@ venues say of themselves, which is said again and again.
 """
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from recorder.judging.alignment import Alignment, Missing, align
-from recorder.judging.evidence import Evidence, Stored, is_rest, said, touches
+from recorder.judging.evidence import Evidence, Stored, chain_of, is_rest, said, touches
 from recorder.judging.notices import notice_chains
 from recorder.model import Chain
 
@@ -91,6 +91,7 @@ def _judge(
 ) -> PushVerdict:
     gaps = evidence.gaps_of(chain, "rows")
     is_stored_once = chain.stream.partition(":")[0] in STORED_ONCE
+    altered = _altered(evidence, chain)
     repeated: list[Missing] = []
     lost: list[Missing] = []
     for missing in alignment.missing:
@@ -100,8 +101,11 @@ def _judge(
         if any(touches(gap, missing.first, last) for gap in gaps):
             continue
         is_there = missing.content in alignment.contents
-        if alignment.has_twin(missing) or (
-            is_stored_once and _is_named(missing) and is_there
+        if (
+            alignment.has_twin(missing)
+            or (_is_named(missing) and is_stored_once and is_there)
+            or (_is_named(missing) and alignment.is_elsewhere(missing))
+            or _ids_of(missing.frame.facts[0]) in altered
         ):
             repeated.append(missing)
         else:
@@ -139,7 +143,29 @@ def _judge(
 def _is_named(missing: Missing) -> bool:
     """Return whether two rows that say the same are surely the same event."""
     facts = missing.frame.facts[0]
-    return facts.get("open_at") is not None or facts.get("last_update_id") is not None
+    names = ("open_at", "last_update_id", "update_id")
+    return any(facts.get(name) is not None for name in names)
+
+
+def _altered(evidence: Evidence, chain: Chain) -> set[tuple[object, object]]:
+    """Return the ids of depth rows that are stored as a fault altered them.
+
+    What other connections brought of them is not stored.
+    """
+    altered: set[tuple[object, object]] = {
+        (fault.first_update_id, fault.last_update_id)
+        for fault in evidence.truth.faults
+        if fault.name == "crossed"
+        and fault.feed == evidence.feed
+        and chain_of(fault.market or "", fault.stream or "", fault.parameter) == chain
+    }
+    return altered and altered & {
+        _ids_of(row.values) for row in evidence.rows_of(chain)
+    }
+
+
+def _ids_of(facts: Mapping[str, Any]) -> tuple[object, object]:
+    return facts.get("first_update_id"), facts.get("last_update_id")
 
 
 def _judge_answers(evidence: Evidence, chain: Chain, about: str) -> list[str]:

@@ -2,22 +2,25 @@
 
 `TRACES` says for each fault what it must leave. A fault without an entry of
 its own leaves nothing, and `WITHOUT_TRACE` says why.
+
+A fault of one connection costs nothing where another carried the chain at that
+time and brought what it hit: what is stored is not missing.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 import msgspec
 
 from recorder.judging.evidence import (
     Evidence,
-    Stored,
     chain_of,
     contains,
     plain,
     said,
     touches,
 )
+from recorder.judging.holes import Hole, hole_of, last_id
 from recorder.judging.trades import BATCH_NS, UNNUMBERED, names
 from recorder.model import Chain, Gap
 from recorder.simulator.faults import (
@@ -255,8 +258,7 @@ class _Tracer:
             if self._evidence.feed not in UNNUMBERED:
                 yield chain, self._are_named(fault, chain, gaps)
             return
-        hole = self._hole(fault, chain)
-        if hole is not None:
+        for hole in self._holes(fault, chain):
             yield (
                 chain,
                 any(
@@ -269,7 +271,8 @@ class _Tracer:
 
     def _are_named(self, fault: FaultDone, chain: Chain, gaps: list[Gap]) -> bool:
         """Return whether a gap names each trade of a frame that did not come."""
-        ids = set(fault.trade_ids)
+        stored = {row.values["trade_id"] for row in self._evidence.rows_of(chain)}
+        ids = set(fault.trade_ids) - stored
         transit_ns = self._slack_ns + BATCH_NS
         return all(
             any(names(gap, trade, transit_ns) for gap in gaps)
@@ -277,43 +280,53 @@ class _Tracer:
             if trade.trade_id in ids
         )
 
-    def _hole(self, fault: FaultDone, chain: Chain) -> "_Hole | None":
+    def _holes(self, fault: FaultDone, chain: Chain) -> list[Hole]:
         """Return which ids are missing between two rows of one connection.
 
         None if nothing on the connection could show it: no row before, none
-        after, or none in between.
+        after, or none in between; nor those that another connection brought.
         """
-        first, last = fault.first_update_id, fault.last_update_id
-        ours = [o for o, t in self._evidence.conns_of(chain).items() if t == fault.conn]
-        if first is None or last is None or not ours:
-            return None
-        rows = [row for row in self._evidence.rows_of(chain) if row.conn == ours[0]]
-        ids = [row.values["last_update_id"] for row in rows]
-        if fault.name == "unflagged_full":
-            return _before_image(rows, first)
-        # A frame that came late shows nothing if no newer one was faster.
-        own = ids.index(last) if last in ids else len(ids)
-        before = any(i < first for i in ids[:own])
-        after = next((row for row in rows[:own] if _last_id(row) > last), None)
-        if before and after is not None and not _stands_for_all(after):
-            return _Hole(first, last, after.ts_recv)
-        return None
+        ours = self._ours(fault, chain)
+        if fault.first_update_id is None or ours is None:
+            return []
+        all_rows = self._evidence.rows_of(chain)
+        rows = [row for row in all_rows if row.conn == ours]
+        hole = hole_of(fault, rows)
+        if hole is None:
+            return []
+        return hole.without([row for row in all_rows if row.conn != ours])
+
+    def _ours(self, fault: FaultDone, chain: Chain) -> str | None:
+        """Return our name of the connection that a fault hit."""
+        conns = self._evidence.conns_of(chain).items()
+        return next((ours for ours, theirs in conns if theirs == fault.conn), None)
+
+    def _carrier(self, chain: Chain, conn: int, at: int) -> int | None:
+        """Return until when another connection carried a chain, if one did then."""
+        ends = [
+            self._last_sent[other]
+            for other, frames in self._evidence.sent_to(chain).items()
+            if other != conn and frames[0].ts_ns <= at <= self._last_sent[other]
+        ]
+        return max(ends, default=None)
 
     def _look_for_book(
         self, fault: FaultDone, trace: Trace
     ) -> Iterable[tuple[Chain, bool]]:
         """The gap begins with the row, unless the book is not known there.
 
-        One that came late, after newer ones, touches no book.
+        One that came late, after newer ones, touches no book; nor does one that
+        is not stored, because another connection had brought it as it is.
         """
         chain = self._chain(fault)
         if chain is None:
             return
+        ours = self._ours(fault, chain)
         newest = 0
         for row in self._evidence.rows_of(chain):
-            is_late, newest = _last_id(row) < newest, max(newest, _last_id(row))
+            is_late, newest = last_id(row) < newest, max(newest, last_id(row))
             if row.values["last_update_id"] == fault.last_update_id:
-                if is_late:
+                if is_late or ours not in (None, row.conn):
                     return
                 at = row.ts_recv
                 gaps = self._evidence.gaps_of(chain)
@@ -333,66 +346,37 @@ class _Tracer:
         conn = fault.conn or 0
         last_sent = self._last_sent.get(conn, 0)
         for chain, since in self._chains_of.get(conn, {}).items():
-            if since <= fault.ts_ns and chain in self._evidence.chains:
-                yield (
-                    chain,
-                    any(
-                        gap.reason in trace.reasons
-                        and touches(gap, last_sent, last_sent + self._slack_ns)
-                        for gap in self._evidence.gaps_of(chain, "rows")
-                    ),
+            is_hit = since <= fault.ts_ns and chain in self._evidence.chains
+            if is_hit and self._carrier(chain, conn, last_sent) is None:
+                latest = last_sent + self._slack_ns
+                gaps = self._evidence.gaps_of(chain, "rows")
+                is_told = any(
+                    gap.reason in trace.reasons and touches(gap, last_sent, latest)
+                    for gap in gaps
                 )
+                # Who is in a gap already need not tell of another.
+                yield chain, is_told or any(contains(gap, latest) for gap in gaps)
 
     def _look_for_chain(
         self, fault: FaultDone, trace: Trace
     ) -> Iterable[tuple[Chain, bool]]:
-        chain = self._chain(fault)
-        if chain is not None:
-            last = fault.ts_ns + self._slack_ns
+        chain, conn = self._chain(fault), fault.conn or 0
+        if chain is None:
+            return
+        at: int | None = fault.ts_ns
+        if (until := self._carrier(chain, conn, fault.ts_ns)) is not None:
+            # Once nobody carries it any more, something is missing.
+            sent = self._evidence.sent_to(chain).get(conn, ())
+            at = None if any(frame.ts_ns <= until for frame in sent) else until
+        if at is not None:
             yield (
                 chain,
                 any(
-                    gap.reason in trace.reasons and touches(gap, fault.ts_ns, last)
+                    gap.reason in trace.reasons
+                    and touches(gap, at, at + self._slack_ns)
                     for gap in self._evidence.gaps_of(chain, "rows")
                 ),
             )
-
-
-class _Hole(NamedTuple):
-    """Ids that are missing, and when a row showed that they are."""
-
-    first: int
-    last: int
-    shown_at: int
-
-    def is_named_by(self, gap: Gap) -> bool:
-        """Return whether a gap says that they are missing."""
-        after, before = gap.after_update_id, gap.before_update_id
-        return after is not None and after < self.first and self.last < (before or 0)
-
-
-def _last_id(row: Stored) -> int:
-    return int(row.values["last_update_id"] or 0)
-
-
-def _stands_for_all(row: Stored) -> bool:
-    """Return whether a row is a whole book that says of no change that it is new."""
-    return row.values["is_snapshot"] and row.values["first_update_id"] is None
-
-
-def _before_image(rows: list[Stored], first: int) -> _Hole | None:
-    """Return the ids that an image jumped over: those between it and rows before.
-
-    The row just before it may have come late, after newer ones.
-    """
-    newest: int | None = None
-    for row in rows:
-        if row.values["first_update_id"] == row.values["last_update_id"] == first:
-            if newest is None or newest + 1 >= first:
-                return None
-            return _Hole(newest + 1, first - 1, row.ts_recv)
-        newest = max(newest or 0, _last_id(row))
-    return None
 
 
 def _text(fault: FaultDone, chain: Chain) -> str:

@@ -416,7 +416,7 @@ def test_rows_pushed_twice_and_stored_once_are_found(case):
     assert f"{frame.market} tickers: 1 rows were pushed, are not stored" in complaints
 
 
-def with_second_connection(case, stream):
+def with_second_connection(case, stream, late_ns=1_000):
     """The truth, had another connection been sent the same of a stream."""
     frames = [f for f in case.truth.frames if f.feed == "v4" and f.stream == stream]
     first = min(frame.conn for frame in frames)
@@ -424,9 +424,9 @@ def with_second_connection(case, stream):
     truth.markets, truth.trades = case.truth.markets, case.truth.trades
     truth.v3_depths, truth.faults = case.truth.v3_depths, case.truth.faults
     truth.frames = case.truth.frames + [
-        msgspec.structs.replace(frame, conn=99, ts_ns=frame.ts_ns + 1_000)
+        msgspec.structs.replace(frame, conn=99, ts_ns=frame.ts_ns + late_ns)
         for frame in frames
-        if frame.conn == first
+        if frame.conn == first and frame.is_whole
     ]
     return truth
 
@@ -444,6 +444,36 @@ def test_what_a_second_connection_brings_too_need_not_be_stored_again(case, stre
 
     assert judgement.complaints == ()
     assert sum(pushes.repeated for pushes in judgement.pushes) > 5
+
+
+@pytest.mark.parametrize(("stream", "lost"), [("bbo", False), ("tickers", True)])
+def test_what_a_second_connection_brings_late_is_known_by_its_id(case, stream, lost):
+    truth = with_second_connection(case, stream, late_ns=300_000_000)
+
+    complaints = judged_with(case, truth, stream).complaints
+
+    assert [complaint for complaint in complaints if "not stored" in complaint] == (
+        list(complaints)
+    )
+    assert bool(complaints) == lost
+
+
+@pytest.mark.parametrize("is_altered", [True, False])
+def test_what_a_second_connection_brings_unaltered_need_not_be_stored(case, is_altered):
+    (crossed,) = [fault for fault in case.truth.faults if fault.name == "crossed"]
+    truth = with_second_connection(case, "depth")
+    for number, frame in enumerate(truth.frames):
+        is_hit = frame.last_update_id == crossed.last_update_id
+        if frame.conn == 99 and is_hit == is_altered and frame.market == crossed.market:
+            facts = {**frame.facts[0], "bids": ()}
+            truth.frames[number] = msgspec.structs.replace(frame, facts=(facts,))
+            break
+
+    complaints = judged_with(case, truth, "depth").complaints
+
+    assert ["not stored" in complaint for complaint in complaints] == (
+        [] if is_altered else [True]
+    )
 
 
 @pytest.mark.parametrize("stream", ["tickers", "bbo", "depth", "klines"])

@@ -30,6 +30,10 @@ TWIN_NS: Final = 100_000_000
 On a busy machine tens of milliseconds may pass between the two."""
 
 
+DELAY_NS: Final = 1_000_000_000
+"""A fault holds a frame back for less than this."""
+
+
 class Missing(NamedTuple):
     """A pushed row that is not stored.
 
@@ -67,16 +71,27 @@ class Alignment(NamedTuple):
     contents: frozenset[Content]
     carried: dict[Content, list[tuple[int, int]]]
 
-    def has_twin(self, missing: Missing) -> bool:
+    def has_twin(self, missing: Missing, delayed: Iterable[int] = ()) -> bool:
         """Return whether a row is stored that another connection brought.
 
         The exchange sends what happens to all of its connections at once.
+
+        Args:
+            missing: The row.
+            delayed: When faults held back a frame of the chain, for one of them.
         """
         frame = missing.frame
-        return any(
-            conn != frame.conn and abs(ts_ns - frame.ts_ns) <= TWIN_NS
-            for ts_ns, conn in self.carried.get(missing.content, ())
-        )
+        for ts_ns, conn in self.carried.get(missing.content, ()):
+            first, last = sorted((ts_ns, frame.ts_ns))
+            if conn != frame.conn and (
+                last - first <= TWIN_NS
+                or any(
+                    abs(at - first) <= TWIN_NS and last - at <= DELAY_NS
+                    for at in delayed
+                )
+            ):
+                return True
+        return False
 
     def is_elsewhere(self, missing: Missing) -> bool:
         """Return whether a row that says the same came over another connection."""

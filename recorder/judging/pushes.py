@@ -13,6 +13,7 @@ from recorder.judging.alignment import Alignment, Missing, align
 from recorder.judging.evidence import Evidence, Stored, chain_of, is_rest, said, touches
 from recorder.judging.notices import notice_chains
 from recorder.model import Chain
+from recorder.simulator.truth import FaultDone
 
 
 MARGIN_NS: Final = 250_000_000
@@ -92,6 +93,7 @@ def _judge(
     gaps = evidence.gaps_of(chain, "rows")
     is_stored_once = chain.stream.partition(":")[0] in STORED_ONCE
     altered = _altered(evidence, chain)
+    delayed = [fault.ts_ns for fault in _faults(evidence, chain, "delay")]
     repeated: list[Missing] = []
     lost: list[Missing] = []
     for missing in alignment.missing:
@@ -102,7 +104,7 @@ def _judge(
             continue
         is_there = missing.content in alignment.contents
         if (
-            alignment.has_twin(missing)
+            alignment.has_twin(missing, delayed)
             or (_is_named(missing) and is_stored_once and is_there)
             or (_is_named(missing) and alignment.is_elsewhere(missing))
             or _ids_of(missing.frame.facts[0]) in altered
@@ -147,6 +149,15 @@ def _is_named(missing: Missing) -> bool:
     return any(facts.get(name) is not None for name in names)
 
 
+def _faults(evidence: Evidence, chain: Chain, name: str) -> list[FaultDone]:
+    return [
+        fault
+        for fault in evidence.truth.faults
+        if (fault.name, fault.feed) == (name, evidence.feed)
+        and chain_of(fault.market or "", fault.stream or "", fault.parameter) == chain
+    ]
+
+
 def _altered(evidence: Evidence, chain: Chain) -> set[tuple[object, object]]:
     """Return the ids of depth rows that are stored as a fault altered them.
 
@@ -154,10 +165,7 @@ def _altered(evidence: Evidence, chain: Chain) -> set[tuple[object, object]]:
     """
     altered: set[tuple[object, object]] = {
         (fault.first_update_id, fault.last_update_id)
-        for fault in evidence.truth.faults
-        if fault.name == "crossed"
-        and fault.feed == evidence.feed
-        and chain_of(fault.market or "", fault.stream or "", fault.parameter) == chain
+        for fault in _faults(evidence, chain, "crossed")
     }
     return altered and altered & {
         _ids_of(row.values) for row in evidence.rows_of(chain)

@@ -11,7 +11,7 @@ from recorder.judging import judge
 from recorder.judging.accounts import judge_accounts
 from recorder.judging.evidence import Evidence, plain
 from recorder.model import NO_MARKET, Chain
-from recorder.simulator.truth import Truth
+from recorder.simulator.truth import FaultDone, Truth
 from recorder.store.listing import open_listing
 
 
@@ -456,6 +456,27 @@ def test_what_a_second_connection_brings_late_is_known_by_its_id(case, stream, l
         list(complaints)
     )
     assert bool(complaints) == lost
+
+
+def test_what_a_fault_held_back_for_one_connection_is_known_again(case):
+    truth = with_second_connection(case, "tickers", late_ns=300_000_000)
+    late = [frame for frame in truth.frames if frame.conn == 99]
+    truth.faults = case.truth.faults + [
+        FaultDone(
+            ts_ns=frame.ts_ns - 300_000_000,
+            name="delay",
+            feed="v4",
+            conn=99,
+            market=frame.market,
+            stream="tickers",
+        )
+        for frame in late
+    ]
+
+    judgement = judged_with(case, truth, "tickers")
+
+    assert judgement.complaints == ()
+    assert sum(pushes.repeated for pushes in judgement.pushes) > len(late) / 2
 
 
 @pytest.mark.parametrize("is_altered", [True, False])

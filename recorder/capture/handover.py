@@ -3,9 +3,8 @@
 The first is followed as long as it lives: its rows are taken as they come.
 A row of the second waits until the first has brought it too, and is a double
 then; what the first has not brought when it ends is taken from the second.
-So nothing depends on which of the two is faster, nothing is stored twice, and
-what the venue pushes late over the first (it was executed before the second
-was accepted) is there, and in its place. Besides:
+So nothing depends on which of the two is faster, and what the venue pushes late
+over the first (executed before the second was accepted) is there. Besides:
 
 * What the first skipped, as its next row shows by its number, is taken from
   the second as soon as it is there. So are changes for which the first brought
@@ -38,16 +37,25 @@ the second was accepted.
 No I/O; times are our clock, nanoseconds.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from recorder.capture.books import Books
 from recorder.capture.doubles import Doubles
 from recorder.capture.handover_live import SECOND_NS, Liveness
 from recorder.capture.link import Link
-from recorder.capture.pairing import Call, Key, Pairing, Waiting, key_of, keys_of
+from recorder.capture.pairing import (
+    Call,
+    Key,
+    Pairing,
+    Spoiled,
+    Waiting,
+    key_of,
+    keys_of,
+    last_of,
+)
 from recorder.capture.reached import Reached
-from recorder.capture.row_kinds import begin_of, is_numbered, is_possible
+from recorder.capture.row_kinds import begin_of, is_impossible, is_numbered
 from recorder.capture.trade_ids import TradeCheck
 from recorder.model import Chain, DepthUpdate, Kline, Trade, WireEvent
 
@@ -90,6 +98,7 @@ class Handover:
         ended_at: When the first ended; None while it lives.
         second_ended_at: When the second ended before it.
         live: What the second has shown of itself.
+        pairing: Lays their rows beside each other.
     """
 
     def __init__(
@@ -112,12 +121,13 @@ class Handover:
         self.ended_at: int | None = None
         self.second_ended_at: int | None = None
         self._doubt = doubt
+        self._spoiled: list[Spoiled] = []
         self._chain_of = chain_of
         self._pass_on = pass_on
         self._keep = keep
         self._books = books
         self._doubles = doubles
-        self._pairing = Pairing({} if known is None else known)
+        self.pairing = Pairing({} if known is None else known)
         self._joined: set[Chain] = set()
         self._reached = Reached(books, trades, second.chains)
         self._lag = 0
@@ -125,7 +135,7 @@ class Handover:
         self._heard = {chain: heard.get(chain, 0) for chain in second.chains}
         for chain in second.chains:
             if chain in books:
-                self._pairing.know(keys_of(chain, books[chain].recent))
+                self.pairing.know(keys_of(chain, books[chain].recent))
         self.live = Liveness(first, second, books, self._overlaps)
         second.idle.update(second.chains)
 
@@ -146,7 +156,7 @@ class Handover:
         """
         event: WireEvent = item  # type: ignore[assignment]
         chain = self._chain_of(event)
-        if chain is None or _is_impossible(event, self.live.bare):
+        if chain is None or is_impossible(event, self.live.bare):
             return False  # its own frame is to blame for it
         if chain in self.live.bare:
             return self._takes_bare(link, chain, event)
@@ -177,11 +187,11 @@ class Handover:
         self._fill(chain, event)
         self._heard[chain] = call.ts_recv
         key = key_of(chain, event)
-        if self._pairing.was_taken(key):  # it comes late: the other was asked for it
+        if self.pairing.was_taken(key):  # it comes late: the other was asked for it
             return not self._reached.awaits(chain, event)
         is_first = call.link is self.first
         asked = chain in self.second.unanswered or chain in self.second.accepted
-        twin = self._pairing.first(key, is_awaited=is_first and asked)
+        twin = self.pairing.first(key, is_awaited=is_first and asked)
         if twin is not None:
             self._match(chain, event)
             behind = call.ts_recv - twin.call.ts_recv
@@ -194,9 +204,10 @@ class Handover:
 
     def _from_follower(self, chain: Chain, event: WireEvent, call: Call) -> bool:
         key = key_of(chain, event)
+        self._drop_overtaken(chain)
         if self._reached.awaits(chain, event):
             return False
-        if self._pairing.second(key):
+        if self.pairing.second(key):
             self._match(chain, event)
             return True
         if self._is_double(chain, event, call.link):
@@ -205,14 +216,13 @@ class Handover:
                 self._pass_over(key, call)
             return True
         if self._reached.skipped(chain, event):
-            self._pairing.take_as_stored(key)
+            self.pairing.take_as_stored(key)
             return False
         if self.ended_at is not None:
-            if is_doubtful := self._pairing.is_doubtful(key):
+            if is_doubtful := self.pairing.is_doubtful(key):
                 self._doubt(chain, call.ts_recv)
             return is_doubtful
         if call.link is self.second or key.is_named:
-            self._drop_overtaken(chain)
             self._wait(key, event, call)
         return True
 
@@ -220,8 +230,8 @@ class Handover:
         number = begin_of(event)
         place = None if number is None else (key.chain, number)
         is_owed = is_numbered(event) and call.link is self.second
-        self._pairing.wait(key, place, call, is_owed=is_owed)
-        if len(self._pairing) > WAITING_MAX and not self.first.is_dead:
+        self.pairing.wait(key, place, call, is_owed=is_owed)
+        if len(self.pairing) > WAITING_MAX and not self.first.is_dead:
             self.first.is_dead = True
             self.first.why_dead = "it brings too little of what the next one brings"
 
@@ -236,23 +246,23 @@ class Handover:
         A snapshot stands for changes; as updates they may have come over the
         second.
         """
-        number = end = begin_of(event)
+        number = begin_of(event)
         if isinstance(event, DepthUpdate) and event.is_snapshot:
-            number = end = (event.last_update_id or 0) + 1
-        if number is None or end is None:
-            return
-        while (
-            next_one := self._reached.next_number(chain, event)
-        ) is not None and next_one < number:
-            row = self._pairing.at((chain, next_one))
-            if row is None or _last_of(row.call.item, next_one) >= end:
+            number = (event.last_update_id or 0) + 1
+        while number is not None:
+            next_one = self._reached.next_number(chain, event)
+            if next_one is None:  # the first brought nothing before
+                row = self.pairing.oldest(chain)
+            else:
+                row = self.pairing.at((chain, next_one))
+            if row is None or (next_one or 0) >= number or last_of(row) >= number:
                 return
             self._store(row)
 
     def _store(self, row: Waiting) -> None:
         """Store a row of the second: the first did not bring it, nor will it."""
-        self._pairing.drop(row)
-        self._pairing.take_as_stored(row.key)
+        self.pairing.drop(row)
+        self.pairing.take_as_stored(row.key)
         self._pass_on(row.call)
 
     def _is_double(self, chain: Chain, event: WireEvent, link: Link) -> bool:
@@ -266,25 +276,39 @@ class Handover:
         return False
 
     def _drop_overtaken(self, chain: Chain) -> None:
-        """Forget what waits and is within what the first has brought meanwhile."""
-        while (row := self._pairing.oldest(chain)) is not None:
-            event = row.call.item
+        """Decide about what waits and is within what the first has brought meanwhile."""
+        while (row := self.pairing.oldest(chain)) is not None:
+            event, reached = row.call.item, self._reached
             if not isinstance(event, DepthUpdate):
                 return
-            if not self._reached.is_past(chain, event):
+            if reached.awaits(chain, event) or reached.skipped(chain, event):
+                self._store(row)
+            elif reached.is_past(chain, event):
+                self.pairing.drop(row)
+                self._pass_over(row.key, row.call)
+            else:
                 return
-            self._pairing.drop(row)
-            self._pass_over(row.key, row.call)
 
     def _pass_over(self, key: Key, call: Call) -> None:
         """Leave out what the first has gone past: a snapshot is a row even so."""
         if (
             isinstance(call.item, DepthUpdate)
             and call.item.is_snapshot
-            and key not in self.known
+            and key not in self.pairing.known
         ):
-            self._pairing.take_as_stored(key)
+            self.pairing.take_as_stored(key)
             self._keep(call)
+
+    def spoiled(self, link: Link, first: int, end: int, detail: str) -> None:
+        """Note a frame of one that says nothing, and when its rows may have come."""
+        self._spoiled.append(Spoiled(link, first, end, detail))
+
+    def spoiled_alone(self, ended: Link) -> list[Spoiled]:
+        """Return frames of one that the other, which ended, may have had to bring."""
+        since = ended.last_at - self.lag
+        return [
+            one for one in self._spoiled if one.link is not ended and one.end > since
+        ]
 
     # Who is in charge ----------------------------------------------------
 
@@ -296,7 +320,7 @@ class Handover:
                 self._books.lost(chain)  # its book begins anew on the second
                 self._reached.begin_anew(chain)
             else:
-                self._pairing.change_sides(chain)
+                self.pairing.change_sides(chain)
             self.put_in_charge(chain)
 
     def put_in_charge(self, chain: Chain) -> None:
@@ -304,14 +328,14 @@ class Handover:
         self.first.idle.add(chain)
         self.second.idle.discard(chain)
         self.live.shown(chain)
-        for row in self._pairing.take(chain):
+        for row in self.pairing.take(chain):
             self._pass_on(row.call)
 
     # May the first be left? ----------------------------------------------
 
     def _overlaps(self, chain: Chain) -> bool:
         """Return whether updates wait that reach back to what is here."""
-        row = self._pairing.oldest(chain)
+        row = self.pairing.oldest(chain)
         if row is None or not isinstance(row.call.item, DepthUpdate):
             return False
         first = row.call.item.first_update_id
@@ -330,13 +354,13 @@ class Handover:
     @property
     def owed_since(self) -> int | None:
         """When the oldest row came that the first should have brought as well."""
-        while (row := self._pairing.oldest_owed()) is not None:
+        while (row := self.pairing.oldest_owed()) is not None:
             event = row.call.item
             if not isinstance(event, DepthUpdate) or not self._reached.is_past(
                 row.chain, event
             ):
                 return row.call.ts_recv
-            self._pairing.drop(row)
+            self.pairing.drop(row)
         return None
 
     @property
@@ -365,7 +389,7 @@ class Handover:
 
     def silent_since(self, chain: Chain) -> int | None:
         """Return since when a chain did not come over the first, if so it was."""
-        row = self._pairing.oldest(chain)
+        row = self.pairing.oldest(chain)
         if row is None or not row.is_owed or chain in self._joined:
             return None
         since = self._heard[chain] + 1
@@ -377,7 +401,7 @@ class Handover:
 
         It stands for changes that came over the first only.
         """
-        row = self._pairing.oldest(chain)
+        row = self.pairing.oldest(chain)
         if chain in self.first.idle or not self.live.has_images(chain) or row is None:
             return None
         if not isinstance(row.call.item, DepthUpdate):
@@ -400,7 +424,7 @@ class Handover:
 
     def settle(self, chain: Chain | None = None) -> None:
         """Take what waits, of one chain or all: no twin of it will come."""
-        for row in self._pairing.take(chain):
+        for row in self.pairing.take(chain):
             event = row.call.item
             if isinstance(event, DepthUpdate) and self._reached.is_past(
                 row.chain, event
@@ -409,7 +433,7 @@ class Handover:
             elif row.is_doubtful:
                 self._doubt(row.chain, row.call.ts_recv)
             else:
-                self._pairing.take_as_stored(row.key)
+                self.pairing.take_as_stored(row.key)
                 self._pass_on(row.call)
 
     def is_over(self, now: int) -> bool:
@@ -419,26 +443,7 @@ class Handover:
         return self.ended_at is not None and now >= self.ended_at + LINGER_NS
 
     @property
-    def known(self) -> Mapping[Key, bool]:
-        """Rows that are stored, as `Pairing.known`."""
-        return self._pairing.known
-
-    @property
     def waiting_since(self) -> int | None:
         """When the oldest row came that is not stored yet."""
-        row = self._pairing.oldest()
+        row = self.pairing.oldest()
         return None if row is None else row.call.ts_recv
-
-
-def _is_impossible(event: WireEvent, bare: Collection[Chain]) -> bool:
-    return (
-        isinstance(event, DepthUpdate)
-        and (event.market, event.stream) not in bare
-        and not is_possible(event)
-    )
-
-
-def _last_of(item: object, begin: int) -> int:
-    """Return the last number of a row that begins with a number."""
-    last = item.last_update_id if isinstance(item, DepthUpdate) else None
-    return begin if last is None else last

@@ -61,7 +61,7 @@ class Handovers:
             doubles=self._doubles,
             heard=self._silence.heard,
             doubt=lambda chain, at: self._tell_doubt(first, chain, at),
-            known=None if before is None else before.known,
+            known=None if before is None else before.pairing.known,
         )
         first.second, second.first = second, first
         first.twins += (handover,)
@@ -106,6 +106,9 @@ class Handovers:
     def _first_closed(self, handover: Handover, at: int, detail: str | None) -> None:
         first, second = handover.first, handover.second
         second.first = None
+        self._tell_spoiled(
+            handover, first, [c for c in first.chains if c not in first.idle]
+        )
         self._lose(first, [c for c in first.chains if c not in second.accepted], detail)
         afresh = []
         for chain in [c for c in first.chains if c in second.accepted]:
@@ -130,10 +133,29 @@ class Handovers:
             if handover.second_ended_at is not None:
                 handover.settle()
             elif handover.ended_at is None:
+                first = handover.first
+                mine = [chain for chain in first.chains if chain not in first.idle]
+                self._tell_spoiled(handover, first, mine)
                 for chain in handover.second.accepted:
                     if self._ledger.is_covered(chain):
                         self._tell_missed(handover, chain)
                 handover.end_first(at)
+
+    def _tell_spoiled(
+        self, handover: Handover, ended: Link, chains: list[Chain]
+    ) -> None:
+        """Tell of frames that said nothing, of which no twin came before the end."""
+        for spoiled in handover.spoiled_alone(ended):
+            for chain in chains:
+                self._note(
+                    self._ledger.missed(
+                        chain,
+                        "undecodable",
+                        spoiled.first,
+                        spoiled.end,
+                        detail=spoiled.detail,
+                    )
+                )
 
     def _tell_missed(self, handover: Handover, chain: Chain) -> None:
         """Tell of rows that the second shows to be missing, though the first lived."""
@@ -167,6 +189,7 @@ class Handovers:
         first.second = None
         handover.end_second(at)
         orphans = list(first.idle)
+        self._tell_spoiled(handover, second, orphans)
         first.idle.clear()
         self._lose(second, orphans, detail)
         self._ask_afresh(first, [c for c in orphans if c in first.accepted], at)

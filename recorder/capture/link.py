@@ -35,6 +35,10 @@ class Twins(Protocol):
         """Return whether a row of one of the two is not to be stored now."""
         ...  # pragma: no cover - protocol
 
+    def spoiled(self, link: "Link", first: int, end: int, detail: str) -> None:
+        """Note a frame of one that says nothing, and when its rows may have come."""
+        ...  # pragma: no cover - protocol
+
     def accepted(self, link: "Link", chain: Chain) -> None:
         """Note that a chain of which nothing is recorded was accepted on one."""
         ...  # pragma: no cover - protocol

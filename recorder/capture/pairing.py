@@ -10,6 +10,7 @@ second went past one of the first: then it lost it, or brings it late. An equal
 row that it brings after that may be either, and is *doubtful*.
 """
 
+import math
 from collections import Counter, deque
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Final, NamedTuple, TypeAlias
@@ -17,7 +18,7 @@ from typing import Final, NamedTuple, TypeAlias
 from recorder.capture.depth_chain import Name
 from recorder.capture.doubles import identity, is_named
 from recorder.capture.link import Link
-from recorder.model import Chain, WireEvent
+from recorder.model import Chain, DepthUpdate, Trade, WireEvent
 
 
 Place: TypeAlias = tuple[Chain, int]
@@ -37,6 +38,15 @@ class Call(NamedTuple):
     idx: int
     item: object
     payload: bytes
+
+
+class Spoiled(NamedTuple):
+    """A frame that says nothing, and between which times its rows may have come."""
+
+    link: Link
+    first: int
+    end: int
+    detail: str
 
 
 class Key(NamedTuple):
@@ -88,6 +98,17 @@ class Waiting(NamedTuple):
     def chain(self) -> Chain:
         """Its chain."""
         return self.key.chain
+
+
+def last_of(row: Waiting) -> float:
+    """Return the number with which a row ends; infinite if it has none."""
+    item = row.call.item
+    number: int | None = None
+    if isinstance(item, DepthUpdate):
+        number = item.last_update_id
+    elif isinstance(item, Trade):
+        number = item.market_trade_id
+    return math.inf if number is None else number
 
 
 class Pairing:

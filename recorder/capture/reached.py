@@ -44,8 +44,7 @@ class Reached:
 
     def begin_anew(self, chain: Chain) -> None:
         """Note that another connection is followed now."""
-        self._since.pop(chain, None)
-        self._through.pop(chain, None)
+        self._through[chain] = self._since.setdefault(chain, 0)
 
     def next_number(self, chain: Chain, event: WireEvent) -> int | None:
         """Return the number that follows all that were taken; None if unknown.

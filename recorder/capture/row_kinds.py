@@ -1,17 +1,18 @@
 """Kinds of rows: which belong to a chain, and how one of them is known again."""
 
+from collections.abc import Collection
 from typing import Final, TypeAlias
 
 from recorder.model import (
     TABLE_OF,
     Balance,
     Bbo,
+    Chain,
     ContractStats,
     DepthUpdate,
     Kline,
     Liquidation,
     Order,
-    RawLevels,
     Ticker,
     Trade,
     WireEvent,
@@ -55,7 +56,7 @@ def name_of(event: WireEvent) -> str:
 def begin_of(event: WireEvent) -> int | None:
     """Return the number with which a row begins, where rows go on one by one."""
     if isinstance(event, DepthUpdate):
-        return None if event.is_snapshot else event.first_update_id
+        return event.first_update_id
     return event.market_trade_id if isinstance(event, Trade) else None
 
 
@@ -72,11 +73,16 @@ def is_numbered(event: WireEvent) -> bool:
     return isinstance(event, Bbo) and event.update_id is not None
 
 
-def is_possible(event: DepthUpdate[RawLevels]) -> bool:
-    """Return whether the ids of a depth message are such as can be."""
+def is_impossible(event: WireEvent, bare: Collection[Chain]) -> bool:
+    """Return whether the ids of a depth message are such as cannot be.
+
+    Args:
+        event: Any row.
+        bare: Chains without ids.
+    """
+    if not isinstance(event, DepthUpdate) or (event.market, event.stream) in bare:
+        return False
     first, last = event.first_update_id, event.last_update_id
     if event.is_snapshot:
-        return last is None or last >= 0
-    if first is None or last is None:
-        return first is None and (last is None or last >= 0)
-    return 0 <= first <= last
+        return last is not None and last < 0
+    return first is None or last is None or not 0 <= first <= last

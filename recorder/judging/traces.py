@@ -229,7 +229,10 @@ class _Tracer:
     def _look_for_frame(
         self, fault: FaultDone, trace: Trace
     ) -> Iterable[tuple[Chain, bool]]:
-        """Each frame is kept and lies in a gap, unless it did not arrive at all."""
+        """Each frame is kept and lies in a gap, unless it did not arrive at all.
+
+        Nor need it lie in one while another connection carries the chain.
+        """
         chain = self._chain(fault)
         if chain is None:
             return
@@ -239,13 +242,16 @@ class _Tracer:
             for gap in self._evidence.gaps_of(chain, "rows")
             if touches(gap, fault.ts_ns, last)
         ]
-        if any(gap.reason in trace.reasons for gap in near):
+        is_spare = self._carrier(chain, fault.conn or 0, fault.ts_ns) is not None
+        is_told = any(gap.reason in trace.reasons for gap in near)
+        is_lost = any(gap.reason in ENDINGS for gap in near)
+        if is_told or (is_spare and not is_lost):
             arrived = [at for at in self._kept if fault.ts_ns <= at <= last]
             for at in arrived[:1]:
                 self._kept.remove(at)  # it is this frame and no other
             yield chain, bool(arrived)
         else:
-            yield chain, any(gap.reason in ENDINGS for gap in near)
+            yield chain, is_lost
 
     def _look_for_numbers(
         self, fault: FaultDone, trace: Trace

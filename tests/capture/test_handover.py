@@ -1314,3 +1314,86 @@ def test_what_three_connections_bring_is_stored_once(stage_of):
     stage.close(second)
 
     assert [quote.update_id for quote in stage.events("bbo")] == [1]
+
+
+# Frames that say nothing
+
+
+def spoil(stage, link):
+    at = stage.now()
+    stage.session.frame(link, at, b"{", opcode="text")
+    return at
+
+
+def test_a_spoiled_frame_of_who_is_not_followed_costs_nothing(stage_of):
+    stage = stage_of(BBO, EACH)
+    second = stage.second()
+    stage.both(second, top(1))
+    spoil(stage, second)
+    stage.wait(OVERLAP_NS)
+    stage.both(second, quote(1), top(2))
+    stage.close(stage.first)
+    stage.say(second, top(3))
+
+    assert stage.gaps() == []
+    assert len(stage.gaps(scope="book")) == 1
+    assert [row[1] for row in stage.rows("frames")] == ["run.1"]
+
+
+@pytest.mark.parametrize("is_stop", [True, False])
+def test_a_spoiled_frame_of_which_no_twin_came_any_more_is_told(stage_of, is_stop):
+    stage = stage_of(TRADES)
+    second = stage.second()
+    stage.both(second, ["trade", "BTC_USDT", 1])
+    at = spoil(stage, second)
+    if is_stop:
+        stage.session.stop(stage.now())
+    else:
+        stage.close(stage.first)
+
+    (gap,) = stage.gaps()
+    assert (gap.reason, gap.ended_at) == ("undecodable", at + 1)
+
+
+def test_a_spoiled_frame_of_the_first_is_told_where_it_is_followed(stage_of):
+    stage = stage_of(TRADES)
+    second = stage.second()
+    at = spoil(stage, stage.first)
+    stage.both(second, ["trade", "BTC_USDT", 1])
+    assert [gap.ended_at for gap in stage.gaps()] == [at + 1]
+
+    stage.close(stage.first)
+    assert len(stage.gaps()) == 1
+
+
+def test_a_spoiled_frame_of_the_first_is_told_if_the_second_ends_that_led(stage_of):
+    stage = stage_of(TRADES, is_accepted=False)
+    second = stage.second()
+    stage.say(second, ["trade", "BTC_USDT", 1])
+    at = spoil(stage, stage.first)
+    assert stage.gaps() == []
+
+    stage.close(second)
+
+    reasons = {gap.reason: gap.ended_at for gap in stage.gaps()}
+    assert reasons == {"undecodable": at + 1, "connect_lost": None}
+
+
+def test_what_precedes_the_first_row_of_the_first_is_taken_from_the_second(stage_of):
+    stage = stage_of(BOOK)
+    second = stage.second()
+    stage.say(second, ["depth", "BTC_USDT", 1, 3], window(4))
+    stage.say(stage.first, ["depth", "BTC_USDT", 5, 5])
+
+    assert stage.updates() == [(1, 3), (4, 4), (5, 5)]
+
+
+def test_an_image_that_waits_is_taken_once_a_book_needs_it(stage_of):
+    stage = stage_of(FULL)
+    stage.say(stage.first, full(100), change(101, 101))
+    second = stage.second()
+    stage.say(second, full(105))
+    stage.say(stage.first, change(104, 105), change(106, 106))
+
+    assert stage.state(FULL) == "live"
+    assert stage.updates()[2:] == [(104, 105), (None, 105), (106, 106)]

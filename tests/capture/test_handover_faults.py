@@ -388,6 +388,16 @@ def check_counts(said, chain, have, came):
         assert have[what] <= sum(most)
 
 
+def check_times(said):
+    """Times of receipt never decrease within a connection."""
+    last = {}
+    for row in sorted(said.rows, key=lambda row: (row[1], row[2])):
+        if type(row[4]).__name__ in KINDS.values():
+            place = row[1], getattr(row[4], "stream", type(row[4]))
+            assert row[0] >= last.get(place, 0), (place, row)
+            last[place] = row[0]
+
+
 def check_books(said, chain):
     """A replay shows the book that the exchange had, or none."""
     events = [
@@ -434,6 +444,8 @@ def play(source, clock, seed):
     said = Play(source, clock, seed)
     said.run()
     check_rows(said)
+    if "late" not in said.faults:
+        check_times(said)
     for chain in BOOKS:
         check_books(said, chain)
     check_account(said)

@@ -107,6 +107,7 @@ WITHOUT_TRACE: Final[dict[str, str]] = {
     "stale_snapshot": "the book is in a gap until a snapshot comes that fits",
     "http_garbled": "what was asked for is asked for again",
     "stale_history": "the gap stays open until the venue tells what came after it",
+    "drift": "nothing tells of it until the book is audited",
     "v3_drop": "the protocol has nothing that could reveal it",
     "v3_omit_clean": "the book goes on",
     "v3_error": "the chains are in a gap until a request is accepted",

@@ -1,6 +1,7 @@
 """The order book frames of one market at one interval, for all its readers."""
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import NamedTuple, Protocol
 
 from recorder.simulator.book import ASK, BID
@@ -102,7 +103,7 @@ class DepthSequence:
     def _altered(self, conn: Connection, frame: DepthFrame, now_ns: int) -> Push | None:
         """Return what a fault makes of the frame for one connection."""
         plan: FaultPlan = self._context.plan
-        for name in ("unflagged_full", "full", "crossed"):
+        for name in ("unflagged_full", "full", "crossed", "drift"):
             strike = plan.strike(
                 name,
                 now_ns,
@@ -132,10 +133,10 @@ class DepthSequence:
                 is_full=True,
                 is_window=True,
             )
-        ask = book.best(ASK)
-        if ask is None:
+        level = self._ghost() if name == "drift" else self._above_best_ask()
+        if level is None:
             return None
-        bogus = self._market.level_texts([(ask[0] + 1, ask[1])])
+        bogus = self._market.level_texts([level])
         return DepthFrame(
             market=frame.market,
             ts_ns=frame.ts_ns,
@@ -146,6 +147,19 @@ class DepthSequence:
             asks=frame.asks,
             depth=frame.depth,
         )
+
+    def _above_best_ask(self) -> tuple[int, int] | None:
+        """Return a bid that crosses the book; None without asks."""
+        ask = self._market.book.best(ASK)
+        return None if ask is None else (ask[0] + 1, ask[1])
+
+    def _ghost(self) -> tuple[int, int] | None:
+        """Return a bid amid the window where nobody bids; None if there is none."""
+        bids = self._market.book.top(BID, self._depth)
+        for (above, amount), (below, _) in pairwise(bids[len(bids) // 3 :]):
+            if above - below > 1:
+                return above - 1, amount
+        return None
 
     def _image_frame(self) -> DepthFrame:
         market, depth = self._market, self._depth

@@ -66,6 +66,10 @@ _V4_KINDS = {
         keys=BOOK,
         random=0.001,
     ),
+    "drift": FaultKind(
+        doc="v4: a depth frame carries one more bid that the exchange does not have",
+        keys=BOOK,
+    ),
     "stall": FaultKind(
         doc="v4: nothing is sent any more; dropped after SECONDS, 0 is never",
         keys=WITH_SECONDS,

@@ -194,7 +194,7 @@ def test_random_stands_for_every_fault_that_does_not_hide():
     names = {fault.name for fault in expand(Fault(name=RANDOM))}
 
     hidden = {"v3_drop"} if SILENT_ACK_RANDOM else {"v3_drop", "silent_ack"}
-    ordered = {"http_garbled", "stale_history"}
+    ordered = {"drift", "http_garbled", "stale_history"}
     assert names == set(KINDS) - hidden - ordered - FINAL
 
 
@@ -221,7 +221,7 @@ def test_silence_joins_the_random_faults_by_one_constant(monkeypatch):
     assert before == parse("silent_ack:stream=trades,market=BTC_USDT,probability=0.5")
     chances = {f.name: f.probability for f in expand(parse("random:probability=2"))}
     assert chances["silent_ack"] == pytest.approx(0.04)
-    ordered = {"http_garbled", "stale_history"}
+    ordered = {"drift", "http_garbled", "stale_history"}
     assert set(chances) == set(KINDS) - {"v3_drop"} - ordered - FINAL
 
 

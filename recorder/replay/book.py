@@ -16,7 +16,8 @@ across, and one that turns out to be empty (``healed_by`` ``sequence``, or
 the gap of one of two jobs that record the same source) hides the book no
 longer than until the next update. Gaps of scope ``book``, and those that are
 told by ids (`is_told_by_ids`), say what the levels and ids show anyway,
-except on streams without ids.
+except on streams without ids, and where an audit found the book wrong: then it is
+not known until a snapshot comes.
 
 A book is known *at its messages*. Between two of them a gap may begin that
 only its own row tells of; for the book at an instant ask `book_at`, which
@@ -95,6 +96,14 @@ def is_of_the_clock(gap: Gap) -> bool:
     at another pace; what came over the connections came without a break.
     """
     return gap.reason == "clock_step"
+
+
+def is_mismatch(gap: Gap) -> bool:
+    """Return whether an audit found the book not to be the venue's.
+
+    No id tells of that: it is not known from the gap's begin to a snapshot.
+    """
+    return gap.scope == "book" and gap.reason == "audit_mismatch"
 
 
 class _Side:
@@ -294,6 +303,9 @@ class OrderBook:
         has_ids = max(chain.applied, chain.received) >= 0
         if is_taken_over(gap) and (has_ids or not self._is_of_run(run_of_gap(gap))):
             return None
+        if has_ids and is_mismatch(gap):
+            self._forget()
+            return chain.crossed()
         if has_ids and gap.scope == "book":
             return None
         if has_ids and is_told_by_ids(gap):

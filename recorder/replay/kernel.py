@@ -41,6 +41,7 @@ IN_BAND: Final = 2
 AUDIT: Final = 4
 LOST: Final = 8  # messages may be missing before this row
 DOUBTED: Final = 16  # so they may, and ids would tell whether they are
+WRONG: Final = 32  # the book before this row was found not to be the venue's
 
 # The state of a stretch, kept from one to the next.
 HELD_FROM: Final = 6  # after the six fields of the chain: row of the first held
@@ -312,6 +313,9 @@ def _compile_follow(version: int) -> Callable[..., int]:  # noqa: C901 - below
                 held_from, held_count = NO_ID, 0
             if flag & DOUBTED:
                 chain, _, _ = continuity.step_doubted(chain)
+            if flag & WRONG:
+                chain, _, _ = continuity.step_crossed(chain)
+                held_from, held_count = NO_ID, 0
             if is_update:
                 if is_impossible(first, last):
                     return row

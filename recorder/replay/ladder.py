@@ -145,6 +145,10 @@ class Ladder:
         """Note that messages may be missing, of which ids would tell."""
         self.follow(empty_row(kernel.DOUBTED | kernel.AUDIT))
 
+    def wrong(self) -> None:
+        """Note that the book was found not to be the venue's."""
+        self.follow(empty_row(kernel.WRONG | kernel.AUDIT))
+
     def follow(self, given: DepthRows) -> Quoted:
         """Take the next rows of the chain.
 

@@ -32,6 +32,7 @@ import pyarrow.compute as pc
 
 from recorder.model import TAKEN_OVER, Chain, Gap
 from recorder.replay.book import (
+    is_mismatch,
     is_of_nobody,
     is_of_the_clock,
     is_taken_over,
@@ -59,12 +60,15 @@ class Marks(NamedTuple):
             tell, sorted, nanoseconds.
         quiet: Gaps at whose end the book is lost once more if no message came
             over a socket inside.
+        wrong: Instants from which on the book was found not to be the venue's,
+            until a snapshot mends it, sorted, nanoseconds.
     """
 
     lost: Ints
     hidden: tuple[Interval, ...]
     doubted: Ints
     quiet: tuple[Interval, ...] = ()
+    wrong: Ints = np.empty(0, np.int64)
 
     def hides(self, at_ns: int) -> bool:
         """Return whether an instant lies in a hidden interval."""
@@ -109,12 +113,18 @@ class Outages:
         the capture held it; only after a process ended nothing is. A snapshot
         by HTTP alone is of no use: it came before anybody noticed that the
         connection was dead, and updates from before the gap had proved it.
+        A book that an audit found wrong is not shown from when it was last
+        right, whatever its ids say, until a snapshot mends it.
         """
         hidden: list[Interval] = []
         lost: list[int] = []
         doubted: list[int] = []
         quiet: list[Interval] = []
+        wrong: list[int] = []
         for gap in self._gaps:
+            if is_mismatch(gap):
+                hidden.append(_interval(gap))
+                wrong.append(gap.started_at)
             if gap.scope != "rows" or is_taken_over(gap):
                 continue  # of the book alone, or of the pace of our clock
             others = merged(
@@ -140,7 +150,7 @@ class Outages:
         everything = [i for intervals in self._coverage.values() for i in intervals]
         told = {gap.started_at for gap in self._gaps if _is_told_otherwise(gap)}
         lost += [end for _, end in merged(everything) if end not in told]
-        return _marks(hidden, lost, doubted, quiet)
+        return _marks(hidden, lost, doubted, quiet, wrong)
 
     def without_ids(self, conn: str) -> Marks:
         """Return the marks for one connection of a stream without ids.
@@ -253,9 +263,14 @@ def _marks(
     lost: Iterable[int],
     doubted: Iterable[int] = (),
     quiet: Iterable[Interval] = (),
+    wrong: Iterable[int] = (),
 ) -> Marks:
     return Marks(
-        _instants(lost), tuple(merged(hidden)), _instants(doubted), tuple(merged(quiet))
+        _instants(lost),
+        tuple(merged(hidden)),
+        _instants(doubted),
+        tuple(merged(quiet)),
+        _instants(wrong),
     )
 
 

@@ -54,7 +54,10 @@ class DepthRows(NamedTuple):
 
 
 def depth_rows(
-    table: pa.Table, lost: Truths | None = None, doubted: Truths | None = None
+    table: pa.Table,
+    lost: Truths | None = None,
+    doubted: Truths | None = None,
+    wrong: Truths | None = None,
 ) -> DepthRows:
     """Return rows of the table ``depth`` as arrays; prices are not copied.
 
@@ -62,6 +65,7 @@ def depth_rows(
         table: Rows of one chain in the order of receipt, with `COLUMNS`.
         lost: For each row, whether something may be missing before it.
         doubted: The same where ids would tell whether it is.
+        wrong: For each row, whether the book before it was found wrong.
     """
     origin: Any = table["origin"]
     flags = _truths(table["is_snapshot"]) * np.uint8(kernel.SNAPSHOT)
@@ -71,6 +75,8 @@ def depth_rows(
         flags |= lost * np.uint8(kernel.LOST)
     if doubted is not None:
         flags |= doubted * np.uint8(kernel.DOUBTED)
+    if wrong is not None:
+        flags |= wrong * np.uint8(kernel.WRONG)
     firsts, lasts = _ids(table["first_update_id"]), _ids(table["last_update_id"])
     return DepthRows(
         kernel.Rows(flags, firsts, lasts),

@@ -80,12 +80,13 @@ class Lane:
         self._has_ids = has_ids
         self._told = 0
         self._doubts_told = 0
+        self._wrongs_told = 0
         self._heard_ns = -1  # the last row over a socket
         self._last = Quoted.nothing(1)
 
     def follow(self, table: pa.Table, times: Ints) -> Quoted:
         """Take rows; return what this lane shows after each."""
-        told, doubts = (_until(marks, times) for marks in self._both)
+        told, doubts, wrongs = (_until(marks, times) for marks in self._all)
         lost = np.diff(told, prepend=self._told) > 0
         if self.marks.quiet:
             heard = times[_is_heard(table)]
@@ -93,13 +94,15 @@ class Lane:
             lost |= np.diff(_until(ends, times), prepend=0) > 0
             self._heard_ns = max(self._heard_ns, int(heard[-1]) if heard.size else -1)
         doubted = np.diff(doubts, prepend=self._doubts_told) > 0
-        quoted = self.ladder.follow(depth_rows(table, lost, doubted))
+        wrong = np.diff(wrongs, prepend=self._wrongs_told) > 0
+        quoted = self.ladder.follow(depth_rows(table, lost, doubted, wrong))
         if not self._has_ids:
             hidden = np.flatnonzero(self.hides(times))
             quoted.put(hidden, Quoted.nothing(hidden.size))
         self.updated_ns = int(times[-1])
         self.was_known |= bool(quoted.known.any())
         self._told, self._doubts_told = int(told[-1]), int(doubts[-1])
+        self._wrongs_told = int(wrongs[-1])
         self._last = quoted.each(lambda values: values[-1:].copy())
         return quoted
 
@@ -109,14 +112,16 @@ class Lane:
 
     def pass_to(self, at_ns: int) -> None:
         """Let time pass without rows until an instant, that one included."""
-        told, doubts = (int(_until(marks, at_ns)) for marks in self._both)
+        told, doubts, wrongs = (int(_until(marks, at_ns)) for marks in self._all)
         if told > self._told or self._quiet_ends(at_ns, _NO_TIMES):
             self.ladder.lost()
         if doubts > self._doubts_told:
             self.ladder.doubted()
+        if wrongs > self._wrongs_told:
+            self.ladder.wrong()
         if not self.ladder.is_known:
             self._last = Quoted.nothing(1)
-        self._told, self._doubts_told = told, doubts
+        self._told, self._doubts_told, self._wrongs_told = told, doubts, wrongs
 
     def still(self, since: Ints, times: Ints) -> Truths:
         """Return whether what was shown at one time is shown at a later."""
@@ -147,8 +152,8 @@ class Lane:
         ]
 
     @property
-    def _both(self) -> tuple[Ints, Ints]:
-        return self.marks.lost, self.marks.doubted
+    def _all(self) -> tuple[Ints, Ints, Ints]:
+        return self.marks.lost, self.marks.doubted, self.marks.wrong
 
 
 class Walk:

@@ -15,15 +15,17 @@ BREAKS_MAX: Final = 64
 
 
 class Break(NamedTuple):
-    """Messages of a chain may be missing.
+    """Messages of a chain may be missing, or its book is wrong.
 
     Attributes:
         ts_recv: Our clock at the last row before, nanoseconds.
         is_new_count: Whether the venue numbers them anew from there on.
+        is_wrong: Whether none is missing, but the book was found wrong.
     """
 
     ts_recv: int
-    is_new_count: bool
+    is_new_count: bool = False
+    is_wrong: bool = False
 
 
 class Breaks:

@@ -2,8 +2,11 @@
 
 A crossed book can be mended only by asking the venue for a snapshot while the
 capture runs. So the capture shows each depth batch to a `BookWatch`, which
-keeps the prices of every book (no amounts) in compiled code, following the
-very sequence check that the capture and the replay follow.
+keeps the levels of every book in compiled code, following the very sequence
+check that the capture and the replay follow.
+
+It can be given snapshots to compare books with, as they come to their ids
+(`recorder.replay.audits`).
 
 Where messages may be missing, it is told: from the rows alone a connection
 that was lost cannot be told from one that another took over without a break.
@@ -11,22 +14,18 @@ that was lost cannot be told from one that another took over without a break.
 It runs in the writer's thread, outside the interpreter's lock.
 """
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from recorder.continuity import (
-    FRESH,
-    step_crossed,
-    step_lost,
-    step_snapshot,
-    step_update,
-)
+from recorder.continuity import FRESH, step_crossed, step_lost
 from recorder.model import Chain, DepthUpdate, Levels, Origin
+from recorder.replay.audits import Compared, Order, differences
 from recorder.replay.breaks import Break, Breaks
-from recorder.replay.compiled import Ints, fingerprint
+from recorder.replay.compiled import Floats, Ints
 from recorder.replay.depth_batch import (
     codes_of,
     flags_of,
@@ -37,25 +36,25 @@ from recorder.replay.depth_batch import (
     without_audits,
 )
 from recorder.replay.holding import Held, Holding
-from recorder.store.batch import RowTuple, build
-from recorder.store.machine_code import compiled
-from recorder.store.tables import TABLES
-from recorder.transitions import (
-    ADOPT,
-    APPLY,
-    HOLD,
-    IN_BAND,
-    JOIN,
-    LIVE,
-    NO_ID,
-    PROVEN,
-    RESTART,
-    WAIT,
+from recorder.replay.watch_kernel import (
+    BREAK,
+    NARROW,
+    NOTHING,
+    REACHED,
+    follow_rows,
+    is_crossed,
+    set_levels,
 )
+from recorder.store.batch import RowTuple, build
+from recorder.store.tables import TABLES
+from recorder.transitions import ADOPT, APPLY, JOIN, LIVE, NO_ID, RESTART, WAIT
 
 
 PRICES_MAX: Final = 2048
 """Prices a side that a watched book can hold; the far ones go first."""
+
+_FIRST_PRICES: Final = 256
+"""Room for prices at first; it is doubled for all books when one needs more."""
 
 HELD_BYTES_MAX: Final = 64 << 20
 """For updates that wait for snapshots, of all chains together. Beyond it the
@@ -63,13 +62,10 @@ chain that has the most forgets them: what comes later, it holds again, and a
 snapshot that is too old for that is not used. (Snapshots that wait for updates
 are one a chain at most.)"""
 
+ORDER_NS: Final = 30_000_000_000
+"""So long after it was received a snapshot waits for its book."""
+
 _FIRST_CHAINS: Final = 64
-
-NOTHING: Final = -1
-"""All rows were followed; nothing is left to do."""
-
-BREAK: Final = -2
-"""Before this row its chain breaks."""
 
 
 class Crossing(NamedTuple):
@@ -84,125 +80,6 @@ class Crossing(NamedTuple):
     chain: Chain
     ts_recv: int
     last_update_id: int | None
-
-
-@compiled
-def _set_levels(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    book, count, prices, amounts, is_bid
-):
-    """Apply levels to one ascending side; return its new number of prices."""
-    for i in range(prices.size):
-        price = prices[i]
-        at = np.searchsorted(book[:count], price)
-        is_there = at < count and book[at] == price
-        if not amounts[i] > 0.0:
-            if is_there:
-                book[at : count - 1] = book[at + 1 : count].copy()
-                count -= 1
-        elif not is_there:
-            if count == book.size:
-                if at == (0 if is_bid else count):
-                    continue  # it is the farthest itself
-                if is_bid:
-                    book[: count - 1] = book[1:count].copy()
-                    at -= 1
-                count -= 1
-            book[at + 1 : count + 1] = book[at:count].copy()
-            book[at] = price
-            count += 1
-    return count
-
-
-@compiled
-def _is_crossed(bids, asks, counts, chain):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    bid_count, ask_count = counts[chain, 0], counts[chain, 1]
-    if bid_count == 0 or ask_count == 0:
-        return False
-    return bids[chain, bid_count - 1] >= asks[chain, 0]
-
-
-def _compile_follow(fingerprint: int) -> Callable[..., tuple[int, int, int]]:
-    """Compile the main loop; its cache is valid for this fingerprint only."""
-
-    @compiled
-    def follow(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-        start,
-        chains,
-        is_broken,
-        is_snapshot,
-        is_in_band,
-        firsts,
-        lasts,
-        bid_offsets,
-        bid_prices,
-        bid_amounts,
-        ask_offsets,
-        ask_prices,
-        ask_amounts,
-        states,
-        bids,
-        asks,
-        counts,
-        crossed,
-    ):
-        """Follow rows from ``start`` on until one needs held updates.
-
-        Returns:
-            (row, action, crossings): the row that Python must deal with and
-            the action it calls for, or the number of rows and ``NOTHING``;
-            and how many entries of ``crossed`` are filled. ``BREAK`` means
-            that the row itself is still to be followed. ``APPLY`` means that
-            what was held is obsolete.
-        """
-        _ = fingerprint  # a closure's variables are part of the cache's key
-        found = 0
-        for r in range(start, chains.size):
-            chain = chains[r]
-            row = states[chain]
-            fields = (row[0], row[1], row[2], row[3], row[4], row[5])
-            was_live = row[0] == LIVE
-            if is_broken[r]:
-                is_broken[r] = False
-                return r, BREAK, found
-            if is_snapshot[r]:
-                origin = IN_BAND if is_in_band[r] else PROVEN
-                fields, action, _kind = step_snapshot(fields, lasts[r], origin)
-            else:
-                fields, action, _kind = step_update(fields, firsts[r], lasts[r])
-            is_image = action == ADOPT and was_live  # then nothing is held
-            if is_image:
-                counts[chain, 0] = counts[chain, 1] = 0
-            if action == APPLY or is_image:
-                lo, hi = bid_offsets[r], bid_offsets[r + 1]
-                counts[chain, 0] = _set_levels(
-                    bids[chain],
-                    counts[chain, 0],
-                    bid_prices[lo:hi],
-                    bid_amounts[lo:hi],
-                    1,
-                )
-                lo, hi = ask_offsets[r], ask_offsets[r + 1]
-                counts[chain, 1] = _set_levels(
-                    asks[chain],
-                    counts[chain, 1],
-                    ask_prices[lo:hi],
-                    ask_amounts[lo:hi],
-                    0,
-                )
-                if _is_crossed(bids, asks, counts, chain):
-                    crossed[found] = r
-                    found += 1
-                    fields, _action, _kind = step_crossed(fields)
-            row[0], row[1], row[2], row[3], row[4], row[5] = fields
-            is_routine = was_live and action in (APPLY, ADOPT)
-            if not is_routine and action in (APPLY, ADOPT, HOLD, RESTART, WAIT, JOIN):
-                return r, action, found
-        return chains.size, NOTHING, found
-
-    return follow
-
-
-_follow: Final = _compile_follow(fingerprint())
 
 
 def warm_up() -> None:
@@ -243,9 +120,15 @@ class BookWatch:
         self._waiting: dict[int, Held] = {}
         self._breaks = Breaks()
         self._states = _fresh_states(_FIRST_CHAINS)
-        self._bids = np.zeros((_FIRST_CHAINS, PRICES_MAX))
-        self._asks = np.zeros((_FIRST_CHAINS, PRICES_MAX))
+        self._wanted = np.full(_FIRST_CHAINS, NO_ID, dtype=np.int64)
+        self._last_at = np.zeros(_FIRST_CHAINS, dtype=np.int64)
+        room = _FIRST_CHAINS, min(_FIRST_PRICES, PRICES_MAX)
+        self._bids, self._bid_sizes = np.zeros(room), np.zeros(room)
+        self._asks, self._ask_sizes = np.zeros(room), np.zeros(room)
         self._counts = np.zeros((_FIRST_CHAINS, 2), dtype=np.int64)
+        self._told: deque[Order] = deque()
+        self._orders: dict[int, Order] = {}
+        self._compared: list[Compared] = []
 
     def see(self, batch: pa.RecordBatch) -> list[Crossing]:
         """Follow the rows of a ``depth`` batch, in their order.
@@ -257,6 +140,7 @@ class BookWatch:
             The rows that left a known book crossed.
         """
         batch = without_audits(batch)
+        self._take_orders()
         if batch.num_rows == 0:
             return []
         chains, names = self._chain_numbers(batch)
@@ -283,40 +167,45 @@ class BookWatch:
             *ask,
         )
         while start < batch.num_rows:
-            row, action, found = _follow(
+            row, action, found = follow_rows(
                 start,
                 *arguments,
                 self._states,
+                self._wanted,
                 self._bids,
+                self._bid_sizes,
                 self._asks,
+                self._ask_sizes,
                 self._counts,
                 crossed,
+                PRICES_MAX,
             )
             rows += crossed[:found].tolist()
             if action == NOTHING:
                 break
             number = int(chains[row])
-            if action == BREAK:
-                self._break(number, breaks[row])
+            if action in (BREAK, NARROW):
                 start = row
+                if action == BREAK:
+                    self._break(number, breaks[row])
+                else:
+                    self._widen()
+                continue
+            start = row + 1
+            if action == REACHED:
+                touched = bid.row(row)[0], ask.row(row)[0]
+                self._compare(number, int(times[row]), touched)
                 continue
             if action == APPLY:
                 self._let_go(number)
-                start = row + 1
+                self._compare(number, int(times[row]), None)
                 continue
             held = Held(int(lasts[row]), bid.row(row), ask.row(row))
-            if action == WAIT:
-                self._waiting[number] = held.copied()
-            elif action in (ADOPT, JOIN):
-                image, updates = held, self._holding.take(number)
-                if action == JOIN:
-                    image, updates = self._waiting[number], [*updates, held]
-                self._let_go(number)
-                if self._adopt(number, image, updates):
-                    rows.append(row)
-            else:
-                self._hold(number, held, is_restart=action == RESTART)
-            start = row + 1
+            if self._take_held(number, action, held):
+                rows.append(row)
+            self._compare(number, int(times[row]), None)
+        np.maximum.at(self._last_at, chains, times)
+        self._drop_orders(int(times[-1]))
         return [
             Crossing(
                 names[int(chains[row])],
@@ -325,6 +214,20 @@ class BookWatch:
             )
             for row in rows
         ]
+
+    def _take_held(self, number: int, action: int, held: Held) -> bool:
+        """Keep a message, or adopt a snapshot; return whether it was crossed."""
+        if action == WAIT:
+            self._waiting[number] = held.copied()
+        elif action in (ADOPT, JOIN):
+            image, updates = held, self._holding.take(number)
+            if action == JOIN:
+                image, updates = self._waiting[number], [*updates, held]
+            self._let_go(number)
+            return self._adopt(number, image, updates)
+        else:
+            self._hold(number, held, is_restart=action == RESTART)
+        return False
 
     def lost(self, chain: Chain, ts_recv: int) -> None:
         """Note that messages of a chain may be missing.
@@ -336,7 +239,14 @@ class BookWatch:
             chain: The chain; one that was never seen will do.
             ts_recv: Our clock at its last row before the break, nanoseconds.
         """
-        self._breaks.add(chain, Break(ts_recv, is_new_count=False))
+        self._breaks.add(chain, Break(ts_recv))
+
+    def wrong(self, chain: Chain, ts_recv: int) -> None:
+        """Note that a chain's book was found wrong: only a snapshot mends it.
+
+        Otherwise as `lost`.
+        """
+        self._breaks.add(chain, Break(ts_recv, is_wrong=True))
 
     def counted_anew(self, chain: Chain, ts_recv: int) -> None:
         """Note that the venue numbers a chain's updates anew.
@@ -346,15 +256,86 @@ class BookWatch:
         """
         self._breaks.add(chain, Break(ts_recv, is_new_count=True))
 
+    def compare(self, order: Order) -> None:
+        """Have a book compared with a snapshot as soon as it comes to its id.
+
+        A snapshot takes the place of one that still waits for the same book. From
+        any thread; what became of it, `take_compared` says.
+        """
+        self._told.append(order)
+
+    def take_compared(self) -> list[Compared]:
+        """Return what became of snapshots, once. Belongs to the thread of `see`."""
+        compared, self._compared = self._compared, []
+        return compared
+
+    def _take_orders(self) -> None:
+        """Take new orders; compare at once where a book stands at the id."""
+        while self._told:
+            order = self._told.popleft()
+            number = self._numbers.get(order.chain)
+            if number is None:
+                self._compared.append(Compared(order, "unreached"))
+                continue
+            self._orders[number] = order
+            self._wanted[number] = order.last_update_id
+            self._compare(number, int(self._last_at[number]), None)
+
+    def _drop_orders(self, now: int) -> None:
+        """Give up the orders that waited for too long."""
+        for number, order in list(self._orders.items()):
+            if now > order.ts_recv + ORDER_NS:
+                self._close(number, Compared(order, "unreached"))
+
+    def _compare(
+        self, number: int, ts_recv: int, touched: tuple[Floats, Floats] | None
+    ) -> None:
+        """Compare a book, if it has come to the id of its order.
+
+        Args:
+            number: Of its chain.
+            ts_recv: Of the row that brought it there.
+            touched: The prices that this row told of, if it was one update; None
+                if more came together, so that no more is known than the end.
+        """
+        order = self._orders.get(number)
+        state = self._states[number]
+        if order is None or state[0] != LIVE or state[1] < order.last_update_id:
+            return
+        is_exact = bool(state[1] == order.last_update_id)
+        if not is_exact and touched is None:
+            self._close(number, Compared(order, "passed"))
+            return
+        left_out: tuple[list[float], list[float]] = [], []
+        if not is_exact and touched is not None:
+            left_out = touched[0].tolist(), touched[1].tolist()
+        bid_count, ask_count = self._counts[number]
+        found = differences(
+            order,
+            _levels(self._bids[number, :bid_count], self._bid_sizes[number]),
+            _levels(self._asks[number, :ask_count], self._ask_sizes[number]),
+            *left_out,
+        )
+        done = Compared(order, "compared", ts_recv, is_exact, found)
+        self._close(number, done)
+
+    def _close(self, number: int, done: Compared) -> None:
+        self._orders.pop(number, None)
+        self._wanted[number] = NO_ID
+        self._compared.append(done)
+
     def _break(self, number: int, breaks: list[Break]) -> None:
         """Have a chain's book known no more."""
+        if (order := self._orders.get(number)) is not None:
+            self._close(number, Compared(order, "unreached"))
         for told in breaks:
             if told.is_new_count:
                 self._forget(number)
-            else:
-                self._let_go(number)
-                fields, _, _ = step_lost(tuple(self._states[number].tolist()))
-                self._states[number] = fields
+                continue
+            self._let_go(number)
+            step = step_crossed if told.is_wrong else step_lost
+            fields, _, _ = step(tuple(self._states[number].tolist()))
+            self._states[number] = fields
 
     def _hold(self, number: int, held: Held, *, is_restart: bool) -> None:
         if is_restart:
@@ -374,13 +355,23 @@ class BookWatch:
 
     def _adopt(self, number: int, image: Held, held: Sequence[Held]) -> bool:
         """Replace a book; return whether it was crossed on the way."""
+        updates = [image, *(u for u in held if u.last > image.last)]
+        wide = max(
+            sum(len(u.bids[0]) for u in updates), sum(len(u.asks[0]) for u in updates)
+        )
+        while wide > self._bids.shape[1] < PRICES_MAX:
+            self._widen()
         counts = self._counts[number]
         counts[:] = 0
         was_crossed = False
-        for update in (image, *(u for u in held if u.last > image.last)):
-            counts[0] = _set_levels(self._bids[number], counts[0], *update.bids, 1)
-            counts[1] = _set_levels(self._asks[number], counts[1], *update.asks, 0)
-            was_crossed |= _is_crossed(self._bids, self._asks, self._counts, number)
+        for update in updates:
+            counts[0] = set_levels(
+                self._bids[number], self._bid_sizes[number], counts[0], *update.bids, 1
+            )
+            counts[1] = set_levels(
+                self._asks[number], self._ask_sizes[number], counts[1], *update.asks, 0
+            )
+            was_crossed |= is_crossed(self._bids, self._asks, self._counts, number)
         if not was_crossed:
             return False
         fields, _, _ = step_crossed(tuple(self._states[number].tolist()))
@@ -409,11 +400,36 @@ class BookWatch:
             return
         more = max(wanted - have, have)
         self._states = np.concatenate([self._states, _fresh_states(more)])
-        self._bids = np.concatenate([self._bids, np.zeros((more, PRICES_MAX))])
-        self._asks = np.concatenate([self._asks, np.zeros((more, PRICES_MAX))])
+        none = np.full(more, NO_ID, dtype=np.int64)
+        self._wanted = np.concatenate([self._wanted, none])
+        never = np.zeros(more, dtype=np.int64)
+        self._last_at = np.concatenate([self._last_at, never])
         self._counts = np.concatenate(
             [self._counts, np.zeros((more, 2), dtype=np.int64)]
         )
+        self._make_room(have + more, self._bids.shape[1])
+
+    def _widen(self) -> None:
+        """Make room for more prices of each book."""
+        have, columns = self._bids.shape
+        self._make_room(have, min(2 * columns, PRICES_MAX))
+
+    def _make_room(self, chains: int, prices: int) -> None:
+        self._bids = _grown(self._bids, chains, prices)
+        self._bid_sizes = _grown(self._bid_sizes, chains, prices)
+        self._asks = _grown(self._asks, chains, prices)
+        self._ask_sizes = _grown(self._ask_sizes, chains, prices)
+
+
+def _grown(books: Floats, chains: int, prices: int) -> Floats:
+    """Return books with room for more."""
+    grown = np.zeros((chains, prices))
+    grown[: books.shape[0], : books.shape[1]] = books
+    return grown
+
+
+def _levels(prices: Floats, sizes: Floats) -> Levels:
+    return tuple(zip(prices.tolist(), sizes[: prices.size].tolist(), strict=True))
 
 
 def _fresh_states(count: int) -> Ints:

@@ -495,4 +495,4 @@ def test_one_compilation_serves_all_batches():
     watch.see(batch(event(None, 1, [(1, 1)]), event(2, 2)))
     watch.see(batch(event(None, 1, [(1, 1)], origin="rest")).slice(0, 1))
 
-    assert len(module._follow.signatures) == 1
+    assert len(module.follow_rows.signatures) == 1

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from recorder.errors import ConfigError
+from recorder.times import parse_seconds
 
 
 class CaptureConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +37,8 @@ class CaptureConfig(msgspec.Struct, frozen=True, kw_only=True):
             is to take over from it.
         memory_mb: What rows may take that wait for the disk, MiB.
         is_backfilling: Whether what gaps lost is fetched afterwards.
+        audit_seconds: How often each book is compared with the venue's; 0 for
+            never.
     """
 
     source: str
@@ -53,6 +56,7 @@ class CaptureConfig(msgspec.Struct, frozen=True, kw_only=True):
     flush_seconds: float = 1.0  # what people accept to lose in a power cut
     renew_seconds: float = 43_200.0  # many venues close theirs after a day
     takes_over: bool = False
+    audit_seconds: float = 600.0
     memory_mb: int = 384  # a minute or two of a thousand markets
     is_backfilling: bool = True
 
@@ -83,6 +87,7 @@ class CaptureConfig(msgspec.Struct, frozen=True, kw_only=True):
         check_rotate(self.rotate_seconds)
         check_renew(self.renew_seconds)
         check_memory(self.memory_mb)
+        check_audit(self.audit_seconds)
         if self.stop_after_seconds is not None and self.stop_after_seconds <= 0:
             raise ConfigError("--duration must be longer than nothing")
         if self.job is not None:
@@ -137,6 +142,28 @@ def check_memory(megabytes: int, called: str = "--memory") -> None:
     """
     if not 16 <= megabytes <= 1 << 20:
         raise ConfigError(f"{called} must lie between 16 and 1048576 (MB)")
+
+
+def check_audit(seconds: float, called: str = "--audit") -> None:
+    """Check how often books are compared with the venue's, seconds; 0 is never.
+
+    Raises:
+        ConfigError: If it is too often or too seldom.
+    """
+    if seconds != 0 and not 1 <= seconds <= 7 * 86_400:
+        raise ConfigError(f"{called} must lie between 1s and 7d, or be 'never'")
+
+
+def parse_audit(text: str) -> float:
+    """Return how often books are compared with the venue's, seconds; 0 is never.
+
+    Args:
+        text: A length of time, or ``never``.
+
+    Raises:
+        ConfigError: If it is anything else.
+    """
+    return 0.0 if text.strip() in ("never", "0") else parse_seconds(text)
 
 
 def check_job(job: str, called: str = "--job") -> None:

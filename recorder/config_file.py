@@ -19,12 +19,14 @@ import msgspec
 
 from recorder.config import (
     CaptureConfig,
+    check_audit,
     check_flush,
     check_job,
     check_market,
     check_memory,
     check_renew,
     check_rotate,
+    parse_audit,
 )
 from recorder.errors import ConfigError
 from recorder.times import parse_seconds
@@ -50,6 +52,7 @@ class FileTable(msgspec.Struct, frozen=True, kw_only=True):
         rotate: Age at which a journal becomes a segment.
         flush: What a killed process may lose at most.
         renew: After so long a connection is replaced by another.
+        audit: How often each order book is compared with the venue's.
         archive: Whether every frame is kept verbatim as well.
         memory: What rows may take that wait for the disk, MB.
         backfill: Whether what gaps lost is fetched afterwards.
@@ -61,6 +64,7 @@ class FileTable(msgspec.Struct, frozen=True, kw_only=True):
     rotate: str = "15m"  # a quarter of an hour: small journals
     flush: str = "1s"  # what people accept to lose in a power cut
     renew: str = "12h"  # many venues close connections after a day
+    audit: str = "10m"  # what is wrong is not known for longer
     archive: bool = False
     memory: int = 384  # a minute or two of a thousand markets
     backfill: bool = True
@@ -95,6 +99,7 @@ _WANTED: Final = {
     "rotate": 'a length of time in quotes, as in rotate = "15m"',
     "flush": 'a length of time in quotes, as in flush = "1s"',
     "renew": 'a length of time in quotes, as in renew = "12h"',
+    "audit": 'a length of time in quotes, or "never", as in audit = "10m"',
     "archive": "true or false",
     "memory": "a number of megabytes, as in memory = 384",
     "backfill": "true or false",
@@ -118,6 +123,7 @@ class Overrides(msgspec.Struct, frozen=True, kw_only=True):
     rotate_seconds: float | None = None
     flush_seconds: float | None = None
     renew_seconds: float | None = None
+    audit_seconds: float | None = None
     is_archiving: bool | None = None
     memory_mb: int | None = None
     is_backfilling: bool | None = None
@@ -263,11 +269,13 @@ class _Reader:
         renew = self._seconds("renew", table.renew, check_renew)
         is_right = self._is_right(("memory",), check_memory, table.memory, "memory")
         memory = table.memory if is_right else None
+        audit = self._seconds("audit", table.audit, check_audit, parse_audit)
         common = {
             "store": store,
             **_known("rotate_seconds", _either(given.rotate_seconds, rotate)),
             **_known("flush_seconds", _either(given.flush_seconds, flush)),
             **_known("renew_seconds", _either(given.renew_seconds, renew)),
+            **_known("audit_seconds", _either(given.audit_seconds, audit)),
             "is_archiving": _either(given.is_archiving, table.archive),
             **_known("memory_mb", _either(given.memory_mb, memory)),
             "is_backfilling": _either(given.is_backfilling, table.backfill),
@@ -367,14 +375,18 @@ class _Reader:
         self._wrong((*place, key), text)
 
     def _seconds(
-        self, key: str, text: str, check: Callable[[float, str], None]
+        self,
+        key: str,
+        text: str,
+        check: Callable[[float, str], None],
+        parse: Callable[[str], float] = parse_seconds,
     ) -> float | None:
         """Return a length of time in seconds; None if it is wrong."""
 
         def checked() -> None:
-            check(parse_seconds(text), key)
+            check(parse(text), key)
 
-        return parse_seconds(text) if self._is_right((key,), checked) else None
+        return parse(text) if self._is_right((key,), checked) else None
 
     def _is_right(
         self, place: TomlPath, check: Callable[..., None], *values: object

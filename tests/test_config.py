@@ -39,6 +39,8 @@ def test_a_plain_configuration_has_sensible_defaults():
         ({"markets": ("\udcff",)}, "is not the name of a market"),
         ({"flush_seconds": 0.049}, "--flush must lie between 50ms and 1m"),
         ({"flush_seconds": 60.1}, "--flush must lie between 50ms and 1m"),
+        ({"audit_seconds": 0.9}, "--audit must lie between 1s and 7d, or be 'never'"),
+        ({"audit_seconds": 604_801.0}, "--audit must lie between 1s and 7d"),
         ({"renew_seconds": 0.9}, "--renew must lie between 1s and 365d"),
         ({"renew_seconds": 31_536_001.0}, "--renew must lie between 1s and 365d"),
         ({"rotate_seconds": 0.9}, "--rotate must lie between 1s and 24h"),
@@ -67,6 +69,8 @@ def test_any_name_that_can_be_printed_may_be_a_market(market):
     [
         {"flush_seconds": 0.05},
         {"flush_seconds": 60.0},
+        {"audit_seconds": 0.0},
+        {"audit_seconds": 1.0},
         {"renew_seconds": 1.0},
         {"renew_seconds": 31_536_000.0},
         {"rotate_seconds": 1.0},

@@ -21,6 +21,7 @@ store = "rows"
 rotate = "5m"
 flush = "500ms"
 renew = "1h"
+audit = "never"
 archive = true
 job = "nightly"
 
@@ -81,6 +82,7 @@ def test_a_file_says_what_each_feed_captures(read, tmp_path):
         assert config.store == tmp_path / "rows"
         assert (config.rotate_seconds, config.flush_seconds) == (300.0, 0.5)
         assert config.renew_seconds == 3_600.0
+        assert config.audit_seconds == 0.0
         assert config.is_archiving
 
 
@@ -92,6 +94,7 @@ def test_what_a_file_leaves_out_has_defaults(read, tmp_path):
     assert feed.config.job == "jobs.here"
     assert (feed.config.rotate_seconds, feed.config.flush_seconds) == (900.0, 1.0)
     assert feed.config.renew_seconds == 43_200.0
+    assert feed.config.audit_seconds == 600.0
     assert not feed.config.is_archiving
 
 
@@ -103,6 +106,7 @@ def test_what_is_given_besides_stands_instead(read, tmp_path):
         rotate_seconds=7.0,
         flush_seconds=2.0,
         renew_seconds=5.0,
+        audit_seconds=0.0,
         is_archiving=False,
     )
 
@@ -111,6 +115,7 @@ def test_what_is_given_besides_stands_instead(read, tmp_path):
     assert (config.store, config.job) == (tmp_path / "else", "daily.here")
     assert (config.rotate_seconds, config.flush_seconds) == (7.0, 2.0)
     assert config.renew_seconds == 5.0
+    assert config.audit_seconds == 0.0
     assert not config.is_archiving
 
 
@@ -131,6 +136,8 @@ FEED = '[[source]]\nsource = "here"\nstreams = ["trades"]\n'
         (f'rotate = "2d"\n{FEED}', 1, "rotate must lie between 1s and 24h"),
         (f'flush = "5m"\n{FEED}', 1, "flush must lie between 50ms and 1m"),
         (f'renew = "5ms"\n{FEED}', 1, "renew must lie between 1s and 365d"),
+        (f'audit = "5ms"\n{FEED}', 1, "audit must lie between 1s and 7d"),
+        (f'audit = "seldom"\n{FEED}', 1, "not a length of time: 'seldom'"),
         (f'archive = "yes"\n{FEED}', 1, "archive wants true or false"),
         (f"archive = 1\n{FEED}", 1, "archive wants true or false"),
         (f'job = " "\n{FEED}', 1, "job needs a name that can be printed"),

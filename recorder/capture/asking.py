@@ -1,4 +1,7 @@
-"""Book snapshots by HTTP, asked for as they become due."""
+"""Book snapshots by HTTP, asked for as they become due.
+
+Those that books need come first; where none is due, a book is audited.
+"""
 
 import asyncio
 from collections.abc import Mapping
@@ -7,6 +10,8 @@ from recorder.capture.rest import RestClient
 from recorder.capture.session import Session
 from recorder.clock import Clock
 from recorder.errors import ThrottledError, TransportError
+from recorder.model import Chain
+from recorder.source import HttpRequest
 
 
 async def ask_for_snapshots(
@@ -29,7 +34,13 @@ async def ask_for_snapshots(
     while True:
         due = session.books.next_due(clock.now_ns())
         if due is None:
-            await asyncio.sleep(0.02)
+            audited = session.audits.next_due(clock.now_ns())
+            if audited is None:
+                await asyncio.sleep(0.02)
+            else:
+                await _audit(
+                    session, rest, rule.request(audited, options), audited, clock
+                )
             continue
         chain, epoch = due
         request = rule.request(chain, options)
@@ -44,3 +55,19 @@ async def ask_for_snapshots(
             session.books.snapshot_failed(chain, epoch, later)
             continue
         session.snapshots.take(chain, epoch, request, clock.now_ns(), body)
+
+
+async def _audit(
+    session: Session,
+    rest: RestClient,
+    request: HttpRequest,
+    chain: Chain,
+    clock: Clock,
+) -> None:
+    """Ask for a snapshot to compare a book with."""
+    try:
+        body = await rest.get(request)
+    except TransportError as exc:
+        session.audits.failed(chain, str(exc), clock.now_ns())
+    else:
+        session.audits.take(chain, clock.now_ns(), body)

@@ -20,6 +20,7 @@ from recorder.capture.images import Images
 from recorder.capture.jumps import Jumps
 from recorder.capture.new_counts import NewCounts
 from recorder.capture.snapshot_queue import SnapshotQueue
+from recorder.capture.wrong_books import WrongBooks
 from recorder.continuity import Verdict, is_row_gap
 from recorder.model import Chain, DepthUpdate, LedgerRow, RawLevels
 from recorder.source import BookRule
@@ -28,10 +29,8 @@ from recorder.telemetry import BookKnown, RowDoubled, emit
 from recorder.transitions import (
     ADOPT,
     ASKED,
-    BROKEN,
     IN_BAND,
     JOIN,
-    LIVE,
     NO_ID,
     PROVEN,
     RESTART,
@@ -82,6 +81,8 @@ class Books:
         self.believed = self._images.believed
         self.doubted = self._images.doubted
         self._counts = NewCounts(ledger, note, put, self._take, self._start_over)
+        self._wrong = WrongBooks(ledger, note, self._start_over)
+        self._found_wrong: list[tuple[Chain, int]] = []
 
     def __contains__(self, chain: Chain) -> bool:
         return chain in self._books
@@ -350,20 +351,24 @@ class Books:
 
     def crossed(self, chain: Chain, ts_recv: int, update_id: int | None) -> None:
         """Note that the book was crossed by the row received at ``ts_recv``."""
-        book = self._books[chain]
         detail = f"after update {update_id}"
-        is_past, state = ts_recv < book.known_since, book.continuity.state
-        if not is_past and state in (LIVE, BROKEN):
-            book.continuity.crossed()  # it is to come back by a snapshot only
-        if not is_past and state == LIVE:
-            self._note(self._ledger.book_lost(chain, "crossed", ts_recv, detail=detail))
-            self._start_over(book, ts_recv)
-            return
-        # It was mended or lost meanwhile; until then it was not known.
-        until = book.mended_at(ts_recv) if is_past else book.last_at + 1
-        self._note(
-            self._ledger.book_was_lost(chain, "crossed", ts_recv, until, detail=detail)
-        )
+        self._wrong.tell(self._books[chain], "crossed", ts_recv, ts_recv, detail)
+
+    def wrong(
+        self, chain: Chain, reason: str, since: int, ts_recv: int, detail: str
+    ) -> None:
+        """Note that the book was found wrong; parameters as of `WrongBooks.tell`."""
+        book = self._books[chain]
+        if self._wrong.tell(book, reason, since, ts_recv, detail):
+            self._found_wrong.append((chain, book.last_at))
+
+    def take_wrong(self) -> list[tuple[Chain, int]]:
+        """Return chains whose books were found wrong, and when the last row came.
+
+        Once; but for those that are crossed, for whoever finds that knows it.
+        """
+        told, self._found_wrong = self._found_wrong, []
+        return told
 
     def spoiled(self, chain: Chain, ts_recv: int, error: str) -> None:
         """Note that a row was received but could not be stored."""

@@ -169,6 +169,10 @@ class DepthChain:
         """Return when the first snapshot after a crossing was received."""
         return next((at for at in self.adopted if at > crossed_at), self.known_since)
 
+    def known_from(self, at: int) -> int:
+        """Return when the snapshot was received that the levels then stem from."""
+        return max((adopted for adopted in self.adopted if adopted <= at), default=0)
+
     def break_off(self) -> None:
         """Forget what was known and asked: what comes next begins anew."""
         self.through = max(self.through, self.continuity.received)

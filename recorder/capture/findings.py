@@ -1,18 +1,18 @@
-"""What the writer's thread finds in the rows, on its way to the session."""
+"""What the writer's thread finds in the rows, on its way to the session and back."""
 
 import threading
 from collections.abc import Sequence
 
 import pyarrow as pa
 
-from recorder.capture.books import Books
 from recorder.capture.session import Session
+from recorder.replay.audits import Compared
 from recorder.replay.watch import BookWatch, Crossing
 from recorder.store.batch import RowFault
 
 
 class Findings:
-    """Rows that could not be stored, and books that are crossed.
+    """Rows that could not be stored, books that are crossed or were audited.
 
     `faults` and `see` are called in the writer's thread, the rest in the
     loop's.
@@ -22,6 +22,7 @@ class Findings:
         self._watch = BookWatch()
         self._faults: list[RowFault] = []
         self._crossings: list[Crossing] = []
+        self._compared: list[Compared] = []
         self._lock = threading.Lock()
 
     def faults(self, faults: Sequence[RowFault]) -> None:
@@ -33,22 +34,40 @@ class Findings:
         """Look for crossed books in a batch that is durable."""
         if table != "depth":
             return
-        if crossings := self._watch.see(batch):
+        crossings = self._watch.see(batch)
+        compared = self._watch.take_compared()
+        if crossings or compared:
             with self._lock:
                 self._crossings.extend(crossings)
+                self._compared.extend(compared)
 
-    def warn(self, books: Books) -> None:
-        """Tell the watch of breaks, before the rows that follow them are written."""
+    def warn(self, session: Session) -> None:
+        """Tell the watch of breaks, before the rows that follow them are written.
+
+        And of snapshots to compare books with.
+        """
+        books = session.books
+        for order in session.audits.take_orders():
+            self._watch.compare(order)
+        for chain, ts_recv in books.take_wrong():
+            self._watch.wrong(chain, ts_recv)
         for chain, ts_recv in books.take_lost():
             self._watch.lost(chain, ts_recv)
         for chain, ts_recv in books.take_counted_anew():
             self._watch.counted_anew(chain, ts_recv)
 
-    def tell(self, session: Session) -> None:
-        """Tell the session what was found since the last time."""
+    def tell(self, session: Session, now: int) -> None:
+        """Tell the session what was found since the last time.
+
+        Args:
+            session: Takes it.
+            now: Our clock, nanoseconds.
+        """
         with self._lock:
             faults, self._faults = self._faults, []
             crossings, self._crossings = self._crossings, []
+            compared, self._compared = self._compared, []
         session.spoiled(faults)
         for chain, ts_recv, update_id in crossings:
             session.books.crossed(chain, ts_recv, update_id)
+        session.audits.settle(compared, now)

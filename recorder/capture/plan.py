@@ -40,6 +40,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
         connections: Connections wanted.
         handovers: How often another connection has taken over from one.
         handing_over: Connections that have a second one beside them now.
+        audits_equal: How often a book was compared with the venue's, and right.
+        audits_mismatched: How often it was not.
     """
 
     frames: int
@@ -54,6 +56,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     connections: int
     handovers: int = 0
     handing_over: int = 0
+    audits_equal: int = 0
+    audits_mismatched: int = 0
 
 
 class CaptureResult(msgspec.Struct, frozen=True, kw_only=True):

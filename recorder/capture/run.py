@@ -153,6 +153,7 @@ class Capture:
             is_archiving=config.is_archiving,
             pool=self._shared.pool,
             notices=self._notices,
+            audit_seconds=config.audit_seconds,
         )
         self._take_over = TakeOver(
             self._run, plan, self._session, ledger, self._clock, self._clock.now_ns()
@@ -314,7 +315,7 @@ class Capture:
         while True:
             await self._until_early(loop.time() + min(interval, TICK_SECONDS))
             session.shedding.trouble = writer.trouble
-            self._findings.tell(session)
+            self._findings.tell(session, self._clock.now_ns())
             if session.has_many_rows or loop.time() >= next_flush:
                 next_flush = loop.time() + interval
                 self._flush(writer)
@@ -333,7 +334,7 @@ class Capture:
 
     def _flush(self, writer: Writer) -> None:
         if not self._unsent:
-            self._findings.warn(self._session.books)
+            self._findings.warn(self._session)
             self._unsent.append(self._taken())
         while self._unsent and writer.submit(self._unsent[0]):
             self._unsent.popleft()
@@ -357,11 +358,11 @@ class Capture:
         session.shedding.trouble = writer.trouble
         session.stop(at)
         try:
-            self._findings.warn(session.books)
+            self._findings.warn(session)
             for flush in (*self._unsent, self._taken(at)):
                 await self._submit(writer, flush)
             await self._until_durable(writer, at)
-            self._findings.tell(session)
+            self._findings.tell(session, at)
             session.settle()
             await self._submit(writer, self._taken(at))
             await asyncio.to_thread(writer.close)
@@ -415,6 +416,8 @@ class Capture:
             connections=self._lines.total,
             handovers=self._lines.handovers,
             handing_over=self._lines.handing_over,
+            audits_equal=session.audits.equal,
+            audits_mismatched=session.audits.mismatched,
         )
 
     def _result(self, stats: WriterStats) -> CaptureResult:

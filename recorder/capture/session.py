@@ -10,6 +10,7 @@ of the ledger.
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from recorder.capture.audits import Audits
 from recorder.capture.backfill_rows import BackfillRows
 from recorder.capture.books import Books
 from recorder.capture.clock_watch import ClockWatch
@@ -25,6 +26,7 @@ from recorder.capture.pool import Pool
 from recorder.capture.restarts import Restarts, silence_of
 from recorder.capture.rows import Rows
 from recorder.capture.shedding import LOOK_EVERY, Shedding
+from recorder.capture.spoiled import tell_spoiled
 from recorder.capture.unread import is_behind
 from recorder.clock import Clock
 from recorder.errors import WireError
@@ -58,6 +60,8 @@ class Session:
         is_archiving: Whether every frame goes to ``frames`` as well.
         pool: Memory shared with other captures of the process, if there are.
         notices: What the feeds of the venue say, shared in the same way.
+        audit_seconds: How often each book is compared with the venue's; 0 for
+            never.
 
     Attributes:
         shedding: Decides when frames are dropped.
@@ -77,6 +81,7 @@ class Session:
         is_archiving: bool = False,
         pool: Pool | None = None,
         notices: Notices | None = None,
+        audit_seconds: float = 0.0,
     ) -> None:
         self.source = source
         self.secrets = secrets
@@ -103,6 +108,15 @@ class Session:
         )
         self.snapshots = HttpSnapshots(
             source, self.books, self._rows, secrets, is_archiving=is_archiving
+        )
+        self.audits = Audits(
+            source,
+            chains,
+            self.books,
+            self._rows,
+            secrets,
+            int(audit_seconds * 1e9),
+            clock.now_ns(),
         )
         self.lists = HttpMarkets(self._rows, is_archiving=is_archiving)
         self.past = BackfillRows(
@@ -398,25 +412,7 @@ class Session:
 
     def spoiled(self, faults: Sequence[RowFault]) -> None:
         """Note rows that could not be stored; their frames are kept."""
-        for fault in faults:
-            self._rows.tell_kept(
-                fault.ts_recv, fault.conn, fault.seq, "undecodable", fault.error
-            )
-            chain = Chain(fault.market or "", fault.stream or "")
-            if chain in self.books:
-                self.books.spoiled(chain, fault.ts_recv, fault.error)
-                continue
-            # Which of several klines it was, the fault does not say.
-            for plain in self._intake.plain_chains(chain.market, fault.table):
-                self._rows.note(
-                    self._ledger.missed(
-                        plain,
-                        "undecodable",
-                        fault.ts_recv,
-                        fault.ts_recv + 1,
-                        detail=fault.error,
-                    )
-                )
+        tell_spoiled(faults, self.books, self._intake, self._ledger, self._rows)
 
     def stop(self, at: int) -> None:
         """Stop recording: from ``at`` on frames are counted and left alone.
@@ -444,4 +440,5 @@ class Session:
         Call it last: what was wrong with the rows before must be known.
         """
         if self._stopped_at is not None:
+            self.audits.stop()
             self._rows.note(self._ledger.stop(self._stopped_at, self._heard_until))

@@ -22,7 +22,7 @@ from recorder.cli.capture_file import capture_file
 from recorder.cli.capture_report import report, stop_on_signals
 from recorder.cli.options import example_source, parse_options, store_option, to_time
 from recorder.clock import wall_ns
-from recorder.config import CaptureConfig
+from recorder.config import CaptureConfig, parse_audit
 from recorder.errors import ConfigError
 from recorder.source import Source
 from recorder.sources import load, names
@@ -50,6 +50,15 @@ def to_step(
         ConfigError: If it is no step of the clock.
     """
     return None if value is None else parse_step(value)
+
+
+def to_audit(ctx: click.Context, param: click.Parameter, value: str) -> float:
+    """Return the value of ``--audit`` in seconds, 0 for never.
+
+    Raises:
+        ConfigError: If it is not a length of time.
+    """
+    return parse_audit(value)
 
 
 def to_logs(ctx: click.Context, param: click.Parameter, value: bool) -> bool:  # noqa: FBT001 - as click calls it
@@ -185,6 +194,16 @@ class _CaptureCommand(click.Command):
     "one takes over before it is left.",
 )
 @click.option(
+    "--audit",
+    callback=to_audit,
+    metavar="SPAN",
+    default="10m",
+    show_default=True,
+    help="Compare each order book with a snapshot so often, or never; one that "
+    "differs is a gap and is asked for afresh. Only books with ids whose snapshots "
+    "are had by HTTP.",
+)
+@click.option(
     "--json-logs",
     is_flag=True,
     is_eager=True,
@@ -212,6 +231,7 @@ def capture(
     flush: float,
     memory: int,
     renew: float,
+    audit: float,
     json_logs: bool,
 ) -> None:
     """Record SOURCE into a store until stopped, or all feeds of --config.
@@ -246,6 +266,7 @@ def capture(
         renew_seconds=renew,
         takes_over=takes_over,
         memory_mb=memory,
+        audit_seconds=audit,
     )
     plan = plan_capture(config)
     display, on_progress = live.display(is_wanted=not json_logs)

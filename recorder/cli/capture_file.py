@@ -12,6 +12,7 @@ from recorder.capture.many import Captures, OnProgress, Outcome
 from recorder.cli import live, stdio
 from recorder.cli.capture_report import report_all, stop_on_signals
 from recorder.config import (
+    check_audit,
     check_flush,
     check_job,
     check_memory,
@@ -108,12 +109,15 @@ def _overrides() -> Overrides:
         check_renew(renew)
     if (memory := values.get("memory")) is not None:
         check_memory(memory)
+    if (audit := values.get("audit")) is not None:
+        check_audit(audit)
     return Overrides(
         store=values.get("store"),
         job=job,
         rotate_seconds=rotate,
         flush_seconds=flush,
         renew_seconds=renew,
+        audit_seconds=audit,
         is_archiving=values.get("archive"),
         memory_mb=memory,
         is_backfilling=values.get("backfill"),

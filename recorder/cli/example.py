@@ -35,6 +35,9 @@ store = "data"
 # frames are dropped, and the table gaps says so.
 #memory = 384
 
+# Compare each order book with a snapshot so often, or "never".
+#audit = "10m"
+
 # Keep every frame verbatim as well.
 #archive = false
 

@@ -81,6 +81,7 @@ class Meter:
             "books known": f"{progress.books_known}/{progress.books}",
             "gaps": f"{progress.gaps:,}",
             "connections": f"{progress.connections_open}/{progress.connections}",
+            **_audits(progress),
             **_handovers(progress),
         }
 
@@ -140,3 +141,13 @@ def _handovers(progress: Progress) -> dict[str, str]:
         return {}
     now = f" + {progress.handing_over} now" if progress.handing_over else ""
     return {"handovers": f"{progress.handovers}{now}"}
+
+
+def _audits(progress: Progress) -> dict[str, str]:
+    """Return what is to be told of audits: nothing before the first."""
+    if not progress.audits_equal and not progress.audits_mismatched:
+        return {}
+    wrong = (
+        f", {progress.audits_mismatched} wrong" if progress.audits_mismatched else ""
+    )
+    return {"audits": f"{progress.audits_equal:,} right{wrong}"}

@@ -160,8 +160,8 @@ class Probe:
 
     async def _take(self) -> None:
         session, now = self._session, self._clock.now_ns()
-        self._findings.tell(session)
-        self._findings.warn(session.books)
+        self._findings.tell(session, now)
+        self._findings.warn(session)
         flush = session.take(now)
         await asyncio.to_thread(self._tally.take, flush)
         session.written(self._tally.takes)

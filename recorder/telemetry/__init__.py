@@ -12,7 +12,10 @@ from recorder.telemetry.backfill import (
     HistoryUseless,
 )
 from recorder.telemetry.books import (
+    AuditFailed,
     BookKnown,
+    BookMismatch,
+    BooksAudited,
     BooksNeverKnown,
     BookUnknown,
     ImageMissing,
@@ -103,8 +106,11 @@ __all__ = [
     "FEED",
     "LOGGER",
     "AskedToLeave",
+    "AuditFailed",
     "BookKnown",
+    "BookMismatch",
     "BookUnknown",
+    "BooksAudited",
     "BooksNeverKnown",
     "CaptureStarted",
     "CaptureStopped",

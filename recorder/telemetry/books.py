@@ -93,3 +93,35 @@ class BooksNeverKnown(Signal, frozen=True):
     books: int
     of: int
     check: str | None
+
+
+class AuditFailed(Signal, frozen=True):
+    """A snapshot to compare a known book with could not be had, or is of no use."""
+
+    message: ClassVar[str] = "audit failed, it is tried again"
+    level: ClassVar[int] = logging.DEBUG
+    counter: ClassVar[str] = "audits_failed_total"
+    market: str
+    why: str
+
+
+class BookMismatch(Signal, frozen=True):
+    """A book that counted as known is not the venue's; it is asked for afresh."""
+
+    message: ClassVar[str] = "book is not the exchange's, asking for it afresh"
+    level: ClassVar[int] = logging.WARNING
+    counter: ClassVar[str] = "books_mismatched_total"
+    market: str
+    stream: str
+    detail: str
+
+
+class BooksAudited(Signal, frozen=True):
+    """How often books were compared with the venue's own since the run began."""
+
+    message: ClassVar[str] = "books audited"
+    level: ClassVar[int] = logging.INFO
+    counter: ClassVar[str] = "audit_reports_total"
+    books: int
+    equal: int
+    mismatched: int

@@ -126,3 +126,15 @@ def test_a_terminal_gets_a_live_display_and_a_pipe_does_not(run, words, monkeypa
     assert "books known" not in piped.output
     assert "books known" in screen.getvalue()
     assert "1/1" in screen.getvalue()
+
+
+def test_audits_are_told_once_there_were_some():
+    meter = live.Meter(Watch())
+
+    none = drawn(meter.draw(progress()))
+    right = drawn(meter.draw(progress(audits_equal=1_200)))
+    wrong = drawn(meter.draw(progress(audits_equal=3, audits_mismatched=1)))
+
+    assert "audits" not in none
+    assert right["audits"] == "1,200 right"
+    assert wrong["audits"] == "3 right, 1 wrong"

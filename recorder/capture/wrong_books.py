@@ -1,0 +1,64 @@
+"""Books that are found wrong some time after the row that made them so.
+
+What the writer's thread finds comes a second or two late. By then the book may
+have been mended by a snapshot, or lost for another reason: then it was not known
+from the row on until then. Otherwise it is asked for afresh, and only a snapshot
+mends it.
+"""
+
+from collections.abc import Callable
+
+from recorder.capture.depth_chain import DepthChain
+from recorder.model import LedgerRow
+from recorder.store.ledger import Ledger
+from recorder.transitions import BROKEN, LIVE
+
+
+class WrongBooks:
+    """Tells the ledger of wrong books, and has them mended.
+
+    Args:
+        ledger: Told of them.
+        note: Takes ledger rows to store.
+        start_over: Asks for a snapshot of a chain, at a time.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        note: Callable[[list[LedgerRow]], None],
+        start_over: Callable[[DepthChain, int], None],
+    ) -> None:
+        self._ledger = ledger
+        self._note = note
+        self._start_over = start_over
+
+    def tell(
+        self, book: DepthChain, reason: str, since: int, ts_recv: int, detail: str
+    ) -> bool:
+        """Note that a book was found wrong.
+
+        Args:
+            book: Whose.
+            reason: Of the gap.
+            since: From when on it cannot be believed.
+            ts_recv: Our clock at the row after which it was found wrong.
+            detail: What is wrong, for people.
+
+        Returns:
+            Whether it was known until now, and is no more.
+        """
+        chain, state = book.chain, book.continuity.state
+        is_past = ts_recv < book.known_since
+        if not is_past and state in (LIVE, BROKEN):
+            book.continuity.crossed()  # it is to come back by a snapshot only
+        if not is_past and state == LIVE:
+            self._note(self._ledger.book_lost(chain, reason, since, detail=detail))
+            self._start_over(book, ts_recv)
+            return True
+        # It was mended or lost meanwhile; until then it was not known.
+        until = book.mended_at(ts_recv) if is_past else book.last_at + 1
+        self._note(
+            self._ledger.book_was_lost(chain, reason, since, until, detail=detail)
+        )
+        return False

@@ -66,6 +66,8 @@ def told(outcome: Outcome) -> list[str]:
     rows = None if result is None else result.progress.rows
     failure = outcome.error if result is None else result.failure
     print(f"{outcome.name}: {rows} failure={failure}")
+    if result is not None and result.progress.audits_equal:
+        print(f"{outcome.name}: {result.progress.audits_equal} audits, all equal")
     if rows is None or failure is not None:
         print(f"FAIL  {outcome.name} ended by itself: {failure}")
         return [f"{outcome.name} ended by itself: {failure}"]

@@ -9,6 +9,7 @@ from recorder.simulator.cryptolisting.news import EXCHANGES
 from recorder.simulator.server import Exchange
 from recorder.sources import load
 from trials.report import (
+    AUDIT_SECONDS,
     FLUSH_SECONDS,
     FUTURES,
     LANGUAGES,
@@ -54,6 +55,7 @@ def feeds_of(root: Path, exchange: Exchange, file: Path) -> Feeds:
         f"store = {msgspec.json.encode(str(root.absolute())).decode()}",
         f'flush = "{FLUSH_SECONDS * 1000:.0f}ms"',
         'rotate = "20s"',
+        f'audit = "{AUDIT_SECONDS:.0f}s"',
         'job = "soak"',
         "",
     ]

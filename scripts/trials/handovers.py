@@ -27,7 +27,7 @@ from recorder.simulator.okx import OkxSettings
 from recorder.simulator.server import Exchange
 from recorder.simulator.settings import Settings
 from recorder.store.listing import Listing, open_listing
-from trials.report import FLUSH_SECONDS, report
+from trials.report import AUDIT_SECONDS, FLUSH_SECONDS, report
 
 
 EVENTS = 60.0
@@ -138,6 +138,7 @@ async def run_handovers(
             job=f"soak-{told.source}",
             flush_seconds=FLUSH_SECONDS,
             rotate_seconds=20,
+            audit_seconds=AUDIT_SECONDS,
         )
         plan = plan_capture(config)
         capture = Capture(plan, on_progress=watch)

@@ -27,6 +27,7 @@ from recorder.store.layout import journals_folder, list_files, tmp_folder
 from recorder.store.listing import open_listing
 from recorder.store.recover import recover
 from trials.report import (
+    AUDIT_SECONDS,
     FLUSH_SECONDS,
     LANGUAGES,
     MARKETS,
@@ -181,6 +182,7 @@ async def start(root: Path, exchange: Exchange, source: str) -> Process:
     options += [f"-O{name}={value}" for name, value in asked.options.items()]
     options += ["--ws-url", f"{asked.ws_url}", "--rest-url", exchange.rest_url]
     options += ["--flush", f"{FLUSH_SECONDS}s", "--rotate", "1s"]
+    options += ["--audit", f"{AUDIT_SECONDS}s"]
     options += ["--job", f"soak-{source}", "--store", str(root), "--json-logs"]
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", PROGRAM, "capture", source, *options,

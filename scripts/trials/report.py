@@ -35,6 +35,7 @@ WITHOUT_MARKETS = {"okx_status", "gate_announcements", "cryptolisting"}
 OPTIONS = {"gate_announcements": {"lang": "both"}}
 LANGUAGES = ("en", "cn")
 """What is heard under those options."""
+MISMATCH = "audit_mismatch"
 OFTEN = {
     "okx": OkxSettings(change_seconds=0.3),
     "ann_seconds": 0.3,
@@ -44,6 +45,8 @@ OFTEN = {
 }
 """Settings with which the exchange says something of itself all the time."""
 FLUSH_SECONDS = 0.5
+AUDIT_SECONDS = 2.0
+"""So often each book is compared with the exchange's: it must never differ."""
 
 
 def config(root: Path, exchange: Exchange, source: str) -> CaptureConfig:
@@ -59,6 +62,7 @@ def config(root: Path, exchange: Exchange, source: str) -> CaptureConfig:
         job=f"soak-{source}",
         flush_seconds=FLUSH_SECONDS,
         rotate_seconds=20,
+        audit_seconds=AUDIT_SECONDS,
     )
 
 
@@ -112,6 +116,9 @@ def report(root: Path, listing: Listing, judgement: Judgement) -> list[str]:
     told = Counter(f"{reason}/{scope}" for reason, scope, _ in reasons)
     print("gaps:", dict(sorted(told.items())))
     complaints = [*judgement.complaints, *look_at(root)]
+    # No fault of a trial makes a book drift.
+    wrong = [row for row in plain(listing.read("gaps")) if row["reason"] == MISMATCH]
+    complaints += [f"a right book was called wrong: {row['detail']}" for row in wrong]
     for complaint in complaints:
         print("FAIL ", complaint)
     return complaints

@@ -10,13 +10,13 @@ import numpy as np
 import pyarrow as pa
 
 from recorder.errors import CorruptSegmentError
-from recorder.model import Chain
+from recorder.model import TAKEN_OVER, Chain
 from recorder.replay.outages import Outages
 from recorder.replay.walk import Stretch, Walk, start_walk
 from recorder.store.listing import Listing
 from recorder.verify.chains import gaps_of_rows, spans_of
 from recorder.verify.checks.accounts import FOREVER
-from recorder.verify.checks.ids import Gaps, IdChain, Updates
+from recorder.verify.checks.ids import Gaps, Hole, IdChain, Updates
 from recorder.verify.checks.rows import runs_of
 from recorder.verify.findings import Checked, Finding, Findings
 from recorder.verify.ledger import SourceLedger
@@ -85,12 +85,15 @@ class BookCheck:
     def _outages(self, chain: Chain) -> Outages:
         """Return what the ledger says of a chain, as replays ask for it."""
         coverage: dict[str, list[tuple[int, int]]] = {}
+        own: dict[str, list[tuple[int, int]]] = {}
         through = 0
         for row in self._ledger.coverage_of(chain):
             coverage.setdefault(row.job, []).append((row.start, row.end))
+            if row.closed_by != TAKEN_OVER:  # that run went on
+                own.setdefault(row.told_by, []).append((row.start, row.end))
             through = max(through, row.end)
         gaps = [said.gap for said in self._ledger.gaps_of(None, chain)]
-        return Outages(gaps, coverage, self._ledger.jobs, through)
+        return Outages(gaps, coverage, self._ledger.jobs, through, own)
 
 
 class _Ids:
@@ -130,6 +133,8 @@ class _Ids:
         """Yield what was found."""
         for run, ids in self._runs.items():
             for hole in ids.holes:
+                if self._has_other(run, hole):
+                    continue
                 yield self._finding(
                     "missing_updates",
                     run,
@@ -145,6 +150,18 @@ class _Ids:
                     twice.at,
                     twice.at + 1,
                 )
+
+    def _has_other(self, run: str, hole: Hole) -> bool:
+        """Return whether a run beside it, of the same job, has what one lacks.
+
+        While one run takes over from another, one account speaks for both.
+        """
+        job = self._ledger.jobs.get(run)
+        return any(
+            ids.has(hole.after + 1, hole.before - 1)
+            for other, ids in self._runs.items()
+            if other != run and self._ledger.jobs.get(other) == job
+        )
 
     def _finding(
         self, kind: str, run: str, detail: str, start: int, end: int

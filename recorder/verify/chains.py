@@ -174,7 +174,17 @@ class ChainCheck:
                 job = self._ledger.jobs.get(run)
                 gaps = gaps_of_rows(self._ledger, job, chain)
                 for hole in unexplained(seen.holes, gaps):
-                    self._findings.add(self._missing_trades(job, chain, hole))
+                    if not self._has_other(run, chain, hole):
+                        self._findings.add(self._missing_trades(job, chain, hole))
+
+    def _has_other(self, run: str, chain: Chain, hole: Hole) -> bool:
+        """Return whether a run beside it, of the same job, has what one lacks."""
+        job = self._ledger.jobs.get(run)
+        return any(
+            seen.has(hole.after + 1, hole.before - 1)
+            for (other, its), seen in self._numbers.items()
+            if its == chain and other != run and self._ledger.jobs.get(other) == job
+        )
 
     def _missing_trades(self, job: str | None, chain: Chain, hole: Hole) -> Finding:
         count = hole.before - hole.after - 1

@@ -74,6 +74,7 @@ class Covered(NamedTuple):
     start: int
     end: int
     told_by: str
+    closed_by: str | None
 
 
 class SourceLedger:
@@ -305,7 +306,14 @@ def _add_open(
             end = FOREVER if is_alive else run_file.covered_until(interval)
         if interval.started_at < end:
             ledger.coverage.append(
-                Covered(run_file.job, chain, interval.started_at, end, run_file.run)
+                Covered(
+                    run_file.job,
+                    chain,
+                    interval.started_at,
+                    end,
+                    run_file.run,
+                    interval.closed_by,
+                )
             )
     known = {said.gap.gap_id for said in ledger.gaps}
     ledger.gaps += [
@@ -326,7 +334,7 @@ _GAP: Final = (
 def _rows(file: DataFile) -> list[dict[str, Any]]:
     """Return rows of the ledger, their times as nanoseconds."""
     is_gaps = file.partition.table == "gaps"
-    names = [*_PLACE, *_INTERVAL, *(_GAP if is_gaps else ())]
+    names = [*_PLACE, *_INTERVAL, *(_GAP if is_gaps else ("closed_by",))]
     found: list[dict[str, Any]] = []
     for rows in pieces(file, names):
         columns = [
@@ -341,7 +349,8 @@ def _rows(file: DataFile) -> list[dict[str, Any]]:
 
 def _covered(row: Mapping[str, Any], run: str) -> Covered:
     chain = Chain(row["market"] or "", row["stream"])
-    return Covered(row["job"], chain, row["started_at"], row["ended_at"], run)
+    times = row["started_at"], row["ended_at"]
+    return Covered(row["job"], chain, *times, run, row["closed_by"])
 
 
 class _Revision(NamedTuple):

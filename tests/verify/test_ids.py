@@ -183,3 +183,26 @@ def test_gaps_hold_what_any_of_them_holds(spans):
         == any(at in inside for at in range(first, first + 4))
         for first in range(56)
     )
+
+
+@given(
+    st.lists(st.integers(1, 3), min_size=1, max_size=12),
+    st.sets(st.integers(0, 11), max_size=4),
+    st.integers(100, 130),
+    st.integers(0, 3),
+)
+def test_it_is_known_which_ids_came(widths, lost, first, more):
+    rows, start = [], 100
+    for number, width in enumerate(widths):
+        if number not in lost:
+            rows.append((number, start, start + width - 1))
+        start += width
+    came = {id_ for _, low, high in rows for id_ in range(low, high + 1)}
+
+    chain = follow(rows) if rows else IdChain(Gaps([]))
+    seen = TradeNumbers()
+    seen.follow(np.array(sorted(came), np.int64), np.arange(len(came)))
+
+    expected = {*range(first, first + more + 1)} <= came
+    assert chain.has(first, first + more) == expected
+    assert seen.has(first, first + more) == expected

@@ -138,6 +138,10 @@ class IdChain:
             )
             row += 1
 
+    def has(self, first: int, last: int) -> bool:
+        """Return whether all of some ids came, in the present numbering."""
+        return self._count.has(first, last)
+
     def _rise(self, last: int, at: int) -> None:
         self._count.top, self._count.top_at = last, at
 
@@ -187,6 +191,12 @@ class _Count:
             self._holes.append((first, last))
             del self._holes[:-HOLES_MAX]
 
+    def has(self, first: int, last: int) -> bool:
+        """Return whether all of some ids came."""
+        return last <= self.top and not any(
+            low <= last and first <= high for low, high in self._holes
+        )
+
     def fill(self, first: int, last: int) -> bool:
         """Take ids out of the hole that has all of them, if one has."""
         for number, (low, high) in enumerate(self._holes):
@@ -208,12 +218,21 @@ class TradeNumbers:
         strays: Numbers below those before that fill no hole.
     """
 
-    __slots__ = ("_holes", "_run", "_top", "_top_at", "longest", "steps", "strays")
+    __slots__ = (
+        "_first",
+        "_holes",
+        "_run",
+        "_top",
+        "_top_at",
+        "longest",
+        "steps",
+        "strays",
+    )
 
     def __init__(self) -> None:
         self.steps = self.longest = self.strays = 0
         self._holes: list[tuple[Hole, int]] = []
-        self._run = 0
+        self._run = self._first = 0
         self._top: int | None = None
         self._top_at = 0
 
@@ -222,7 +241,8 @@ class TradeNumbers:
         if not numbers.size:
             return
         if self._top is None:
-            self._top, self._top_at = int(numbers[0]) - 1, int(times[0])
+            self._first = int(numbers[0])
+            self._top, self._top_at = self._first - 1, int(times[0])
         tops = np.maximum.accumulate(np.concatenate([[self._top], numbers]))
         is_rise = numbers > tops[:-1]
         risen = numbers[is_rise]
@@ -252,6 +272,12 @@ class TradeNumbers:
                 self._holes[at] = hole, missing - 1
                 return
         self.strays += 1
+
+    def has(self, first: int, last: int) -> bool:
+        """Return whether all of some numbers came."""
+        if self._top is None or first < self._first or last > self._top:
+            return False
+        return not any(h.after < last and first < h.before for h in self.holes)
 
     @property
     def holes(self) -> list[Hole]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 Ints: TypeAlias = npt.NDArray[np.int64]
 Truths: TypeAlias = npt.NDArray[np.bool_]
 
-IDX_BITS: Final = 16
+IDX_BITS: Final = 23
 """A place in a frame and a kind of row take so many bits of a place's number."""
 
 
@@ -68,8 +68,8 @@ def places(seq: Ints, idx: Ints, kind: Ints | None = None) -> Ints:
     """Return a number for the place of each row in its connection.
 
     Args:
-        seq: Number of the frame, below 2 ** 47.
-        idx: Place in the frame, below 2 ** 13.
+        seq: Number of the frame, below 2 ** 40.
+        idx: Place in the frame, below 2 ** 20.
         kind: Tells rows apart that stand at the same place for a reason, below 8.
     """
     numbers = (seq << IDX_BITS) + (idx << 3)

@@ -25,7 +25,7 @@ from recorder.continuity import Verdict, is_row_gap
 from recorder.model import Chain, DepthUpdate, LedgerRow, RawLevels
 from recorder.source import BookRule
 from recorder.store.ledger import Ledger
-from recorder.telemetry import BookKnown, RowDoubled, emit
+from recorder.telemetry import RowDoubled, emit
 from recorder.transitions import (
     ADOPT,
     ASKED,
@@ -445,11 +445,4 @@ class Books:
     def _known(self, book: DepthChain, at: int) -> None:
         book.retry_ns = FIRST_RETRY_NS
         self._note(self._ledger.book_known(book.chain, at))
-        applied = book.continuity.applied
-        emit(
-            BookKnown(
-                market=book.chain.market,
-                stream=book.chain.stream,
-                last_update_id=None if applied == NO_ID else applied,
-            )
-        )
+        book.tell_known()

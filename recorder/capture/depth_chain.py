@@ -6,7 +6,7 @@ from typing import Final, NamedTuple, Protocol, TypeAlias
 from recorder.continuity import Continuity
 from recorder.model import Chain, DepthUpdate, Gap, RawLevels
 from recorder.source import BookRule
-from recorder.telemetry import SnapshotUseless, emit
+from recorder.telemetry import BookKnown, SnapshotUseless, emit
 from recorder.transitions import NO_ID
 
 
@@ -292,6 +292,17 @@ class DepthChain:
         if first is None or last is None:
             return False
         return _take_out(self.passed, first, last)
+
+    def tell_known(self) -> None:
+        """Log that the book is known, and through which id."""
+        applied = self.continuity.applied
+        emit(
+            BookKnown(
+                market=self.chain.market,
+                stream=self.chain.stream,
+                last_update_id=None if applied == NO_ID else applied,
+            )
+        )
 
 
 def _take_out(ranges: _Ranges, first: int, last: int) -> bool:

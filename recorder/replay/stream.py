@@ -32,6 +32,7 @@ from recorder.replay.names import (
     require_source,
     require_streams,
 )
+from recorder.replay.once import Once
 from recorder.replay.outages import Interval
 from recorder.store.layout import SECOND_NS
 from recorder.store.listing import Listing
@@ -104,7 +105,8 @@ def replay(
 ) -> Iterator[Row]:
     """Return events of all streams and markets in one order of time.
 
-    Rows are as stored: where two jobs recorded the same, both are there.
+    Where two runs or jobs recorded the same, a trade or a kline is there once, as
+    it was received first (`recorder.replay.once`); other rows are as stored.
 
     Args:
         listing: The store.
@@ -144,12 +146,14 @@ def _rows(
     start, end = _bounds(listing, wanted, start_ns, end_ns)
     gaps = _gaps(listing, wanted, start_ns, end_ns)
     gap = next(gaps, None)
+    once = Once()
     for tables in _slices(listing, wanted, start, end):
         for row in _in_order(tables):
             while gap is not None and gap.ts_recv <= row.ts_recv:
                 yield gap
                 gap = next(gaps, None)
-            yield row
+            if once.is_new(row):
+                yield row
     if gap is not None:
         yield gap
         yield from gaps

@@ -1,5 +1,7 @@
 """Replay of a real store, against a brute-force sort of what was put in."""
 
+from itertools import count
+
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
@@ -115,7 +117,7 @@ def test_everything_comes_back_in_one_order(recorded):
 def test_any_split_into_files_and_slices_gives_the_same_order(
     data, new_store, monkeypatch
 ):
-    recorded, expected = new_store(), []
+    recorded, expected, numbers = new_store(), [], count()
     monkeypatch.setattr(stream, "SLICE_ROWS", data.draw(st.integers(1, 6)))
     monkeypatch.setattr(stream, "SLICE_ROWS_MAX", data.draw(st.integers(6, 12)))
     for _ in range(data.draw(st.integers(1, 4))):
@@ -129,7 +131,7 @@ def test_any_split_into_files_and_slices_gives_the_same_order(
             }
             at = data.draw(st.sampled_from([0, 0.001, 1, 30, 500, 9_000]))
             if data.draw(st.booleans()):
-                recorded.row(at, trade(data.draw(st.integers(0, 99))), **place)
+                recorded.row(at, trade(next(numbers)), **place)
             else:
                 recorded.depth(at, 1, 2, [(1, 2)], **place)
         expected += collect(recorded)

@@ -364,7 +364,7 @@ class Capture:
             await self._until_durable(writer, at)
             self._findings.tell(session, at)
             session.settle()
-            await self._submit(writer, self._taken(at))
+            await self._submit(writer, self._take_over.ended(self._taken(at), at))
             await asyncio.to_thread(writer.close)
         except StoreError as exc:
             self._failure = self._failure or str(exc)

@@ -22,7 +22,7 @@ from recorder.capture.held_depth import BYTES_MAX, HeldDepth, Last, read_last
 from recorder.capture.plan import CapturePlan
 from recorder.capture.session import Session
 from recorder.clock import Clock, SystemClock, wall_ns
-from recorder.model import Chain, Gap
+from recorder.model import Chain, Gap, beside
 from recorder.store.disk import told
 from recorder.store.job_lock import (
     JobLock,
@@ -118,6 +118,20 @@ class TakeOver:
             else:
                 rows[table, source] = part
         return msgspec.structs.replace(flush, rows=rows, state=None)
+
+    def ended(self, flush: Flush, at: int) -> Flush:
+        """Return the last flush of a run, with what there is to say if it has no job.
+
+        Args:
+            flush: What is left to be stored, without an account.
+            at: When it ended, nanoseconds.
+        """
+        if self.is_over:
+            return flush
+        gap = beside(self._run.id, self._plan.job, "process_stopped", at)
+        row = (at, f"{self._run.id}.ledger", 0, 0, gap, None)
+        rows = flush.rows | {("gaps", self._plan.source.name): [row]}
+        return msgspec.structs.replace(flush, rows=rows)
 
     async def wait(self) -> None:
         """Wait until the job is this run's; ask for it as soon as it is time.

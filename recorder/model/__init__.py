@@ -44,6 +44,7 @@ from recorder.model.own import (
     Gap,
     KeptFrame,
     Scope,
+    beside,
 )
 from recorder.model.venue import Balance, Order, StatusEvent
 
@@ -80,6 +81,7 @@ __all__ = [
     "Ticker",
     "Trade",
     "WireEvent",
+    "beside",
     "parse_levels",
 ]
 

@@ -52,6 +52,32 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
     ts_event: int | None = None
 
 
+def beside(run: str, job: str, reason: str, at: int) -> Gap:
+    """Return what is told of a run that only ever recorded beside another.
+
+    Nothing is missing, for the other had the account of the job; but whose rows
+    those are must be known, and that no more of them came.
+
+    Args:
+        run: Id of the run.
+        job: Name of the job.
+        reason: Why it ended.
+        at: When, our clock, nanoseconds.
+    """
+    return Gap(
+        gap_id=f"{run}.beside",
+        market=None,
+        stream=None,
+        job=job,
+        scope="rows",
+        reason=reason,
+        started_at=at,
+        ended_at=at,
+        healed_by=TAKEN_OVER,
+        detail=f"run {run} ended while another run of the job recorded",
+    )
+
+
 class Coverage(msgspec.Struct, frozen=True, kw_only=True):
     """An interval in which everything that was sent is here.
 

@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recorder.errors import StoreError
-from recorder.model import TABLE_OF, Coverage, Gap
+from recorder.model import TABLE_OF, Coverage, Gap, beside
 from recorder.store import calls
 from recorder.store.account import Span, merged
 from recorder.store.batch import RowTuple, build
@@ -183,9 +183,8 @@ def _recover_run(root: Path, run: str) -> RecoveredRun | None:
     for partition, stem in journals:
         synced = None if said is None else said.synced_of(stem.number)
         segments.append(convert(root, partition, stem, synced=synced))
-    if said is not None and not said.is_beside:
-        _close(root, said)
     if said is not None:
+        (_close_beside if said.is_beside else _close)(root, said)
         note_killed(root, said)
     with told(f"remove the files of run {run}"):
         for path in tmp_folder(root).glob(f"*_{run}_*"):
@@ -261,6 +260,13 @@ def _close(root: Path, said: RunFile) -> None:
             )
             events.append(gap)
     _write_events(root, said, max(said.through_ns, known.last_row_ns), events)
+
+
+def _close_beside(root: Path, said: RunFile) -> None:
+    """Write the row that ends a killed run which was beside another."""
+    at = max(said.through_ns, _last_row_ns(open_listing(root), said))
+    gap = beside(said.run, said.job, "process_killed", at)
+    _write_events(root, said, at, [gap])
 
 
 class _Known:

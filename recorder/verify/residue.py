@@ -178,7 +178,7 @@ def _check_strangers(root: Path, findings: Findings) -> None:
             elsewhere += _strangers(path, ".arrow")
     for folder, endings in (
         ("runs", (*RUN_ENDINGS, ".new")),
-        ("locks", (".lock",)),
+        ("locks", (".lock", ".next", ".leave", ".new")),
     ):
         paths = _entries(internal / folder)
         elsewhere += [path for path in paths if path.suffix not in endings]

@@ -19,6 +19,8 @@ from recorder.store.listing import open_listing
 from recorder.store.recover import recover
 from recorder.store.revisions import newest_revisions, plain_rows
 from recorder.store.runfile import read_run_files
+from recorder.store.writer import WriterStats
+from recorder.verify import verify
 
 
 FOREVER = 1 << 63
@@ -55,6 +57,7 @@ def kinds_of(root):
     return kinds
 
 
+EMPTY = WriterStats(rows={}, bytes=0, segments=0, through_ns=0)
 WHOLE = ("not_started", "covered", "process_stopped")
 
 
@@ -150,6 +153,7 @@ async def test_the_first_leaves_once_the_second_records_everything(recorder_of):
     kinds = kinds_of(job.root)
     assert len(kinds) == 6
     assert {*map(tuple, kinds.values())} == {WHOLE}
+    assert verify(job.root).findings == ()
     emptied = [
         gap
         for gap in newest_revisions(plain_rows(open_listing(job.root).read("gaps")))
@@ -231,6 +235,29 @@ async def test_a_successor_that_is_killed_leaves_no_trace_in_the_account(recorde
         await stop(*third)
 
     assert {*map(tuple, kinds_of(job.root).values())} == {WHOLE}
+
+
+@pytest.mark.parametrize("source", ["gate_spot", "gate_v3"])
+async def test_one_that_is_stopped_before_it_was_ready_changes_nothing(
+    recorder_of, source, monkeypatch
+):
+    async with Exchange(Settings(seed=14, rate=60)) as exchange:
+        job = Job(recorder_of, exchange, source, markets=("BTC_USDT",))
+        first = await job.begin()
+        monkeypatch.setattr(takeover, "SETTLE_SECONDS", 60.0)
+        second = await job.start(takes_over=True)
+        await until(lambda: second[0].progress(EMPTY).books_known == 1)
+        second[0].request_stop()
+        result = await second[1]
+        monkeypatch.undo()
+        assert not first[1].done()
+        await stop(*first)
+
+    assert result.failure is None
+    assert {*map(tuple, kinds_of(job.root).values())} == {WHOLE}
+    report = verify(job.root)
+    assert report.findings == ()
+    assert report.checked.books == 1
 
 
 async def test_one_that_does_not_answer_loses_its_job(recorder_of, monkeypatch):

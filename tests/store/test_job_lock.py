@@ -3,6 +3,7 @@
 import pytest
 
 from recorder.errors import ConfigError, JobLostError, JobRunningError
+from recorder.model import TAKEN_OVER
 from recorder.store.job_lock import (
     JobLock,
     Successor,
@@ -12,7 +13,9 @@ from recorder.store.job_lock import (
     take_job,
     take_or_follow,
 )
+from recorder.store.listing import open_listing
 from recorder.store.recover import recover, settle_hung
+from recorder.store.revisions import newest_revisions, plain_rows
 from recorder.store.run import RunState, open_run
 
 
@@ -153,7 +156,7 @@ def test_of_a_disk_that_is_gone_for_a_while_nothing_follows(root):
     run.release()
 
 
-def test_a_run_beside_another_keeps_no_account_and_leaves_none(root):
+def test_of_a_run_beside_another_only_its_end_is_told(root):
     first = open_run(root, job=JOB, source="fake", now_ns=10**18)
     second = open_run(root, job=JOB, source="fake", now_ns=10**18 + 1, takes_over=True)
     assert second.successor is not None
@@ -165,5 +168,9 @@ def test_a_run_beside_another_keeps_no_account_and_leaves_none(root):
     assert [(done.run, done.was_killed) for done in recover(root)] == [
         (second.id, True)
     ]
-    assert not list(root.glob("gaps/**/*.parquet"))
     first.release()
+    (gap,) = newest_revisions(plain_rows(open_listing(root).read("gaps")))
+    assert (gap.reason, gap.healed_by) == ("process_killed", TAKEN_OVER)
+    assert gap.started_at == gap.ended_at == 10**18 + 1
+    assert (gap.market, gap.stream, gap.job) == (None, None, JOB)
+    assert open_listing(root).read("coverage").num_rows == 0

@@ -45,6 +45,7 @@ from recorder.model.own import (
     KeptFrame,
     Scope,
     beside,
+    is_beside,
 )
 from recorder.model.venue import Balance, Order, StatusEvent
 
@@ -82,6 +83,7 @@ __all__ = [
     "Trade",
     "WireEvent",
     "beside",
+    "is_beside",
     "parse_levels",
 ]
 

@@ -15,6 +15,9 @@ record before this one was missing anything. And in ``closed_by`` of what that
 other covered, up to where the first was back."""
 
 
+_BESIDE: Final = ".beside"
+
+
 class Gap(msgspec.Struct, frozen=True, kw_only=True):
     """An interval in which something is missing; one revision of its row.
 
@@ -65,7 +68,7 @@ def beside(run: str, job: str, reason: str, at: int) -> Gap:
         at: When, our clock, nanoseconds.
     """
     return Gap(
-        gap_id=f"{run}.beside",
+        gap_id=f"{run}{_BESIDE}",
         market=None,
         stream=None,
         job=job,
@@ -76,6 +79,11 @@ def beside(run: str, job: str, reason: str, at: int) -> Gap:
         healed_by=TAKEN_OVER,
         detail=f"run {run} ended while another run of the job recorded",
     )
+
+
+def is_beside(gap: Gap) -> bool:
+    """Return whether a gap tells of a run that only ever recorded beside another."""
+    return gap.healed_by == TAKEN_OVER and gap.gap_id.endswith(_BESIDE)
 
 
 class Coverage(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import pyarrow as pa
 
 from recorder.errors import StoreError
-from recorder.model import Chain, Gap
+from recorder.model import Chain, Gap, is_beside
 from recorder.store.runfile import RunFile, living_runs, read_run_files
 from recorder.verify.checks.accounts import FOREVER, Span
 from recorder.verify.reading import BROKEN, DataFile, list_data, pieces
@@ -86,6 +86,8 @@ class SourceLedger:
         coverage: All intervals.
         jobs: Job of each run.
         alive: Runs that live.
+        only_beside: Runs that recorded beside another of their job until they
+            ended: its gaps say nothing of their rows.
         dead_jobs: Jobs with a run that died and was not put in order.
         broken: Files that could not be read: what they say is not here.
         is_settled: Whether tables and run files tell of the same moment.
@@ -97,6 +99,7 @@ class SourceLedger:
         self.coverage: list[Covered] = []
         self.jobs: dict[str, str] = {}
         self.alive: set[str] = set()
+        self.only_beside: set[str] = set()
         self.dead_jobs: set[str] = set()
         self.broken: list[Path] = []
         self.is_settled = True
@@ -145,6 +148,8 @@ class SourceLedger:
         """Get ready to answer; call it when all is read."""
         self._by_market = {}
         for said in self.gaps:
+            if is_beside(said.gap):
+                self.only_beside.add(said.run)
             market, stream = said.gap.market, said.gap.stream
             place = "" if market is None and stream is not None else market
             self._by_market.setdefault(place, []).append(said)

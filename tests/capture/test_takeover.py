@@ -260,6 +260,25 @@ async def test_one_that_is_stopped_before_it_was_ready_changes_nothing(
     assert report.checked.books == 1
 
 
+async def test_what_one_received_that_never_had_the_job_is_not_claimed(
+    recorder_of, monkeypatch
+):
+    monkeypatch.setattr(takeover, "LOOK_SECONDS", 60.0)
+    async with Exchange(Settings(seed=15, rate=60)) as exchange:
+        job = Job(recorder_of, exchange, markets=("BTC_USDT",), streams=("trades",))
+        first = await job.begin()
+        second, ending = await job.start(takes_over=True)
+        await until(lambda: is_live(second))
+        await stop(*first)
+        so_far = second.progress(EMPTY).frames
+        await until(lambda: second.progress(EMPTY).frames > so_far + 20)
+        second.request_stop()
+        await ending
+
+    assert {*map(tuple, kinds_of(job.root).values())} == {WHOLE}
+    assert verify(job.root).findings == ()
+
+
 async def test_one_that_does_not_answer_loses_its_job(recorder_of, monkeypatch):
     monkeypatch.setattr(takeover, "HUNG_SECONDS", 0.3)
     async with Exchange(Settings(seed=9, rate=60)) as exchange:

@@ -8,7 +8,9 @@
   has the time at which it was read. As long as the connection lives, nothing is
   missing. If it is lost soon after, nobody knows when the venue gave it up: so
   much as stood in the buffers came, and all of that has the time of the waking.
-  So for a while what was sent since the process stood still is not claimed.
+  So for a while what was sent since the process stood still is not claimed; if
+  the connection is lost by then, that is a gap ``backpressure`` up to its last
+  frame, for we did not read.
 * Until what had been waiting is read, nothing is overdue: whoever counts
   seconds of silence begins anew.
 """
@@ -19,7 +21,7 @@ from typing import Final
 from recorder.capture.link import Link
 from recorder.capture.silence import Silence
 from recorder.clock import Clock, Step, SystemClock, slept_ns
-from recorder.model import LedgerRow
+from recorder.model import Chain, LedgerRow
 from recorder.store.ledger import Ledger
 from recorder.telemetry import (
     ClockBehind,
@@ -35,6 +37,28 @@ STANDSTILL_NS: Final = 5_000_000_000
 
 SETTLING_NS: Final = 10_000_000_000
 """After that, the time for reading what had been waiting."""
+
+
+def unread(ledger: Ledger, link: Link, chain: Chain) -> list[LedgerRow]:
+    """Tell of what a connection that has ended may not have brought.
+
+    Args:
+        ledger: Told of what is missing.
+        link: The connection.
+        chain: Something that it carried.
+
+    Returns:
+        Rows of the ledger; none if nobody doubts what the connection brought.
+    """
+    if link.doubted_at is None or not ledger.is_covered(chain):
+        return []
+    return ledger.missed(
+        chain,
+        "backpressure",
+        link.sure_at + 1,
+        link.last_at + 1,
+        detail="the process stood still, and the connection did not last much longer",
+    )
 
 
 class ClockWatch:
@@ -95,6 +119,13 @@ class ClockWatch:
             self._stood_still(stood, before)
         elif not self.is_settling:
             self._settled()
+
+    def stop(self) -> None:
+        """Tell of what is still in doubt when the run ends."""
+        for link in self._links():
+            for chain in link.in_charge(link.chains):
+                self._note(unread(self._ledger, link, chain))
+            link.doubted_at = link.settled_at = None
 
     def _stepped(self, step: Step, *, is_first: bool) -> None:
         seconds = step.by_ns / 1e9

@@ -7,6 +7,7 @@ of its two connections ends, and when any connection ends at all.
 from collections.abc import Callable
 
 from recorder.capture.books import Books
+from recorder.capture.clock_watch import unread
 from recorder.capture.doubles import Doubles
 from recorder.capture.handover import Handover
 from recorder.capture.intake import Intake
@@ -210,11 +211,12 @@ class Handovers:
             self._silence.lost(chain)
             after = self._books.lost(chain) if chain in self._books else None
             if self._ledger.is_covered(chain):
+                self._note(unread(self._ledger, link, chain))
                 self._note(
                     self._ledger.lost(
                         chain,
                         reason,
-                        link.sure_at + 1,
+                        link.last_at + 1,
                         detail=detail,
                         after_update_id=after,
                     )

@@ -45,7 +45,7 @@ from recorder.store.ledger import Ledger
 from recorder.store.levels import warm_up
 from recorder.store.listing import open_listing
 from recorder.store.recover import recover
-from recorder.store.revisions import gaps_left_open, newest_row_ns
+from recorder.store.revisions import first_instant, gaps_left_open
 from recorder.store.run import open_run
 from recorder.store.writer import Flush, Writer, WriterStats
 from recorder.telemetry import CaptureStarted, CaptureStopped, emit
@@ -123,7 +123,7 @@ class Capture:
         source = plan.source.name
         if self._is_own_clock:
             # The wall clock may have stepped back since the last run.
-            self._clock = SystemClock(newest_row_ns(listing, source) + 1)
+            self._clock = SystemClock(first_instant(listing, source, wall_ns()))
         ledger = Ledger(
             plan.job,
             self._run.id,

@@ -427,6 +427,7 @@ class Session:
             self.handovers.stop(at)
             self.books.stop()
             self._intake.stop()
+            self._clock_watch.stop()
             self._stopped_at = at
             for link in self._links.values():
                 self._hearing.hear(link)

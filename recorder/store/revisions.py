@@ -5,7 +5,7 @@ since 1970 UTC.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import cast
+from typing import Final, cast
 
 import msgspec
 import pyarrow as pa
@@ -13,6 +13,10 @@ import pyarrow.compute as pc
 
 from recorder.model import Gap
 from recorder.store.listing import Listing
+
+
+UNWRITTEN_MAX_NS: Final = 60_000_000_000
+"""The longest that a run keeps what it received before it writes it."""
 
 
 def newest_revisions(rows: Iterable[Mapping[str, object]]) -> list[Gap]:
@@ -64,6 +68,26 @@ def newest_row_ns(listing: Listing, source: str) -> int:
     """
     rows = listing.read("gaps", source=source, columns=["ts_recv"])
     return pc.max(rows["ts_recv"]).value or 0 if rows.num_rows else 0
+
+
+def first_instant(listing: Listing, source: str, wall_ns: int) -> int:
+    """Return the first instant that a new run of a feed may call its own.
+
+    None that an earlier run may have shown, however the wall clock was set since.
+    What a killed run had not written, it may have shown all the same.
+
+    Args:
+        listing: The store's files.
+        source: Name of the feed.
+        wall_ns: The wall clock, nanoseconds.
+    """
+    newest = newest_row_ns(listing, source)
+    if wall_ns > newest:
+        return newest + 1
+    rows = listing.read("gaps", source=source, columns=["ts_recv", "conn"])
+    last = rows.filter(pc.equal(rows["ts_recv"].cast(pa.int64()), pa.scalar(newest)))
+    was_killed = any(str(conn).endswith(".killed") for conn in last["conn"].to_pylist())
+    return newest + 1 + (UNWRITTEN_MAX_NS if was_killed else 0)
 
 
 def plain_rows(table: pa.Table) -> list[dict[str, object]]:

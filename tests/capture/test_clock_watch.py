@@ -210,8 +210,10 @@ def test_a_connection_lost_after_a_standstill_is_missing_since_then(machine_of, 
     machine.go_on(later)
     machine.session.closed(link, machine.clock.now_ns(), None, "gone")
 
-    [lost] = machine.gaps()
-    assert known - S <= lost.started_at <= known + 1
+    unread, lost = machine.gaps()
+    assert (unread.reason, lost.reason) == ("backpressure", "connect_lost")
+    assert known - S <= unread.started_at <= known + 1
+    assert unread.ended_at == lost.started_at
 
 
 def test_so_it_is_if_the_run_is_killed_or_stopped_then(machine_of):
@@ -225,9 +227,10 @@ def test_so_it_is_if_the_run_is_killed_or_stopped_then(machine_of):
 
     assert machine.heard[0] <= known + 1
     machine.stop()
-    [stopped] = machine.gaps()
-    assert stopped.reason == "process_stopped"
-    assert stopped.started_at <= known + 1
+    unread, stopped = machine.gaps()
+    assert (unread.reason, stopped.reason) == ("backpressure", "process_stopped")
+    assert unread.started_at <= known + 1
+    assert unread.ended_at == stopped.started_at
 
 
 def test_nothing_is_overdue_until_what_waited_is_read(machine_of):

@@ -22,19 +22,18 @@ from tempfile import TemporaryDirectory
 import msgspec
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 from recorder.capture.doubles import Doubles
 from recorder.capture.session import Session
 from recorder.clock import SystemClock
 from recorder.errors import StoreError
 from recorder.model import Chain
-from recorder.store import writer as writer_module
 from recorder.store.layout import DAY_NS
 from recorder.store.ledger import Ledger
 from recorder.store.listing import open_listing
 from recorder.store.recover import recover
-from recorder.store.revisions import gaps_left_open, newest_row_ns
+from recorder.store.revisions import first_instant, gaps_left_open
 from recorder.store.run import open_run
 from recorder.store.writer import Writer
 
@@ -121,7 +120,7 @@ class Job:
         recover(self.root)
         listing = open_listing(self.root)
         self.clock = SystemClock(
-            newest_row_ns(listing, "fake") + 1,
+            first_instant(listing, "fake", wall),
             wall=self.machine.wall,
             counting=self.machine.counting,
         )
@@ -217,7 +216,7 @@ class Job:
         """End without a word; the journals stay as they are."""
         self.read()
         with monkeypatch.context() as patch:
-            patch.setattr(writer_module, "convert", _refuse)
+            patch.setattr(Writer, "_end_journals", _refuse)
             with suppress(StoreError):
                 self.writer.close()
         self.run.abandon()
@@ -472,6 +471,13 @@ def play(events, source, monkeypatch):
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     print_blob=True,
 )
+@example(
+    [("wait", 0, 1), ("set", 0, 1), ("kill", 0, 1), ("start", 0, 1), ("wait", 0, 2)]
+)
+@example(
+    [("sleep", 0, 1), ("set", 0, 8), ("sleep", 0, 1), ("set", 0, 1), ("set", 0, 1)]
+)
+@example([("hold", 0, 9), ("wait", 0, 1)])
 @given(EVENTS)
 def test_no_trade_is_missing_where_coverage_is_claimed(fake, monkeypatch, events):
     play(events, fake, monkeypatch)

@@ -29,7 +29,11 @@ from recorder.store.layout import (
 from recorder.store.listing import open_listing
 from recorder.store.locks import wait_lock
 from recorder.store.recover import RecoveredRun, recover
-from recorder.store.revisions import newest_row_ns
+from recorder.store.revisions import (
+    UNWRITTEN_MAX_NS,
+    first_instant,
+    newest_row_ns,
+)
 from recorder.store.run import OpenInterval, Run, RunState, open_run
 from recorder.store.runfile import run_lock_path, run_path
 from recorder.store.tables import TABLES
@@ -364,6 +368,21 @@ def test_the_rows_of_a_recovery_are_the_newest_of_their_run(
     assert [row[2:4] for row in intervals(root)] == [(start_ns, start_ns + 1)]
 
 
+def test_a_run_begins_after_all_that_a_killed_one_may_have_shown(
+    run: Run, root: Path, start_ns: int
+) -> None:
+    """What that one had not written counts if the wall clock was put back."""
+    run.write_state(RunState((OpenInterval("A", "trades", start_ns),)), start_ns + 9)
+    run.abandon()
+    recover(root)
+    listing, late = open_listing(root), start_ns + 9 + UNWRITTEN_MAX_NS
+
+    assert first_instant(listing, "gate_spot", start_ns + 10) == start_ns + 10
+    assert first_instant(listing, "gate_spot", start_ns + 9) == late + 1
+    assert first_instant(listing, "gate_spot", start_ns - 5) == late + 1
+    assert first_instant(listing, "gate_v3", start_ns) == 1
+
+
 def test_a_recovery_waits_for_another_one(
     root: Path, trade: MakeRow, start_ns: int, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -618,7 +637,11 @@ RECORD = """
 import sys, threading, time
 from pathlib import Path
 from recorder.model import Trade
-from recorder.store.revisions import newest_row_ns
+from recorder.store.revisions import (
+    UNWRITTEN_MAX_NS,
+    first_instant,
+    newest_row_ns,
+)
 from recorder.store.run import OpenInterval, RunState, open_run
 from recorder.store.writer import Flush, Writer
 

@@ -27,7 +27,7 @@ from trials.disk_states import SECTOR, Disk
 from trials.disk_work import CHAINS, FLUSH_NS, Made, Place, Work
 
 
-CRASHES_A_WORK: Final = 50
+CRASHES_A_WORK: Final = 10
 """So many crashes are tried of each run that is made up."""
 
 RECOVERIES_IN_TEN: Final = 3
@@ -80,7 +80,7 @@ def make_up(
     root = scratch / "store"
     shutil.rmtree(root, ignore_errors=True)
     refusal = None
-    if rng.random() < 0.5:
+    if rng.random() < 0.75:
         refusal = Refusal(rng.randrange(160), rng.choice(REFUSALS))
     log = DiskLog(refusal)
     work = Work(root, log, rng.randrange(1 << 30))

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
     [
         ("faults", "--minutes", "0.4", "--seed", "3"),
         ("kills", "--count", "8", "--seed", "4"),
-        ("crashes", "--count", "100", "--seed", "7"),
+        ("crashes", "--count", "60", "--seed", "7"),
         ("crons", "--count", "2", "--seed", "7", "--kill"),
         ("handovers", "--count", "2", "--rate", "300", "--seed", "5"),
         (

@@ -18,7 +18,9 @@ from recorder.capture.backfill_rows import BackfillRows
 from recorder.capture.backfill_stored import Stored
 from recorder.capture.plan import CapturePlan
 from recorder.capture.questions import Questions, open_questions
-from recorder.capture.rest import Budget, RestClient
+from recorder.capture.rest import RestClient
+from recorder.capture.session import Session
+from recorder.capture.shared import Shared
 from recorder.clock import Clock
 from recorder.model import Gap
 from recorder.store.layout import backfill_lock_path
@@ -117,37 +119,49 @@ class Backfiller:
 
     Args:
         plan: What is recorded.
-        rows: Takes rows.
+        session: Takes rows, tells of gaps, and has its books asked for first.
         clock: Our clock.
+        shared: Says how fast connections may be opened.
         pace: How soon and how often.
-        is_busy: Whether books are to be asked for first.
-        connects: How fast connections may be opened.
+
+    Attributes:
+        backlog: What is to be healed.
+        is_wanted: Whether there is anything that it could heal.
     """
 
     def __init__(
         self,
         plan: CapturePlan,
-        rows: BackfillRows,
+        session: Session,
         clock: Clock,
+        shared: Shared,
         pace: Pace,
-        *,
-        is_busy: Callable[[], bool],
-        connects: Budget,
     ) -> None:
         self.backlog = Backlog(plan, pace)
+        able = any(history_of(plan.source, chain) for chain in plan.chains)
+        self.is_wanted = plan.config.is_backfilling and able
         self._plan = plan
-        self._rows = rows
+        self._session = session
+        self._rows = session.past
         self._clock = clock
         self._pace = pace
-        self._is_busy = is_busy
-        self._connects = connects
+        self._connects = shared.connects(plan.source, plan.ws_url)
+        if self.is_wanted:
+            self._rows.on_gap(self.backlog.see)
 
-    async def run(self, rest: RestClient, through_ns: Callable[[], int]) -> None:
+    async def run(
+        self,
+        rest: RestClient,
+        *,
+        through_ns: Callable[[], int],
+        is_ready: Callable[[], bool],
+    ) -> None:
         """Heal gaps as they become due, for ever.
 
         Args:
             rest: Asks the venue by HTTP.
             through_ns: Until when what was received is durable.
+            is_ready: Whether the account of the job is this run's.
 
         Raises:
             StoreError: If the store cannot be read.
@@ -161,10 +175,12 @@ class Backfiller:
             ask=self._open_questions,
             per_second=plan.source.rest_per_second,
             clock=self._clock,
-            is_busy=self._is_busy,
+            is_busy=lambda: self._session.books.are_due(self._clock.now_ns()),
             on_nonsense=self._rows.useless,
         )
         healer = Healer(plan.source, asker, keeper, self._pace, self._clock)
+        while not is_ready():  # noqa: ASYNC110 - another run has the job still
+            await asyncio.sleep(POLL_SECONDS)
         await keeper.durable()
         left = await asyncio.to_thread(keeper.left_by_earlier_runs)
         for gap in left:
@@ -209,10 +225,10 @@ class Backfiller:
             self._rows.watch({c.market for _, target in targets for c in target.chains})
             stored = await healer.begin()
             gaps = await asyncio.to_thread(stored.gaps, plan.job)
-            unhealed = {gap.gap_id: gap for gap in gaps}
+            unhealed = {gap.gap_id: gap for gap in gaps if gap.ended_at is not None}
             for entry, target in targets:
                 gap = unhealed.get(entry.gap.gap_id)
-                if gap is None:  # somebody else was here
+                if gap is None:  # somebody else was here, or it is told otherwise
                     backlog.drop(entry)
                     continue
                 newest = target._replace(gap=gap)
@@ -267,8 +283,6 @@ class _LiveKeeper:
 
     def left_by_earlier_runs(self) -> list[Gap]:
         """Return the gaps of the job that nobody has healed; it reads the store."""
-        if not any(history_of(self._plan.source, c) for c in self._plan.chains):
-            return []
         return self._open().gaps(self._plan.job)
 
     async def durable(self) -> None:

@@ -181,6 +181,8 @@ async def heal_store(
     failures: list[StoreError] = []
     writer = Writer(run, on_error=failures.append)
     writer.start()
+    # Nothing is lost if it fails: what a venue tells, it tells again.
+    writer.hurry()
     try:
         async with _locked(root, source.name), open_http() as http:
             last_ns = newest_row_ns(open_listing(root), source.name)

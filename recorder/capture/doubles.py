@@ -139,9 +139,10 @@ class Doubles:
             return True
         if self._backfilled and trade_id in self._backfilled.get(market, ()):
             return False
-        if self._watched and market in self._watched:
+        is_new = self._recent(market).add(trade_id, self._trades_max)
+        if is_new and self._watched and market in self._watched:
             self._watched[market].add(trade_id, WATCHED_MAX)
-        return self._recent(market).add(trade_id, self._trades_max)
+        return is_new
 
     def knows_trade(self, trade: Trade[str]) -> bool:
         """Return whether this trade was stored, as far as is remembered."""

@@ -166,14 +166,8 @@ class Capture:
             self._shared.connects(plan.source, plan.ws_url),
         )
         self._backfiller = Backfiller(
-            plan,
-            self._session.past,
-            self._clock,
-            self._pace,
-            is_busy=lambda: self._session.books.are_due(self._clock.now_ns()),
-            connects=self._shared.connects(plan.source, plan.ws_url),
+            plan, self._session, self._clock, self._shared, self._pace
         )
-        self._session.past.on_gap(self._backfiller.backlog.see)
         # Should it be killed before its first flush, the gap is known even so.
         if (state := ledger.state()) is not None and self._take_over.is_over:
             self._run.write_state(state, self._clock.now_ns())
@@ -236,11 +230,13 @@ class Capture:
             jobs.append(tasks.create_task(self._listen()))
             if not self._take_over.is_over:
                 jobs.append(tasks.create_task(self._take_the_job()))
-            if plan.source.history and plan.config.is_backfilling:
-                through = self._backfiller.run(
-                    self._rest(http), lambda: writer.stats().through_ns
+            if self._backfiller.is_wanted:
+                healing = self._backfiller.run(
+                    self._rest(http),
+                    through_ns=lambda: writer.stats().through_ns,
+                    is_ready=lambda: self._take_over.is_over,
                 )
-                jobs.append(tasks.create_task(through))
+                jobs.append(tasks.create_task(healing))
             if plan.source.market_list is not None:
                 rest = self._rest(http, LIST_SECONDS)
                 lists = DailyList(plan, rest, session.lists, self._clock, self._shared)

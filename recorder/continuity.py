@@ -100,6 +100,10 @@ from recorder.transitions import (
 )
 
 
+ID_MAX: Final = 2**63 - 2
+"""The largest id: that of the change after it is a number of 64 bits, too."""
+
+
 def classify_update(chain: "Fields", first: int, last: int) -> int:
     """Return what an update is to a chain.
 
@@ -345,6 +349,7 @@ class Continuity:
             or first != applied + 1
             or first != received + 1
             or last < first
+            or last > ID_MAX
         ):
             return False
         self._fields = (LIVE, last, last, NO_ID, 0, NO_ID)
@@ -361,7 +366,8 @@ class Continuity:
             The verdict; the chain has already moved on.
 
         Raises:
-            ValueError: If only the first is given, or last is below first.
+            ValueError: If only the first is given, last is below first, or
+                beyond what an id can be.
         """
         if last is None:
             if first is not None:
@@ -373,6 +379,8 @@ class Continuity:
             first = NO_ID
         elif not 0 <= first <= last:
             raise ValueError(f"update ids run backwards: {first} to {last}")
+        if last > ID_MAX:
+            raise ValueError(f"an update cannot have the id {last}")
         row_gap = is_row_gap(self.received, first)
         return self._follow(step_update(self._fields, first, last), row_gap=row_gap)
 
@@ -390,11 +398,11 @@ class Continuity:
             The verdict; the chain has already moved on.
 
         Raises:
-            ValueError: If the id is negative.
+            ValueError: If the id is negative, or beyond what an id can be.
         """
         if base is None:
             base = NO_ID
-        elif base < 0:
+        elif not 0 <= base <= ID_MAX:
             raise ValueError(f"a snapshot cannot have the id {base}")
         return self._follow(step_snapshot(self._fields, base, origin))
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from recorder import transitions as c
-from recorder.continuity import Continuity, Verdict
+from recorder.continuity import ID_MAX, Continuity, Verdict
 
 
 KEYS = 4
@@ -527,3 +527,19 @@ def test_the_state_has_a_name():
     names.append(chain.state_name)
 
     assert names == ["unsynced", "aligning", "live", "broken"]
+
+
+def test_an_id_after_which_no_other_can_be_named_is_none() -> None:
+    chain = Continuity()
+    chain.snapshot(ID_MAX - 1, c.PROVEN)
+
+    with pytest.raises(ValueError, match="cannot have the id"):
+        chain.update(ID_MAX, ID_MAX + 1)
+    with pytest.raises(ValueError, match="cannot have the id"):
+        chain.update(None, ID_MAX + 1)
+    with pytest.raises(ValueError, match="cannot have the id"):
+        chain.snapshot(ID_MAX + 1, c.PROVEN)
+    assert not chain.follows(ID_MAX, ID_MAX + 1)
+    assert chain.update(ID_MAX, ID_MAX).is_live
+    assert not chain.lost().is_live
+    assert chain.held_first == ID_MAX + 1

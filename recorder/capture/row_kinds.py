@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from typing import Final, TypeAlias
 
+from recorder.continuity import ID_MAX
 from recorder.model import (
     TABLE_OF,
     Balance,
@@ -83,6 +84,8 @@ def is_impossible(event: WireEvent, bare: Collection[Chain]) -> bool:
     if not isinstance(event, DepthUpdate) or (event.market, event.stream) in bare:
         return False
     first, last = event.first_update_id, event.last_update_id
+    if last is not None and last > ID_MAX:
+        return False
     if event.is_snapshot:
         return last is not None and last < 0
     return first is None or last is None or not 0 <= first <= last

@@ -258,7 +258,9 @@ def adopt(  # pragma: no cover - compiled
 @compiled
 def is_impossible(first: int, last: int) -> bool:  # pragma: no cover - compiled
     """Return whether no update has such ids."""
-    return not (NO_ID == first <= last or 0 <= first <= last)
+    return last > continuity.ID_MAX or not (
+        NO_ID == first <= last or 0 <= first <= last
+    )
 
 
 def _compile_follow(version: int) -> Callable[..., int]:  # noqa: C901 - below
@@ -321,7 +323,7 @@ def _compile_follow(version: int) -> Callable[..., int]:  # noqa: C901 - below
                     return row
                 chain, action, kind = continuity.step_update(chain, first, last)
             elif flag & AUDIT == 0:
-                if last < NO_ID:
+                if last < NO_ID or last > continuity.ID_MAX:
                     return row
                 origin = transitions.IN_BAND if flag & IN_BAND else PROVEN
                 chain, action, kind = continuity.step_snapshot(chain, last, origin)

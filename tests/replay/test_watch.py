@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from recorder.continuity import ID_MAX
 from recorder.model import Chain, DepthUpdate
 from recorder.replay import watch as module
 from recorder.replay.book import OrderBook
@@ -496,3 +497,14 @@ def test_one_compilation_serves_all_batches():
     watch.see(batch(event(None, 1, [(1, 1)], origin="rest")).slice(0, 1))
 
     assert len(module.follow_rows.signatures) == 1
+
+
+def test_a_break_after_the_largest_id_is_followed():
+    watch = BookWatch()
+    seen = [event(None, ID_MAX - 1, origin="rest"), event(ID_MAX, ID_MAX, [(3, 1)])]
+    watch.see(batch(*seen))
+
+    watch.lost(Chain("BTC_USDT", "depth:100ms"), 2)
+    anew = [event(None, 7, origin="rest"), event(8, 8, [(3, 1)], [(2, 1)])]
+
+    assert watch.see(batch(*anew, start=9)) == [crossing(10, 8)]

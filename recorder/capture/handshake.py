@@ -39,9 +39,14 @@ class RefusedHandshakeError(aiohttp.ClientError):
 
 
 def open_http() -> aiohttp.ClientSession:
-    """Return a client session for WebSockets and HTTP; close it when done."""
+    """Return a client session for WebSockets and HTTP; close it when done.
+
+    It keeps no cookies: a venue needs none, and they would pile up.
+    """
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0), trace_configs=[watched_handshakes()]
+        connector=aiohttp.TCPConnector(limit=0),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trace_configs=[watched_handshakes()],
     )
 
 

@@ -12,6 +12,7 @@ from recorder.capture import handshake as module
 from recorder.capture.handshake import (
     BODY_MAX_BYTES,
     RefusedHandshakeError,
+    open_http,
     watched_handshakes,
 )
 
@@ -153,3 +154,19 @@ async def test_no_form_of_a_refusal_shows_what_was_sent(serve, refusal):
     shown = f"{told} {told!r} {vars(told)} {told.args}"
     assert KEY["X-Key"] not in shown
     assert "401" in str(told)
+
+
+async def test_cookies_are_neither_kept_nor_sent_back(serve):
+    asked = []
+
+    async def bake(request):
+        asked.append(request.headers.get("Cookie"))
+        return web.Response(headers={"Set-Cookie": "crumb=1; Path=/"})
+
+    address = await serve({"/": bake})
+    async with open_http() as http:
+        for _ in range(2):
+            await (await http.get(f"http://localhost:{address.split(':')[1]}/")).read()
+
+        assert asked == [None, None]
+        assert len(http.cookie_jar) == 0

@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from recorder.errors import WireError
 from recorder.model import Chain
 from recorder.source import Refused, Reply, Request, Send, Subscribed, Unrecognized
 from recorder.sources._gate import Fault, Status
@@ -211,15 +212,17 @@ def items_of(raw: msgspec.Raw, depth: int = 2) -> Iterator[msgspec.Raw]:
 
     Args:
         raw: An object, an array of objects, or an array of such arrays;
-            all three occur. Null is no object.
+            all three occur. Null instead of them is no object.
         depth: How many arrays may be nested.
 
     Raises:
-        WireError: If it is not valid JSON.
+        WireError: If it is not valid JSON, or an array holds null.
     """
     text = bytes(raw)
     if text.startswith(b"[") and depth:
         for item in decoded(_ITEMS, text):
+            if item == NULL:
+                raise WireError("null among rows")
             yield from items_of(item, depth - 1)
     elif raw != NULL:
         yield raw

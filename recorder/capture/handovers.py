@@ -128,6 +128,22 @@ class Handovers:
             self._intake.refuse(chain, at, reason)
         self._ask_afresh(second, afresh, at)
 
+    def spoiled(self, link: Link, first: int, end: int, detail: str) -> None:
+        """Note a frame that says nothing: of which chain it was, nobody knows.
+
+        Args:
+            link: Its connection.
+            first: Its rows did not come before.
+            end: Nor from then on.
+            detail: Which frame, and why.
+        """
+        for twins in link.twins:
+            twins.spoiled(link, first, end, detail)
+        if chains := link.in_charge(link.chains):  # the rest comes over the other
+            self._ledger.missed_by_any(
+                "undecodable", first, end, detail=detail, chains=chains
+            )
+
     def stop(self, at: int) -> None:
         """Take what waits for the first: nothing more will come."""
         for handover in self._all:

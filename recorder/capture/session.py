@@ -306,12 +306,7 @@ class Session:
         """Keep a frame that says nothing we understand; it may have been a row."""
         self._rows.keep(ts_recv, link.conn, seq, payload, "undecodable", error, opcode)
         detail = f"frame {link.conn}/{seq} is in the table frames: {error}"
-        for twins in link.twins:
-            twins.spoiled(link, before + 1, ts_recv + 1, detail)
-        if chains := link.in_charge(link.chains):  # the rest comes over the other
-            self._ledger.missed_by_any(
-                "undecodable", before + 1, ts_recv + 1, detail=detail, chains=chains
-            )
+        self.handovers.spoiled(link, before + 1, ts_recv + 1, detail)
         self._unsure(link, before + 1, "a frame could not be decoded")
 
     def _unsure(self, link: Link, at: int, reason: str) -> None:

@@ -216,7 +216,7 @@ class Handover:
                 self._pass_over(key, call)
             return True
         if self._reached.skipped(chain, event):
-            self.pairing.take_as_stored(key)
+            self.pairing.take_as_stored(key, call.ts_recv)
             return False
         if self.ended_at is not None:
             if is_doubtful := self.pairing.is_doubtful(key):
@@ -262,7 +262,7 @@ class Handover:
     def _store(self, row: Waiting) -> None:
         """Store a row of the second: the first did not bring it, nor will it."""
         self.pairing.drop(row)
-        self.pairing.take_as_stored(row.key)
+        self.pairing.take_as_stored(row.key, row.call.ts_recv)
         self._pass_on(row.call)
 
     def _is_double(self, chain: Chain, event: WireEvent, link: Link) -> bool:
@@ -296,7 +296,7 @@ class Handover:
             and call.item.is_snapshot
             and key not in self.pairing.known
         ):
-            self.pairing.take_as_stored(key)
+            self.pairing.take_as_stored(key, call.ts_recv)
             self._keep(call)
 
     def spoiled(self, link: Link, first: int, end: int, detail: str) -> None:
@@ -433,7 +433,7 @@ class Handover:
             elif row.is_doubtful:
                 self._doubt(row.chain, row.call.ts_recv)
             else:
-                self.pairing.take_as_stored(row.key)
+                self.pairing.take_as_stored(row.key, row.call.ts_recv)
                 self._pass_on(row.call)
 
     def is_over(self, now: int) -> bool:

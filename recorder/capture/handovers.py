@@ -47,6 +47,7 @@ class Handovers:
         self._note = note
         self._jumps = Jumps(ledger, note)
         self._all: list[Handover] = []
+        self._carried: dict[Chain, int] = {}
 
     def begin(self, first: Link, second: Link) -> None:
         """Note that a second connection was opened to replace a first that lives."""
@@ -124,6 +125,11 @@ class Handovers:
             else:
                 self._tell_missed(handover, chain)
         handover.end_first(at)
+        taken_at = handover.pairing.taken_at
+        for chain in first.chains:  # if the second was silent, here is more
+            is_led = chain in first.idle
+            until = taken_at.get(chain, 0) if is_led else first.sure_at
+            self._carried[chain] = until
         for chain, reason in second.refused.items():
             self._intake.refuse(chain, at, reason)
         self._ask_afresh(second, afresh, at)
@@ -232,7 +238,7 @@ class Handovers:
                     self._ledger.lost(
                         chain,
                         reason,
-                        link.last_at + 1,
+                        max(link.last_at, self._carried.get(chain, 0)) + 1,
                         detail=detail,
                         after_update_id=after,
                     )

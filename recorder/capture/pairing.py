@@ -120,10 +120,13 @@ class Pairing:
     Attributes:
         known: Rows with names that are stored, the last ones; True for those
             that the second brought alone.
+        taken_at: By chain, when the last row came that was taken from the
+            connection that is not followed.
     """
 
     def __init__(self, known: Mapping[Key, bool]) -> None:
         self.known = dict(known)
+        self.taken_at: dict[Chain, int] = {}
         self._brought: Counter[Key] = Counter()
         self._in_order: dict[Chain, deque[Key]] = {}
         self._passed: set[Key] = set()
@@ -180,8 +183,14 @@ class Pairing:
         """Return whether the second went past an equal row of the first before."""
         return key in self._passed
 
-    def take_as_stored(self, key: Key) -> None:
-        """Note that a row of the second is stored: it waits no more."""
+    def take_as_stored(self, key: Key, ts_recv: int) -> None:
+        """Note that a row is stored that waited, or need not wait.
+
+        Args:
+            key: Its key.
+            ts_recv: Our clock when it was received.
+        """
+        self.taken_at[key.chain] = max(ts_recv, self.taken_at.get(key.chain, 0))
         if key.is_named:
             self._remember(key, is_taken=True)
 

@@ -32,6 +32,7 @@ class Reached:
         }
         # And these are the last that did so over the one that is followed.
         self._through = dict(self._since)
+        self._anew: set[Chain] = set()
 
     def note(self, chain: Chain, event: WireEvent) -> None:
         """Note a row of the connection that is followed."""
@@ -44,7 +45,9 @@ class Reached:
 
     def begin_anew(self, chain: Chain) -> None:
         """Note that another connection is followed now."""
-        self._through[chain] = self._since.setdefault(chain, 0)
+        self._since.pop(chain, None)
+        self._through.pop(chain, None)
+        self._anew.add(chain)
 
     def next_number(self, chain: Chain, event: WireEvent) -> int | None:
         """Return the number that follows all that were taken; None if unknown.
@@ -96,7 +99,8 @@ class Reached:
             return False
         through = min(book.continuity.received, self._through[chain])
         if event.is_snapshot:
-            return since <= last <= through and not self.awaits(chain, event)
+            is_of_both = since <= last or chain in self._anew
+            return is_of_both and last <= through and not self.awaits(chain, event)
         return since < last <= through and not book.lacks(first, last)
 
     def is_beyond(self, chain: Chain, event: DepthUpdate[RawLevels]) -> bool:

@@ -250,7 +250,8 @@ class _Tracer:
             arrived = [at for at in self._kept if fault.ts_ns <= at <= last]
             for at in arrived[:1]:
                 self._kept.remove(at)  # it is this frame and no other
-            yield chain, bool(arrived)
+            if is_told or arrived:  # else its connection was left before it came
+                yield chain, bool(arrived)
         else:
             yield chain, is_lost
 

@@ -1397,3 +1397,20 @@ def test_an_image_that_waits_is_taken_once_a_book_needs_it(stage_of):
 
     assert stage.state(FULL) == "live"
     assert stage.updates()[2:] == [(104, 105), (None, 105), (106, 106)]
+
+
+def test_a_second_that_stalled_costs_nothing_of_what_the_first_brought(stage_of):
+    stage = stage_of(BBO, TRADES, is_accepted=False)
+    stage.say(stage.first, ["ok", [TRADES]])
+    second = stage.second()
+    stage.both(second, ["trade", "BTC_USDT", 1], quote(1))
+    heard = stage.say(stage.first, ["trade", "BTC_USDT", 2], quote(2))
+    stage.wait(SECOND_NS)
+    stage.close(stage.first)
+    stage.close(second)
+
+    assert {gap.stream: gap.started_at for gap in stage.gaps()} == {
+        "trades": heard + 1,
+        "bbo": heard + 1,
+    }
+    assert [quote.update_id for quote in stage.events("bbo")] == [1, 2]

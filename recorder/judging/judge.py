@@ -13,6 +13,7 @@ from recorder.judging.accounts import (
 )
 from recorder.judging.books import BookVerdict, judge_books
 from recorder.judging.evidence import TABLES, Evidence, plain
+from recorder.judging.klines import KlineVerdict, judge_klines
 from recorder.judging.notices import NoticeVerdict, judge_notices, longest_way_ns
 from recorder.judging.pushes import PushVerdict, align_all, judge_pushes, slack_of
 from recorder.judging.traces import TraceVerdict, judge_traces
@@ -33,6 +34,7 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
         books: One for each depth chain.
         pushes: One for each chain that none of the others judges.
         trades: One for each chain of trades.
+        klines: One for each chain of klines, about those fetched afterwards.
         notices: One for each chain on which a venue speaks of itself.
         traces: One for each fault that was performed, by source.
         accounts: One for each chain.
@@ -42,6 +44,7 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     books: tuple[BookVerdict, ...] = ()
     pushes: tuple[PushVerdict, ...] = ()
     trades: tuple[TradeVerdict, ...] = ()
+    klines: tuple[KlineVerdict, ...] = ()
     notices: tuple[NoticeVerdict, ...] = ()
     traces: tuple[TraceVerdict, ...] = ()
     accounts: tuple[AccountVerdict, ...] = ()
@@ -50,7 +53,7 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def complaints(self) -> tuple[str, ...]:
         """All that is wrong, in words; empty if the store holds what it promises."""
-        markets = (self.books, self.pushes, self.trades)
+        markets = (self.books, self.pushes, self.trades, self.klines)
         groups = (*markets, self.notices, self.traces, self.accounts)
         return self.doubles + tuple(
             complaint
@@ -88,6 +91,7 @@ def judge(
     books: list[BookVerdict] = []
     pushes: list[PushVerdict] = []
     trades: list[TradeVerdict] = []
+    klines: list[KlineVerdict] = []
     notices: list[NoticeVerdict] = []
     traces: list[TraceVerdict] = []
     accounts: list[AccountVerdict] = []
@@ -98,6 +102,7 @@ def judge(
         books += judge_books(evidence, alignments, seed)
         pushes += judge_pushes(evidence, alignments, slack_ns)
         trades += judge_trades(evidence, slack_ns)
+        klines += judge_klines(evidence)
         notices += judge_notices(evidence, slack_ns, options)
         traces += judge_traces(evidence, slack_ns)
         accounts += judge_accounts(evidence, is_exact=ledger_is_exact)
@@ -105,6 +110,7 @@ def judge(
         books=tuple(books),
         pushes=tuple(pushes),
         trades=tuple(trades),
+        klines=tuple(klines),
         notices=tuple(notices),
         traces=tuple(traces),
         accounts=tuple(accounts),

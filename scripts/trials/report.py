@@ -92,6 +92,12 @@ def report(root: Path, listing: Listing, judgement: Judgement) -> list[str]:
             f"{trades.expected} stored, {trades.in_gaps} in gaps, "
             f"{trades.fetched} fetched afterwards, {len(trades.lost)} lost"
         )
+    for klines in judgement.klines:
+        print(
+            f"{klines.source} {klines.chain.market} {klines.chain.stream}: "
+            f"{klines.fetched} fetched afterwards, {klines.healed} closed in gaps "
+            "that were healed"
+        )
     for notices in judgement.notices:
         print(
             f"{notices.source} {notices.chain.stream}: {notices.stored} of "

@@ -7,15 +7,22 @@ from decimal import Decimal
 from pathlib import Path
 
 import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from recorder.capture.backfill_offline import Choice
 from recorder.errors import JobRunningError
+from recorder.judging.evidence import Evidence
+from recorder.judging.klines import judge_klines
+from recorder.model import Chain
 from recorder.simulator.faults import parse
 from recorder.simulator.server import Exchange
 from recorder.simulator.settings import Settings
 from recorder.simulator.truth import FEEDS, key_of
 from recorder.store.layout import backfill_lock_path
+from recorder.store.listing import open_listing
 from recorder.store.locks import try_lock
 from recorder.store.run import open_run
 
@@ -95,7 +102,7 @@ async def test_all_that_a_gap_lost_is_stored_once_and_the_gap_is_healed(
 
 @pytest.mark.parametrize("source", SOURCES)
 async def test_klines_that_closed_in_a_gap_are_those_of_its_trades(tmp_path, source):
-    async with exchange_of() as exchange:
+    async with exchange_of(log_frames=True) as exchange:
         store = store_of(tmp_path, exchange, source)
         store.record("klines:10s")
         await store.heal(exchange)
@@ -120,6 +127,29 @@ async def test_klines_that_closed_in_a_gap_are_those_of_its_trades(tmp_path, sou
         assert row["origin"] == "backfill"
         assert row["is_closed"] == (True if source == "gate_spot" else None)
     assert store.gaps()["klines:10s"].healed_by == "backfill"
+
+    # So says the judge, and finds what is not so.
+    chain = Chain("BTC_USDT", "klines:10s")
+    evidence = Evidence(open_listing(store.root), exchange.truth, source, [chain])
+    [verdict] = judge_klines(evidence)
+    assert (verdict.fetched, verdict.complaints) == (len(rows), ())
+    assert verdict.healed >= 2
+    [path] = (store.root / "klines").rglob("*.parquet")
+    table = pq.ParquetFile(path).read()
+    spoiled = table.set_column(
+        table.schema.get_field_index("high"),
+        table.schema.field("high"),
+        pc.add(table["high"], 1.0),
+    )
+    for wrong, complaint in (
+        (spoiled, "are not those of their trades"),
+        (pa.concat_tables([table, table]), "are stored more than once"),
+        (table.slice(0, 0), "are missing in gaps that count as healed"),
+    ):
+        pq.write_table(wrong, path)
+        evidence = Evidence(open_listing(store.root), exchange.truth, source, [chain])
+        [verdict] = judge_klines(evidence)
+        assert complaint in " ".join(verdict.complaints)
 
 
 async def test_what_was_stored_since_is_not_stored_again(tmp_path):

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from recorder.capture.backfill_asking import Asker
-from recorder.capture.backfill_gaps import Healing, Target, heal_gap, target_of
+from recorder.capture.backfill_gaps import Healing, Target, heal_gap, is_told, target_of
 from recorder.capture.backfill_healing import Healer, Outcome, Pace, history_of
 from recorder.capture.backfill_rows import BackfillRows
 from recorder.capture.backfill_stored import Stored
@@ -250,7 +250,7 @@ class Backfiller:
         market, stream, reason = gap.market, gap.stream, gap.reason
         if healing.state == "healed":
             emit(GapHealed(market=market, stream=stream, reason=reason, rows=rows))
-        elif healing.is_news:
+        elif healing.is_news or healing.is_trouble:
             emit(
                 GapNotHealed(
                     market=market,
@@ -283,7 +283,8 @@ class _LiveKeeper:
 
     def left_by_earlier_runs(self) -> list[Gap]:
         """Return the gaps of the job that nobody has healed; it reads the store."""
-        return self._open().gaps(self._plan.job)
+        # What the venue did not tell an earlier run, it does not tell this one.
+        return [gap for gap in self._open().gaps(self._plan.job) if not is_told(gap)]
 
     async def durable(self) -> None:
         """Wait until all that was put is on the disk."""

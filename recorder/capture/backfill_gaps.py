@@ -20,8 +20,8 @@ _MARK: Final = "backfill: "
 _TOLD: Final = 3
 """So many chains are told of one by one."""
 
-_NOBODYS: Final = "subscription_rejected"
-"""Reason of gaps of what the venue does not have."""
+_LEFT_ALONE: Final = frozenset({"subscription_rejected", "pruned"})
+"""Reasons of gaps of what the venue does not have, or we do not want."""
 
 
 class Target(NamedTuple):
@@ -70,8 +70,20 @@ class Healing(NamedTuple):
     @property
     def is_news(self) -> bool:
         """Whether it is to be told of: asked twice, the same is told once."""
-        is_told = _MARK in (self.gap.detail or "")
-        return self.state == "healed" or self.rows > 0 or not is_told
+        if self.state == "healed" or self.rows > 0:
+            return True
+        # That a venue could not be asked says nothing of the gap.
+        return not (self.is_trouble or is_told(self.gap))
+
+    @property
+    def is_trouble(self) -> bool:
+        """Whether something is not known, for the venue could not be asked."""
+        return any(outcome.is_trouble for outcome in self.outcomes)
+
+
+def is_told(gap: Gap) -> bool:
+    """Return whether a gap's detail says already what cannot be had of it."""
+    return _MARK in (gap.detail or "")
 
 
 def target_of(source: Source, gap: Gap, chains: Iterable[Chain]) -> Target:
@@ -84,7 +96,7 @@ def target_of(source: Source, gap: Gap, chains: Iterable[Chain]) -> Target:
     """
     mine = [chain for chain in chains if _is_of(gap, chain)]
     able = tuple(sorted(c for c in mine if history_of(source, c) is not None))
-    if gap.reason == _NOBODYS or gap.scope != "rows" or gap.ended_at is None:
+    if gap.reason in _LEFT_ALONE or gap.scope != "rows" or gap.ended_at is None:
         return Target(gap, (), len(mine))
     return Target(gap, able, len(mine) - len(able))
 

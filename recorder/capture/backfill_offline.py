@@ -14,7 +14,7 @@ from typing import Final, Literal
 import msgspec
 
 from recorder.capture.backfill_asking import Asker
-from recorder.capture.backfill_gaps import Healing, Target, heal_gap, target_of
+from recorder.capture.backfill_gaps import Target, heal_gap, target_of
 from recorder.capture.backfill_healing import NOT_STARTED, Healer, Pace
 from recorder.capture.backfill_rows import BackfillRows
 from recorder.capture.backfill_stored import Stored
@@ -253,10 +253,10 @@ async def _heal(
             on_told(msgspec.structs.replace(told, text=text, is_trouble=True))
             continue
         healing = await heal_gap(healer, target)
-        troubles = troubles + 1 if _is_trouble(healing) else 0
+        troubles = troubles + 1 if healing.is_trouble else 0
         if healing.state == "none":
             continue
-        if healing.state == "healed" or (healing.is_news and not _is_trouble(healing)):
+        if healing.is_news:
             keeper.revise(healing.revision)
         await keeper.flush()
         on_told(
@@ -265,14 +265,9 @@ async def _heal(
                 state=healing.state,
                 rows=healing.rows,
                 text=healing.text,
-                is_trouble=_is_trouble(healing),
+                is_trouble=healing.is_trouble,
             )
         )
-
-
-def _is_trouble(healing: Healing) -> bool:
-    """Whether nothing became known of a gap, for the venue could not be asked."""
-    return any(outcome.is_trouble for outcome in healing.outcomes)
 
 
 def _unripe(root: Path, gap: Gap, pace: Pace) -> str | None:

@@ -85,6 +85,7 @@ def test_a_gap_is_due_a_while_after_its_end(plan):
         {"stream": "depth:100ms"},
         {"market": "ETH_USDT"},
         {"reason": "subscription_rejected"},
+        {"reason": "pruned"},
     ],
 )
 def test_what_cannot_be_healed_is_not_remembered(plan, facts):
@@ -176,6 +177,10 @@ def test_a_detail_keeps_what_was_said_before_and_only_the_last_of_ours():
         target._replace(gap=first), [outcome(state="partial", rows=0, text="x")]
     )
     assert not nothing.is_news
+    fresh = target._replace(gap=gap())
+    trouble = msgspec.structs.replace(outcome(state="later", rows=0), is_trouble=True)
+    assert judged(fresh, [outcome(state="later", rows=0)]).is_news
+    assert not judged(fresh, [trouble]).is_news
 
 
 # Doubles -----------------------------------------------------------------

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from recorder.capture import backfill_asking
 from recorder.capture.backfill_offline import Choice
 from recorder.errors import JobRunningError
 from recorder.judging.evidence import Evidence
@@ -35,6 +36,11 @@ _SPEC.loader.exec_module(_module)
 PACE, PastStore, S = _module.PACE, _module.PastStore, _module.S
 
 SOURCES = ("gate_spot", "gate_futures", "gate_v3")
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch):
+    monkeypatch.setattr(backfill_asking, "FIRST_PAUSE_SECONDS", 0.05)
 
 
 def exchange_of(*faults, **settings):
@@ -207,7 +213,7 @@ async def test_pages_lie_beside_one_another_however_many_there_are(
         store.record("trades")
         address = store.address(exchange)
         history = tuple(
-            msgspec.structs.replace(rule, page_rows=7)
+            msgspec.structs.replace(rule, page_rows=17)
             for rule in address.source.history
         )
         feed = msgspec.structs.replace(address.source, history=history)

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from recorder.capture import backfill_asking
 from recorder.simulator.server import Exchange
 from recorder.simulator.settings import Settings
 
@@ -64,7 +65,8 @@ async def test_a_store_is_healed_and_what_cannot_be_is_counted(run, past_of):
     assert sorted(ids) == [trade.trade_id for trade in store.trades]
 
 
-async def test_a_venue_that_cannot_be_asked_is_a_failure(run, past_of):
+async def test_a_venue_that_cannot_be_asked_is_a_failure(run, past_of, monkeypatch):
+    monkeypatch.setattr(backfill_asking, "FIRST_PAUSE_SECONDS", 0.05)
     async with Exchange(Settings(rate=0.0)) as exchange:
         store = past_of(exchange)
         url = exchange.rest_url

@@ -241,7 +241,7 @@ class Audits:
         at = done.ts_recv
         detail = f"at update {done.order.last_update_id}: {told(proved)}"
         since = max(book.known_from(at), mine.right_at) + 1
-        self._books.wrong(book.chain, "audit_mismatch", min(since, at), at, detail)
+        self._books.mismatched(book.chain, min(since, at), at, detail)
         market, stream = book.chain
         emit(BookMismatch(market=market, stream=stream, detail=detail))
 

@@ -354,19 +354,13 @@ class Books:
         detail = f"after update {update_id}"
         self._wrong.tell(self._books[chain], "crossed", ts_recv, ts_recv, detail)
 
-    def wrong(
-        self, chain: Chain, reason: str, since: int, ts_recv: int, detail: str
-    ) -> None:
-        """Note that the book was found wrong; parameters as of `WrongBooks.tell`."""
-        book = self._books[chain]
-        if self._wrong.tell(book, reason, since, ts_recv, detail):
-            self._found_wrong.append((chain, book.last_at))
+    def mismatched(self, chain: Chain, since: int, at: int, detail: str) -> None:
+        """Note that an audit found the book wrong; as `WrongBooks.tell` has it."""
+        if self._wrong.tell(self._books[chain], "audit_mismatch", since, at, detail):
+            self._found_wrong.append((chain, self._books[chain].last_at))
 
     def take_wrong(self) -> list[tuple[Chain, int]]:
-        """Return chains whose books were found wrong, and when the last row came.
-
-        Once; but for those that are crossed, for whoever finds that knows it.
-        """
+        """Return chains that an audit found wrong, and when the last row came; once."""
         told, self._found_wrong = self._found_wrong, []
         return told
 

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from recorder.model import NO_MARKET, Chain
+from recorder.store.layout import SECOND_NS
 from recorder.verify.checks.accounts import FOREVER
 from recorder.verify.checks.ids import Gaps, Hole, TradeNumbers, unexplained
 from recorder.verify.checks.rows import Ints, Truths, runs_of
@@ -25,6 +26,11 @@ from recorder.verify.reading import numbers, texts
 
 SILENT: Final = frozenset({"connect_lost", "venue_upgrade", "process_stopped"})
 """Reasons of gaps that say that a connection brought nothing any more."""
+
+STOP: Final = "process_stopped"
+STOP_NS: Final = 60 * SECOND_NS
+"""A gap of a stop begins no later than what it can vouch for. Where one connection
+was about to take over from another, rows of both came after that."""
 
 UNASKED: Final = "status"
 """The table in which a venue may say things that nobody asked for."""
@@ -275,11 +281,11 @@ class ChainCheck:
         if key not in self._silences:
             silent = sorted(
                 {
-                    (said.start, said.end)
+                    (said.start + (STOP_NS if said.gap.reason == STOP else 0), said.end)
                     for said in self._ledger.gaps_of(job, chain, "rows")
                     if said.gap.reason in SILENT
                     and said.gap.healed_by is None
-                    and said.start < said.end
+                    and said.start < said.end - STOP_NS * (said.gap.reason == STOP)
                 }
             )
             starts = np.array([start for start, _ in silent], np.int64)

@@ -101,6 +101,7 @@ class TakeOver:
         self._ledger = ledger
         self._clock = clock
         self._began_at = began_at
+        self._untold: frozenset[str] = frozenset()
         self._kept = Kept()
         self._held = HeldDepth(HELD_MAX)
         self._covered_at: float | None = None
@@ -108,7 +109,7 @@ class TakeOver:
     def withheld(self, flush: Flush) -> Flush:
         """Return what of a flush is stored now: until it is over, no account."""
         if self.is_over:
-            return flush
+            return self._without_untold(flush) if self._untold else flush
         rows = {}
         for (table, source), part in flush.rows.items():
             if table in ("coverage", "gaps"):
@@ -118,6 +119,14 @@ class TakeOver:
             else:
                 rows[table, source] = part
         return msgspec.structs.replace(flush, rows=rows, state=None)
+
+    def _without_untold(self, flush: Flush) -> Flush:
+        """Leave out what is said later of gaps that were not stored."""
+        key = "gaps", self._plan.source.name
+        left = [
+            row for row in flush.rows.get(key, ()) if row[4].gap_id not in self._untold
+        ]
+        return msgspec.structs.replace(flush, rows=flush.rows | {key: left})
 
     def ended(self, flush: Flush, at: int) -> Flush:
         """Return the last flush of a run, with what there is to say if it has no job.
@@ -187,7 +196,9 @@ class TakeOver:
         depth = [*received.rows.get(key, []), *self._held.release(ended_at, torn)]
         rows = received.rows | {key: depth}
         hand(msgspec.structs.replace(received, rows=rows, state=overlay.state()))
-        self._session.note(overlay.lay(now))
+        laid = overlay.lay(now)
+        self._session.note(laid)
+        self._untold = self._kept.untold(laid)
         self.is_over = True
         for chain in torn:
             self._session.books.lost(chain)

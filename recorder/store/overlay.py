@@ -55,6 +55,20 @@ class Kept:
         """Return the intervals of a chain that the ledger does not hold any more."""
         return self._coverage[chain]
 
+    def untold(self, rows: Iterable[LedgerRow]) -> frozenset[str]:
+        """Return the gaps that are not to be revised any more, by their ids.
+
+        Args:
+            rows: What is stored of all that was kept.
+        """
+        told = {row.gap_id: row for row in rows if isinstance(row, Gap)}
+        return frozenset(
+            gap_id
+            for gap_id, gap in self._gaps.items()
+            if gap_id not in told
+            or (gap.ended_at is not None and told[gap_id].started_at != gap.started_at)
+        )
+
     def gaps(self, chain: Chain, scope: str) -> list[Gap]:
         """Return the gaps of a chain, those of the whole job among them, in order."""
         mine = [

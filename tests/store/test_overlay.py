@@ -220,3 +220,29 @@ def test_what_was_sent_over_the_first_alone_has_come_after_a_while(
 
     assert (gap.reason, gap.started_at) == ("process_stopped", stopped_at)
     assert (gap.ended_at - gap.started_at, gap.healed_by) == (length, healed_by)
+
+
+def test_of_gaps_that_were_dropped_nothing_is_said_later():
+    chain = CHAINS[0]
+    first = Run("one", (chain,), 1_000)
+    first.covered(chain, 0, 0)
+    second = Run("two", (chain,), 1_001)
+    second.covered(chain, 0, 0)
+    for run in (first, second):
+        run.wait(20)
+    second.missed(chain, 5, 3)  # which the first has
+    first.stop()
+    second.wait(10)
+    second.missed(chain, 5, 3)
+    kept = Kept()
+    kept.see(second.rows)
+    overlay = Overlay(
+        *("job", "two", second.ledger, kept, newest(first.rows)),
+        began_at=second.began,
+        settle_ns=0,
+    )
+
+    rows = overlay.lay(second.now)
+
+    missed = [gap for gap in second.rows if gap.reason == "sequence_gap"]
+    assert [gap.gap_id in kept.untold(rows) for gap in missed] == [True, False]

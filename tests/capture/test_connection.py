@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from recorder.capture import life, reactions
+from recorder.capture import connection as connection_module, life, reactions
 from recorder.capture.connection import Connection
 from recorder.capture.doubles import Doubles
 from recorder.capture.handshake import watched_handshakes
@@ -206,6 +206,30 @@ async def test_a_server_that_vanishes_is_a_gap_and_is_connected_to_again(
     assert [gap.detail for gap in line.lost()] == ["the peer vanished without closing"]
     assert line.lost()[0].ended_at is not None
     assert line.lost()[0].started_at == line._rows["trades"][0][0] + 1
+
+
+async def test_nobody_comes_back_as_long_as_frames_would_be_dropped(
+    line_to, venue, monkeypatch
+):
+    monkeypatch.setattr(connection_module, "ROOM_SECONDS", 0.01)
+    asked = []
+
+    async def act(socket, request):
+        asked.append(request)
+        await socket.send_str(OK)
+        async for _ in socket:
+            pass
+
+    line = line_to(await venue(act))
+    await line.until(lambda: CHAIN in line.session.accepted)
+    line.session.shedding.since = 1
+    next(iter(line.session._links.values())).is_dead = True
+    await line.until(lambda: line.lives() != [])
+    await asyncio.wait([line.task], timeout=0.1)
+    assert len(asked) == 1
+
+    line.session.shedding.since = None
+    await line.until(lambda: len(asked) == 2)
 
 
 async def test_a_server_that_hangs_up_without_a_word_has_vanished(line_to, venue):

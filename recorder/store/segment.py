@@ -171,9 +171,10 @@ def _write(
             if not is_living:  # or there is a store, or its volume has vanished
                 make_folder(root / INTERNAL)
             make_folder(tmp.parent, below=root / INTERNAL)
-            make_folder(final.parent, below=root)
             _write_parquet(tmp, table, rows, _facts(table, partition, stem, rows))
+            # While that was written, the volume may have vanished.
             size = tmp.stat().st_size
+            make_folder(final.parent, below=root)
             is_new = publish(tmp, final)
         except BaseException:
             with suppress(OSError):  # it is written anew, under the same name

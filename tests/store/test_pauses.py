@@ -363,6 +363,7 @@ def test_a_volume_that_is_away_is_waited_for_and_nothing_is_written_in_its_place
 ) -> None:
     writer = start(segment_max_bytes=1)
     flush(writer, [trade(1)], start_ns + SECOND)
+    wait_until(lambda: writer.stats().segments == 1)
     away = run.root.with_name("away")
     run.root.rename(away)
     run.root.mkdir()  # what is seen of the folder below, when nothing is mounted

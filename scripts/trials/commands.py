@@ -7,6 +7,8 @@
   scripts/soak crashes --count 1000 --seed 1   stops between any two calls to the disk
   scripts/soak slow --seed 1           more than the disk or the processor can do
   scripts/soak disk --minutes 3 --seed 1       a volume that fills up, vanishes, ...
+  scripts/soak fuzz --minutes 2 --seed 1       damaged frames of every feed, and damaged
+                                               journals, so long each
 
 The exchange runs in this process and knows the truth; the captures of
 ``kills`` and ``crons`` are real processes. The rows of ``crashes`` are made up;
@@ -27,9 +29,16 @@ from trials.crashes import run_crashes
 from trials.crons import run_crons
 from trials.disk import run_disk
 from trials.faults import run_faults
+from trials.fuzz.run import run_fuzz
 from trials.handovers import FEEDS, run_handovers
 from trials.kills import run_kills
 from trials.slow import run_slow
+
+
+TRIALS = (
+    *("faults", "kills", "crons", "handovers"),
+    *("crashes", "slow", "disk", "fuzz"),
+)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -37,11 +46,11 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("what", choices=TRIALS)
     parser.add_argument(
-        "what",
-        choices=["faults", "kills", "crons", "handovers", "crashes", "disk", "slow"],
+        "--minutes", type=float, default=5.0, help="of faults, disk, or fuzzing of each"
     )
-    parser.add_argument("--minutes", type=float, default=5.0, help="of faults or disk")
+    parser.add_argument("--only", action="append", default=[], help="of what is fuzzed")
     parser.add_argument(
         "--without", action="append", default=[], help="leave this fault out"
     )
@@ -61,6 +70,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--store", type=Path, help="keep the data in this new folder")
     given = parser.parse_args(arguments)
     logs.configure(json_logs=False, level=logging.ERROR)
+    if given.what == "fuzz":
+        return told(run_fuzz(given.minutes * 60, given.seed, given.only))
     if given.what == "crashes":
         return told(run_crashes(given.count or 1_000, given.seed))
     root = given.store or Path(tempfile.mkdtemp(prefix="soak-")) / "store"

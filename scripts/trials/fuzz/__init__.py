@@ -1,0 +1,1 @@
+"""Fuzzing: damaged frames through a whole session, damaged journals through recovery."""

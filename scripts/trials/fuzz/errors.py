@@ -1,0 +1,5 @@
+"""What a fuzzer found."""
+
+
+class FoundError(AssertionError):
+    """A promise that was not kept."""

@@ -256,9 +256,9 @@ class Desk:
                     history.decode(chain, body)
 
     def _flush(self) -> None:
-        self._findings.warn(self._session.books)
+        self._findings.warn(self._session)
         self._submit()
-        self._findings.tell(self._session)
+        self._findings.tell(self._session, self._clock.now_ns())
 
     def _submit(self) -> None:
         self._writer.submit(self._session.take(self._clock.now_ns()))

@@ -12,9 +12,9 @@ RecorderError
 ├ BookError                    our use of an order book
 │  └ NotSyncedError            the book is not known at this instant
 └ StoreError                   this machine: disk, permissions, files
+   ├ DiskError                 refused for now: full, read-only, gone; try again
    ├ JobRunningError           another run holds this job
    ├ JobLostError              another run has taken this job from us
-   ├ DiskError                 refused for now: full, read-only, gone; try again
    ├ UnknownSchemaError        a file written by a version we do not know
    └ CorruptSegmentError       a file that does not hold what its footer says
 

@@ -56,6 +56,10 @@ def test_a_line_holds_every_column_with_iso_times_and_pairs_for_levels(run, stor
         "market_trade_id": None,
         "range_first": None,
         "range_last": None,
+        "is_internal": None,
+        "stock": None,
+        "money": None,
+        "trade_mode": None,
         "origin": "live",
     }
     assert list(trade)[:5] == ["table", "source", "ts_recv", "ts_event", "market"]

@@ -262,7 +262,9 @@ def test_a_table_that_is_not_there_is_answered_with_those_that_are(run, store):
         *TABLES,
         "gaps_log",
         "depth_levels",
+        "klines_final",
         "outages",
+        "trades_dedup",
     ]
 
 

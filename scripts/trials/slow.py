@@ -160,11 +160,13 @@ def account(root: Path, last: dict[str, Any], frames: int) -> list[str]:
         for table in ("trades", "depth")
         for row in plain(listing.read(table, columns=["origin"]))
     ]
-    told = [
-        int(row["detail"].split()[0])
+    # Where a chain was in another gap meanwhile, several rows tell of one loss.
+    details = {
+        row["detail"]
         for row in plain(listing.read("gaps"))
         if row["reason"] == "backpressure"
-    ]
+    }
+    told = [int(detail.split()[0]) for detail in details]
     if sum(told) != last["dropped"] or not told:
         complaints.append(f"{last['dropped']} were dropped, the gaps say {told}")
     # What was answered to a subscription or a ping may have been dropped as well.

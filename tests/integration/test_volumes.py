@@ -23,7 +23,7 @@ from recorder.telemetry import COUNTERS, StoreFailed, StorePaused, StoreResumed
 
 
 MARKETS = ("BTC_USDT",)
-MEMORY_BYTES = 300_000
+MEMORY_BYTES = 800_000
 RECORDER = (sys.executable, "-c", "from recorder.cli import main; main()")
 
 
@@ -112,12 +112,14 @@ async def test_recording_goes_on_as_soon_as_a_volume_is_mended(
         capture = Capture(plan, on_progress=watch)
         running = asyncio.ensure_future(capture.run())
         before = await watch.until(lambda p: p.books_known and p.rows.get("trades"))
+        told_before = before.rows.get("gaps", 0)
         mend = trouble(volume)
         await watch.until(lambda p: p.dropped > before.dropped + 50)
         mend()
-        stored = sum(watch.last.rows.values())
-        dropped = (await watch.until(lambda p: sum(p.rows.values()) > stored)).dropped
-        after = await watch.until(lambda p: p.dropped == dropped and p.books_known)
+        stored = watch.last.rows["trades"]
+        after = await watch.until(
+            lambda p: p.rows["trades"] > stored and p.rows.get("gaps", 0) > told_before
+        )
         rows = after.rows["trades"]
         await watch.until(lambda p: p.rows["trades"] > rows)
         capture.request_stop()
@@ -126,8 +128,13 @@ async def test_recording_goes_on_as_soon_as_a_volume_is_mended(
 
     assert result.failure is None
     listing = open_listing(root)
-    told = [row for row in plain(listing.read("gaps")) if row["reason"] == "disk_full"]
-    counts = [int(row["detail"].split()[0]) for row in told]
+    rows = plain(listing.read("gaps"))
+    told = [row for row in rows if row["reason"] == "disk_full"]
+    # A machine that is busy may be too slow as well.
+    shed = [row for row in rows if row["reason"] in ("disk_full", "backpressure")]
+    # Where a chain was in another gap meanwhile, several rows tell of one loss.
+    counts = [int(detail.split()[0]) for detail in {row["detail"] for row in shed}]
+    assert told != []
     assert sum(counts) == result.progress.dropped
     why = {fill: "the disk is full", take_away: "mount its volume again"}[trouble]
     assert all(why in row["detail"] for row in told)

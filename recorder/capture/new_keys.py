@@ -26,12 +26,15 @@ class NewKeys:
         self._source = source
         self._seen: dict[type, int] = {}
         self._told: set[str] = set()
+        self._searched: bytes | None = None
 
     def count(self, link: Link, kind: type, payload: bytes) -> None:
         """Search one frame in many of a kind."""
         count = self._seen.get(kind, 0)
         self._seen[kind] = count + 1
-        if count % KEYS_EVERY == 0:
+        # The rows of one frame share it; with thousands, once is enough.
+        if count % KEYS_EVERY == 0 and payload is not self._searched:
+            self._searched = payload
             self.search(link, payload)
 
     def search(self, link: Link, payload: bytes) -> None:

@@ -9,6 +9,7 @@
   scripts/soak disk --minutes 3 --seed 1       a volume that fills up, vanishes, ...
   scripts/soak fuzz --minutes 2 --seed 1       damaged frames of every feed, and damaged
                                                journals, so long each
+  scripts/soak hostile                         servers that mean harm, one after another
 
 The exchange runs in this process and knows the truth; the captures of
 ``kills`` and ``crons`` are real processes. The rows of ``crashes`` are made up;
@@ -31,13 +32,14 @@ from trials.disk import run_disk
 from trials.faults import run_faults
 from trials.fuzz.run import run_fuzz
 from trials.handovers import FEEDS, run_handovers
+from trials.hostile.run import run_hostile
 from trials.kills import run_kills
 from trials.slow import run_slow
 
 
 TRIALS = (
     *("faults", "kills", "crons", "handovers"),
-    *("crashes", "slow", "disk", "fuzz"),
+    *("crashes", "slow", "disk", "fuzz", "hostile"),
 )
 
 
@@ -50,7 +52,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--minutes", type=float, default=5.0, help="of faults, disk, or fuzzing of each"
     )
-    parser.add_argument("--only", action="append", default=[], help="of what is fuzzed")
+    parser.add_argument(
+        "--only", action="append", default=[], help="of what is fuzzed, or of attacks"
+    )
     parser.add_argument(
         "--without", action="append", default=[], help="leave this fault out"
     )
@@ -78,6 +82,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         if given.what == "faults":
             trial = run_faults(root, given.minutes * 60, given.seed, given.without)
+        elif given.what == "hostile":
+            trial = run_hostile(root, given.only)
         elif given.what == "disk":
             trial = run_disk(given.minutes * 60, given.seed)
         elif given.what == "slow":

@@ -21,7 +21,7 @@ SOME = (
 )
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_what_a_server_does_on_purpose_ends_no_recording():
     assert all(any(words in one.name for one in attacks()) for words in SOME)
     only = [part for words in SOME for part in ("--only", words)]

@@ -96,6 +96,7 @@ class Doubles:
         self._status = _Recent()
         self._earlier_status = _Recent()
         self._trades_max = REMEMBERED_TRADES
+        self._status_max = REMEMBERED_STATUS
         self._backfilled: dict[str, _Recent] = {}
         self._watched: dict[str, _Recent] = {}
 
@@ -113,8 +114,9 @@ class Doubles:
         recent.add(trade.trade_id, REMEMBERED_BACKFILL)
 
     def remember_more(self, *, is_more: bool) -> None:
-        """Remember more trades from now on, or no more than usual."""
+        """Remember more trades and status events from now on, or the usual."""
         self._trades_max = REMEMBERED_IN_HANDOVERS if is_more else REMEMBERED_TRADES
+        self._status_max = REMEMBERED_IN_HANDOVERS if is_more else REMEMBERED_STATUS
 
     def seed_trades(self, market: str, trade_ids: Iterable[int]) -> None:
         """Remember ids that an earlier run of the job stored."""
@@ -175,7 +177,7 @@ class Doubles:
     def is_new_status(self, event: StatusEvent) -> bool:
         """Return whether this status event was not stored yet; remember it."""
         key = self._status_key(event.kind, event.state, event.payload)
-        is_new = self._status.add(key, REMEMBERED_STATUS)
+        is_new = self._status.add(key, self._status_max)
         return is_new and key not in self._earlier_status
 
     def _status_key(self, kind: str, state: str | None, payload: str) -> object:

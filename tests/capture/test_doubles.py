@@ -2,7 +2,12 @@
 
 from hypothesis import given, strategies as st
 
-from recorder.capture.doubles import REMEMBERED_KLINES, REMEMBERED_TRADES, Doubles
+from recorder.capture.doubles import (
+    REMEMBERED_KLINES,
+    REMEMBERED_STATUS,
+    REMEMBERED_TRADES,
+    Doubles,
+)
 from recorder.model import Kline, StatusEvent, Trade
 
 
@@ -208,6 +213,22 @@ def test_a_status_event_is_known_by_its_content():
     assert doubles.is_new_status(StatusEvent(kind="upgrade", payload="a"))
     assert not doubles.is_new_status(StatusEvent(kind="upgrade", payload="a"))
     assert doubles.is_new_status(StatusEvent(kind="upgrade", payload="b"))
+
+
+def test_while_two_connections_bring_them_many_status_events_are_remembered():
+    many = [
+        StatusEvent(kind="maintenance", payload=f'{{"at":{number}}}')
+        for number in range(2 * REMEMBERED_STATUS)
+    ]
+    doubles = Doubles()
+    doubles.remember_more(is_more=True)
+
+    assert [doubles.is_new_status(event) for event in many] == [True] * len(many)
+    assert not doubles.is_new_status(many[0])
+    doubles.remember_more(is_more=False)
+    assert doubles.is_new_status(StatusEvent(kind="maintenance", payload="{}"))
+    assert doubles.is_new_status(many[0])
+    assert not doubles.is_new_status(many[-1])
 
 
 def test_a_status_event_is_the_same_however_its_keys_are_ordered():

@@ -27,8 +27,9 @@ NO_END_NS: Final = 300_000_000_000
 
 REASON: Final = "venue_maintenance"
 
-EXPLAINED: Final = frozenset({"connect_lost", "stale_stream", "venue_upgrade"})
-"""Reasons behind which maintenance may be."""
+EXPLAINED: Final = frozenset({"connect_lost", "stale_stream"})
+"""Reasons behind which maintenance may be. Of an upgrade the venue said that it
+would close this very connection: nothing else says more."""
 
 _CANCELED: Final = frozenset({"canceled", "cancelled"})
 _MATTERS_MAX: Final = 1_000

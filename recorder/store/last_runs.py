@@ -15,7 +15,7 @@ import msgspec
 from recorder import __version__
 from recorder.errors import StoreError
 from recorder.store.disk import make_folder, told, write_whole
-from recorder.store.layout import job_lock_path, last_folder
+from recorder.store.layout import INTERNAL, job_lock_path, last_folder
 from recorder.store.runfile import RunFile
 from recorder.times import show_time
 
@@ -81,7 +81,8 @@ def write_last(root: Path, last: LastRun) -> None:
     """
     path = last_path(root, last.job)
     with told(f"write {path}"):
-        make_folder(path.parent)
+        # Where its volume has vanished, nothing is put in its place.
+        make_folder(path.parent, below=root / INTERNAL)
         encoded = msgspec.json.format(msgspec.json.encode(last), indent=2)
         write_whole(path, encoded + b"\n")
 

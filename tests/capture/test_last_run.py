@@ -17,7 +17,7 @@ from recorder.model import Gap
 from recorder.simulator import faults
 from recorder.simulator.server import Exchange
 from recorder.simulator.settings import Settings
-from recorder.store.last_runs import last_path, read_last_runs
+from recorder.store.last_runs import LastRun, last_path, read_last_runs, write_last
 from recorder.store.recover import recover
 from recorder.store.runfile import read_run_files
 from recorder.store.writer import Flush
@@ -99,6 +99,22 @@ async def test_that_nobody_can_be_told_is_only_logged(recorder_of, monkeypatch):
     assert result.run
     assert [type(event) for event in said] == [LastRunUntold]
     assert "a file is in the way" in said[0].why
+
+
+def test_nothing_is_put_where_a_store_has_vanished(tmp_path):
+    store = tmp_path / "store"
+    last_run = LastRun(
+        job="watched", run="r", source="fake", state="ended", exit_code=0,
+        failure=None, started_at="", ended_at="",
+    )  # fmt: skip
+
+    with pytest.raises(StoreError, match="store"):
+        write_last(store, last_run)
+
+    assert not store.exists()
+    (store / ".recorder").mkdir(parents=True)
+    write_last(store, last_run)
+    assert last(store)["run"] == "r"
 
 
 async def test_of_a_run_that_was_killed_the_next_start_tells(recorder_of):

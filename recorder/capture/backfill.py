@@ -22,11 +22,19 @@ from recorder.capture.rest import RestClient
 from recorder.capture.session import Session
 from recorder.capture.shared import Shared
 from recorder.clock import Clock
+from recorder.errors import ConfigError, StoreError
 from recorder.model import Gap
+from recorder.store.disk import told
 from recorder.store.layout import backfill_lock_path
 from recorder.store.listing import open_listing
 from recorder.store.locks import try_lock
-from recorder.telemetry import GapHealed, GapNotHealed, GapsLeft, emit
+from recorder.telemetry import (
+    GapHealed,
+    GapNotHealed,
+    GapsLeft,
+    HealingPutOff,
+    emit,
+)
 
 
 ROUND: Final = 32
@@ -163,8 +171,7 @@ class Backfiller:
             through_ns: Until when what was received is durable.
             is_ready: Whether the account of the job is this run's.
 
-        Raises:
-            StoreError: If the store cannot be read.
+        What the disk refuses for now is tried again: recording goes on meanwhile.
         """
         plan = self._plan
         keeper = _LiveKeeper(plan, self._rows, self._clock, through_ns)
@@ -182,19 +189,39 @@ class Backfiller:
         while not is_ready():  # noqa: ASYNC110 - another run has the job still
             await asyncio.sleep(POLL_SECONDS)
         await keeper.durable()
-        left = await asyncio.to_thread(keeper.left_by_earlier_runs)
-        for gap in left:
-            self.backlog.see(gap)
+        await self._see_earlier(keeper)
         try:
             while True:
                 await asyncio.sleep(POLL_SECONDS)
                 due = self.backlog.due(self._clock.now_ns())
-                if due:
-                    await self._round(due, healer, keeper)
-                else:
+                if not due:
                     await asker.close()
+                    continue
+                try:
+                    await self._round(due, healer, keeper)
+                except (ConfigError, StoreError) as error:  # a store that has gone, too
+                    self._put_off(due)
+                    emit(HealingPutOff(why=str(error)))
         finally:
             await asker.close()
+
+    async def _see_earlier(self, keeper: "_LiveKeeper") -> None:
+        """Take in what earlier runs of the job left, as soon as it can be read."""
+        while True:
+            try:
+                left = await asyncio.to_thread(keeper.left_by_earlier_runs)
+            except (ConfigError, StoreError) as error:  # a store that has gone, too
+                emit(HealingPutOff(why=str(error)))
+                await asyncio.sleep(LOCKED_SECONDS)
+                continue
+            for gap in left:
+                self.backlog.see(gap)
+            return
+
+    def _put_off(self, due: list[_Entry]) -> None:
+        later = self._clock.now_ns() + int(LOCKED_SECONDS * 1e9)
+        for entry in due:
+            self.backlog.postpone(entry, later)
 
     @asynccontextmanager
     async def _open_questions(self) -> AsyncIterator[Questions]:
@@ -214,11 +241,10 @@ class Backfiller:
     ) -> None:
         plan, backlog = self._plan, self.backlog
         path = backfill_lock_path(plan.config.store, plan.source.name)
-        lock = await asyncio.to_thread(try_lock, path)
+        with told(f"lock {path}"):
+            lock = await asyncio.to_thread(try_lock, path)
         if lock is None:
-            later = self._clock.now_ns() + int(LOCKED_SECONDS * 1e9)
-            for entry in due:
-                backlog.postpone(entry, later)
+            self._put_off(due)
             return
         try:
             targets = [(entry, backlog.target(entry.gap)) for entry in due]

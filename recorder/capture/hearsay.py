@@ -8,10 +8,12 @@ from typing import Final
 import msgspec
 
 from recorder.capture.notices import Explainer, Notices
+from recorder.errors import ConfigError, StoreError
 from recorder.model import StatusEvent
 from recorder.store.layout import DAY_NS
 from recorder.store.listing import Listing, open_listing
 from recorder.store.revisions import plain_rows
+from recorder.telemetry import HearsayUnread, emit
 
 
 LOOK_SECONDS: Final = 60.0
@@ -63,12 +65,20 @@ async def listen(
     source: str,
     now_ns: Callable[[], int],
 ) -> None:
-    """Ask the store again and again, while a gap lasts that might be explained."""
+    """Ask the store again and again, while a gap lasts that might be explained.
+
+    A store that cannot be read now is asked later: recording goes on.
+    """
     while True:
         await asyncio.sleep(LOOK_SECONDS)
-        if explainer.is_at_a_loss:
-            heard = Notices()
+        if not explainer.is_at_a_loss:
+            continue
+        heard = Notices()
+        try:
             listing = await asyncio.to_thread(open_listing, store)
             await asyncio.to_thread(read_notices, heard, listing, source, now_ns())
-            notices.take(heard)
-            explainer.explain()
+        except (ConfigError, StoreError) as error:  # a store that has gone, too
+            emit(HearsayUnread(why=str(error)))
+            continue
+        notices.take(heard)
+        explainer.explain()

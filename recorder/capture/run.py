@@ -298,10 +298,7 @@ class Capture:
         """Hear what others stored of the venue's maintenance."""
         store, source = self._plan.config.store, self._plan.source.name
         explainer, now_ns = self._session.explainer, self._clock.now_ns
-        try:
-            await listen(self._notices, explainer, store, source, now_ns)
-        except StoreError as exc:
-            self._fail(str(exc))
+        await listen(self._notices, explainer, store, source, now_ns)
 
     async def _flush_often(self, writer: Writer) -> None:
         """Hand rows to the writer at every flush interval; never wait for it."""

@@ -9,6 +9,7 @@ from recorder.telemetry.backfill import (
     GapHealed,
     GapNotHealed,
     GapsLeft,
+    HealingPutOff,
     HistoryUseless,
 )
 from recorder.telemetry.books import (
@@ -86,6 +87,7 @@ from recorder.telemetry.signal import COUNTERS, FEED, LOGGER, Signal, emit
 from recorder.telemetry.store import (
     ConversionsDelayed,
     ConversionsDone,
+    HearsayUnread,
     JobLeftOpen,
     JobOverlaps,
     JournalDamaged,
@@ -139,6 +141,8 @@ __all__ = [
     "HandoverDelayed",
     "HandoverDone",
     "HandoverGivenUp",
+    "HealingPutOff",
+    "HearsayUnread",
     "HistoryUseless",
     "ImageMissing",
     "JobLeftOpen",

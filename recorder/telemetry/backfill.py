@@ -30,6 +30,15 @@ class GapNotHealed(Signal, frozen=True):
     why: str
 
 
+class HealingPutOff(Signal, frozen=True):
+    """The disk refuses what healing needs; recording goes on."""
+
+    message: ClassVar[str] = "cannot heal gaps now, trying again soon"
+    level: ClassVar[int] = logging.WARNING
+    counter: ClassVar[str] = "healings_put_off_total"
+    why: str
+
+
 class HistoryUseless(Signal, frozen=True):
     """What a venue told of the past makes no sense."""
 

@@ -149,3 +149,11 @@ class LastRunUntold(Signal, frozen=True):
     message: ClassVar[str] = "cannot write how this run ended"
     level: ClassVar[int] = logging.WARNING
     why: str
+
+
+class HearsayUnread(Signal, frozen=True):
+    """What others stored of the venue's maintenance cannot be read now."""
+
+    message: ClassVar[str] = "cannot read what others stored of maintenance"
+    level: ClassVar[int] = logging.WARNING
+    why: str

@@ -1,8 +1,10 @@
 """Maintenance that a venue told of, and the gaps that are called by it."""
 
+import asyncio
+
 import pytest
 
-from recorder.capture.hearsay import read_notices
+from recorder.capture.hearsay import listen, read_notices
 from recorder.capture.notices import NO_END_NS, Explainer, Notices
 from recorder.model import Chain, StatusEvent
 from recorder.store.batch import build
@@ -188,14 +190,40 @@ def test_what_any_feed_of_the_venue_stored_is_read(tmp_path, notices):
             ("okx_status", said(300, 400)),
         ]
     ):
-        row = (NOW, "run.1", number, 0, event, b"{}")
-        partition = Partition("status", source, date_of(NOW))
-        journal = Journal(root, partition, Stem(NOW, "20231114T221320-abcdef", number))
-        journal.append(build(TABLES["status"], [row]).batch)
-        journal.close()
+        store_notice(root, source, event, number)
 
     read_notices(other, open_listing(root), "gate_spot", NOW)
     notices.take(other)
 
     assert notices.words_at("A", NOW + 150 * S) is not None
     assert notices.words_at("A", NOW + 350 * S) is None
+
+
+async def test_a_store_that_cannot_be_read_is_asked_again(
+    tmp_path, notices, monkeypatch, caplog
+):
+    monkeypatch.setattr("recorder.capture.hearsay.LOOK_SECONDS", 0.001)
+    desk = Desk(notices)
+    desk.ledger.lost(A, "connect_lost", NOW + 150 * S)
+    root = tmp_path / "store"
+    root.write_text("in the way")
+    task = asyncio.create_task(
+        listen(notices, desk.explainer, root, "gate_spot", lambda: NOW)
+    )
+    while "cannot read what others stored" not in caplog.text:  # noqa: ASYNC110 - a log says so
+        await asyncio.sleep(0.001)
+    root.unlink()
+    store_notice(root, "gate_announcements", said(100, 200))
+    while desk.explainer.is_at_a_loss:  # noqa: ASYNC110 - a ledger says so
+        await asyncio.sleep(0.001)
+    task.cancel()
+
+    assert desk.reasons()["A"][0] == "venue_maintenance"
+
+
+def store_notice(root, source, event, number=0):
+    row = (NOW, "run.1", number, 0, event, b"{}")
+    partition = Partition("status", source, date_of(NOW))
+    journal = Journal(root, partition, Stem(NOW, "20231114T221320-abcdef", number))
+    journal.append(build(TABLES["status"], [row]).batch)
+    journal.close()

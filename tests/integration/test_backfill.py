@@ -19,6 +19,7 @@ from recorder.simulator.faults import parse
 from recorder.simulator.server import Exchange
 from recorder.simulator.settings import Settings
 from recorder.simulator.truth import FEEDS, key_of
+from recorder.store.layout import backfill_lock_path
 from recorder.store.listing import open_listing
 from recorder.store.revisions import newest_revisions, plain_rows
 
@@ -93,6 +94,34 @@ def assert_whole(root, exchange, source, chains=("trades",)):
     asked = {source: [Chain("BTC_USDT", stream) for stream in chains]}
     judgement = judge(open_listing(root), exchange.truth, asked)
     assert judgement.complaints == ()
+
+
+async def test_a_disk_that_refuses_the_lock_puts_healing_off_and_nothing_else(
+    tmp_path, caplog
+):
+    source = "gate_spot"
+    settings = Settings(
+        seed=5,
+        rate=60,
+        markets=("BTC_USDT",),
+        log_frames=True,
+        faults=(parse("stall:at=1,seconds=1,feed=v4"),),
+    )
+    path = backfill_lock_path(tmp_path, source)
+    path.mkdir(parents=True)  # no file can be opened under this name
+
+    def is_healed():
+        if path.is_dir() and "cannot heal gaps now" in caplog.text:
+            path.rmdir()
+        lost = gaps_of(tmp_path, source, "connect_lost")
+        return bool(lost) and all(gap.healed_by == "backfill" for gap in lost)
+
+    async with Exchange(settings) as exchange:
+        plan = plan_of(tmp_path, exchange, source, "trades")
+        result = await running(Capture(plan, pace=PACE), is_healed)
+
+        assert_whole(tmp_path, exchange, source)
+    assert result.failure is None
 
 
 async def test_a_connection_that_was_lost_for_a_time_leaves_nothing_missing(tmp_path):

@@ -145,7 +145,9 @@ class Connection:
             why = self.last_failure = session.secrets.hide(verdict.why)
             if verdict.action == "stop":
                 if told is not None:
-                    session.gave_up(self._chains, why)
+                    session.gave_up(
+                        self._chains, why, is_about_keys=verdict.is_about_keys
+                    )
                 return why
             if self._is_pointless():
                 return None

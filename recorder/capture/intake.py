@@ -334,7 +334,9 @@ class Intake:
             link.why_dead = "the venue refused all that was asked for"
         return None
 
-    def gave_up(self, chains: Sequence[Chain], at: int, why: str) -> None:
+    def gave_up(
+        self, chains: Sequence[Chain], at: int, why: str, *, is_about_keys: bool
+    ) -> None:
         """Take it that the venue will not have us, whatever is asked for.
 
         What it never accepted counts as refused.
@@ -344,6 +346,8 @@ class Intake:
                 continue
             if chain not in self.accepted:
                 self.refused[chain] = why
+                if is_about_keys:
+                    self.keys_refused.add(chain)
             self._refused(chain, at, why)
 
     def refuse(self, chain: Chain, at: int, reason: str) -> None:

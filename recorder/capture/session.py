@@ -283,15 +283,20 @@ class Session:
         self.handovers.closed(link, at, reason)
         self.explainer.explain()
 
-    def gave_up(self, chains: Sequence[Chain], why: str) -> None:
+    def gave_up(
+        self, chains: Sequence[Chain], why: str, *, is_about_keys: bool = False
+    ) -> None:
         """Note that the venue will not have us: nothing more of these will come.
 
         Args:
             chains: What the connection was to carry.
             why: One sentence, without keys.
+            is_about_keys: Whether it did not accept the keys of our account.
         """
         if self._stopped_at is None:
-            self._intake.gave_up(chains, self._clock.now_ns(), why)
+            self._intake.gave_up(
+                chains, self._clock.now_ns(), why, is_about_keys=is_about_keys
+            )
 
     def _undecodable(
         self,

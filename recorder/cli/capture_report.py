@@ -49,7 +49,7 @@ def _refusals(result: CaptureResult) -> Iterator[str]:
         by_reason.setdefault(result.refused[chain], []).append(chain.words)
     for reason, named in by_reason.items():
         more = f" and {len(named) - 3} more" if len(named) > 3 else ""
-        yield f"{', '.join(named[:3])}{more} were not recorded: {reason}"
+        yield f"nothing of {', '.join(named[:3])}{more} was recorded: {reason}"
 
 
 def report_all(outcomes: Sequence[Outcome]) -> int:

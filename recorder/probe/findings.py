@@ -70,8 +70,9 @@ def _of_connections(report: ProbeReport) -> Iterator[Finding]:
         words = [why]
         if report.refusal:
             words.append(f"its words: {report.refusal}")
-        if (hint := _hint(report.status)) is not None:
-            words.append(hint)
+        is_about_keys = any(stream.is_about_keys for stream in report.streams)
+        if not is_about_keys and (hint := _hint(report.status)) is not None:
+            words.append(hint)  # the feed itself knows better what the matter is
         yield Finding(
             kind="unreachable" if report.status is None else "handshake_refused",
             severity="failed",

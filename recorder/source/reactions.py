@@ -52,12 +52,14 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
             says; 0 for at once, None for the usual growing pauses.
         is_maintenance: Whether the venue says that it does not work for now,
             for anybody.
+        is_about_keys: Whether it did not accept the keys of our account.
     """
 
     action: Literal["stop", "retry"]
     why: str
     wait_seconds: float | None = None
     is_maintenance: bool = False
+    is_about_keys: bool = False
 
 
 def told_of_maintenance(ending: Ending) -> Verdict | None:

@@ -54,6 +54,7 @@ _REFUSALS: Final = {
     403: f"the key is not valid, revoked or expired; set {KEY_VARIABLE} to a good one",
     426: "it wants another kind of request; see what lies between, such as a proxy",
 }
+_ABOUT_KEYS: Final = (401, 403)
 _THROTTLED: Final = 429
 _KEY_ENDS: Final = {
     "key_expired": "the key has expired",
@@ -91,7 +92,9 @@ def verdict(ending: Ending) -> Verdict | None:
         if word in ending.reason:
             advice = f"set {KEY_VARIABLE} to a good one"
             return Verdict(
-                action="stop", why=f"cryptolisting.ws: {why} ({word}); {advice}"
+                action="stop",
+                why=f"cryptolisting.ws: {why} ({word}); {advice}",
+                is_about_keys=True,
             )
     for word, told in _ENDS.items():
         if word in ending.reason:
@@ -106,7 +109,11 @@ def _verdict_on_refusal(status: int, ending: Ending) -> Verdict | None:
     shown = "".join(mark if mark.isprintable() else "?" for mark in words)
     told = f"cryptolisting.ws answered HTTP {status}{shown}"
     if status in _REFUSALS:
-        return Verdict(action="stop", why=f"{told}; {_REFUSALS[status]}")
+        return Verdict(
+            action="stop",
+            why=f"{told}; {_REFUSALS[status]}",
+            is_about_keys=status in _ABOUT_KEYS,
+        )
     if status != _THROTTLED:
         return None
     wait = _seconds(body.get("retry_after_s"))

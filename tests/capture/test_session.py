@@ -914,9 +914,10 @@ def test_what_was_given_up_is_refused_if_it_was_never_accepted(desk_of, caplog):
     last = desk.say(link, ["trade", "BTC_USDT", 1])
     desk.session.closed(link, desk.clock.now_ns(), 1000, "your key is over")
 
-    desk.session.gave_up([TRADES, OTHERS, BBO], "get another key")
+    desk.session.gave_up([TRADES, OTHERS, BBO], "get another key", is_about_keys=True)
 
     assert desk.session.refused == {BBO: "no such stream", OTHERS: "get another key"}
+    assert desk.session.keys_refused == {OTHERS}
     gaps = [(gap.stream, gap.reason, gap.detail) for gap in desk.gaps()]
     assert gaps == [
         ("bbo", "subscription_rejected", "no such stream"),

@@ -139,12 +139,35 @@ def test_keys_that_are_not_accepted_end_in_2_whatever_else_went_well(
 
     assert result.exit_code == 2
     (error,) = errors(result)
-    assert error.startswith("Error: old: orders of BTC_USDT were not recorded: the key")
+    assert error.startswith(
+        "Error: old: nothing of orders of BTC_USDT was recorded: the key"
+    )
     covered = {
         (row["job"], row["stream"]) for row in rows_of(tmp_path / "data", "coverage")
     }
     assert ("jobs.old", "trades") in covered
     assert ("jobs.spot", "trades") in covered
+
+
+def test_a_handshake_refused_for_its_key_ends_in_2_whatever_else_went_well(
+    run, write, venue, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("CRYPTOLISTING_API_KEY", f"dsk_{'0' * 64}")
+    root = venue.ws_url.replace("ws/v4/", "")
+    path = write(SPOT)
+    path.write_text(
+        f'{path.read_text()}\n[[source]]\nsource = "cryptolisting"\n'
+        f'streams = ["status"]\nws_url = "{root}"\n'
+    )
+
+    result = run("capture", "--config", path, "--duration", "2s")
+
+    assert result.exit_code == 2
+    (error,) = errors(result)
+    assert error.startswith("Error: cryptolisting: nothing of status was recorded: ")
+    assert "set CRYPTOLISTING_API_KEY to a good one" in error
+    covered = {row["job"] for row in rows_of(tmp_path / "data", "coverage")}
+    assert covered == {"jobs.spot"}
 
 
 def test_nothing_but_refused_feeds_ends_in_2_at_once(run, write):

@@ -262,7 +262,7 @@ def test_keys_that_are_not_accepted_end_the_run_with_2_at_once(
     code = watched.run(parrot, "-m", "A_B", "-m", "C_D", "-s", "orders", *logs)
 
     assert code == 2
-    assert "orders of A_B, orders of C_D were not recorded" in watched.stderr
+    assert "nothing of orders of A_B, orders of C_D was recorded" in watched.stderr
     assert "the key is not accepted (Authentication fail: [" in watched.stderr
     assert "check GATE_API_KEY and GATE_API_SECRET" in watched.stderr
     assert "Traceback" not in watched.stderr
@@ -285,7 +285,8 @@ def test_beside_keys_that_are_not_accepted_markets_are_recorded_to_the_end(
 
     assert code == 2
     assert (
-        "Error: balances were not recorded: the key is not accepted" in watched.stderr
+        "Error: nothing of balances was recorded: the key is not accepted"
+        in watched.stderr
     )
     assert rows_of(tmp_path, "select trade_id from trades order by 1") == [(7,), (8,)]
     refused = "select stream from gaps where reason = 'subscription_rejected'"

@@ -250,6 +250,17 @@ def test_nothing_reached_fails_with_the_reason_alone(facts, status, words):
     assert found == [(kind, words)]
 
 
+def test_a_handshake_refused_for_its_key_is_not_guessed_about():
+    refused = stream(answer="refused", is_about_keys=True)
+
+    outcome, found = judged(
+        refused, was_connected=False, status=403, failure="get another key"
+    )
+
+    assert outcome == "failed"
+    assert found == [("handshake_refused", "Get another key")]
+
+
 def test_much_that_was_said_is_cut():
     said = tuple(SaidReport(kind="notice", text=str(n)) for n in range(12))
 

@@ -275,17 +275,17 @@ def closed(code: int | None, reason: str) -> Verdict | None:
 
 
 @pytest.mark.parametrize(
-    ("status", "words"),
+    ("status", "words", "is_about_keys"),
     [
-        (400, "malformed"),
-        (401, "no key arrived; check CRYPTOLISTING_API_KEY"),
-        (403, "set CRYPTOLISTING_API_KEY to a good one"),
-        (426, "another kind of request"),
+        (400, "malformed", False),
+        (401, "no key arrived; check CRYPTOLISTING_API_KEY", True),
+        (403, "set CRYPTOLISTING_API_KEY to a good one", True),
+        (426, "another kind of request", False),
     ],
 )
 @pytest.mark.parametrize("body", [{"error": "words_of_it"}, "<html>no</html>", ""])
 def test_what_only_the_operator_can_mend_stops(
-    status: int, words: str, body: object
+    status: int, words: str, body: object, *, is_about_keys: bool
 ) -> None:
     told = refused(status, body)
 
@@ -293,6 +293,7 @@ def test_what_only_the_operator_can_mend_stops(
     assert told.action == "stop"
     assert f"HTTP {status}" in told.why
     assert words in told.why
+    assert told.is_about_keys is is_about_keys
     assert ("words_of_it" in told.why) == isinstance(body, dict)
 
 
@@ -384,6 +385,7 @@ def test_the_end_of_a_key_stops(reason: str, words: str) -> None:
     assert told is not None
     assert told.action == "stop"
     assert words in told.why
+    assert told.is_about_keys
     assert "set CRYPTOLISTING_API_KEY" in told.why
 
 

@@ -184,9 +184,9 @@ def _of_frames(report: ProbeReport) -> Iterator[Finding]:
         if kept.reason == "undecodable":
             words = "could not be decoded"
         elif kept.reason == "unknown":
-            words = "are of a kind not known"
+            words = "of a kind not known"
         else:
-            words = "hold a number that a double cannot (they would be kept as well)"
+            words = "with a number that no double holds, to be kept as well"
         yield Finding(
             kind=f"{kept.reason}_frame",
             severity="remark" if kept.reason == "inexact" else "amiss",

@@ -188,7 +188,8 @@ class Tally:
 
     def _on_kept(self, frame: KeptFrame) -> None:
         error = frame.error or ""
-        # Words of an error may hold a number; what it begins with does not.
-        key = frame.reason, error[:40]
+        # Words of an error may hold a number; what it begins with does not, but
+        # for an inexact number itself.
+        key = frame.reason, "" if frame.reason == "inexact" else error[:40]
         kept = self.kept.setdefault(key, Kept(error, frame.payload))
         kept.frames += 1

@@ -176,7 +176,7 @@ def _keep(
             opcode="http" if conn.endswith(".rest") else "text",
             reason=reason,
             payload=payload,
-            error=f"{event.market}: {error}",
+            error=f"{event.market}: {error}" if event.market else error,
         )
         kept[conn, seq] = (ts_recv, conn, seq, 0, frame, None)
     return kept

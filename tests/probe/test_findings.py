@@ -208,13 +208,13 @@ def test_other_gaps_crossings_and_ends_are_amiss():
     ("reason", "outcome", "words"),
     [
         ("undecodable", "amiss", "2 frames could not be decoded (why): {..."),
-        ("unknown", "amiss", "2 frames are of a kind not known (why): {..."),
+        ("unknown", "amiss", "2 frames of a kind not known (why): {..."),
         (
             "inexact",
             "good",
             (
-                "2 frames hold a number that a double cannot (they would be kept as "
-                "well) (why): {..."
+                "2 frames with a number that no double holds, to be kept as well "
+                "(why): {..."
             ),
         ),
     ],

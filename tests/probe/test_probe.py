@@ -300,7 +300,7 @@ async def test_a_stranger_that_answers_nothing_is_named(look, serve, text_of):
         "trades of X_Y: asked for and not answered; check that --ws-url is an "
         "address of it"
     )
-    assert "are of a kind not known" in text_of(report, "unknown_frame")
+    assert "of a kind not known" in text_of(report, "unknown_frame")
     assert "hello" in text_of(report, "unknown_frame")
 
 

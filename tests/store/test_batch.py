@@ -11,6 +11,7 @@ from hypothesis import given, strategies as st
 
 from recorder.model import (
     TABLE_OF,
+    Balance,
     Bbo,
     Checkpoint,
     ConnectionLife,
@@ -221,6 +222,18 @@ def test_an_inexact_number_is_stored_and_its_frame_is_kept(trade: MakeRow) -> No
         payload=b'{"the":"frame"}',
         error="BTC_USDT: amount 0.12345678901234567890 has no exact double",
     )
+
+
+def test_an_inexact_number_of_no_market_is_told_without_one() -> None:
+    balance: Balance[str] = Balance(
+        asset="USDT", event="update", available="1519373.2188848324", frozen="0"
+    )
+
+    built = build(TABLES["balances"], [(1, "run.0", 0, 0, balance, b"{}")])
+
+    assert [row[4].error for row in built.kept] == [
+        "available 1519373.2188848324 has no exact double"
+    ]
 
 
 @pytest.mark.parametrize("text", ["5e-324000", "1.2345e-322", "1e-400"])

@@ -303,10 +303,9 @@ class Intake:
                 chain, ts, reply.ts_event
             ):
                 self._believe(chain, ts)
-        if reply.chains:
-            first, count = reply.chains[0], len(reply.chains)
-            markets = count if first.market else None
-            emit(ChainsSubscribed(stream=first.stream, markets=markets))
+        # One request may ask for several streams, and be answered at once.
+        for stream, markets in _markets_of(reply.chains).items():
+            emit(ChainsSubscribed(stream=stream, markets=markets or None))
         return None
 
     def _believe(self, chain: Chain, at: int) -> None:
@@ -404,6 +403,14 @@ class Intake:
     ) -> str | None:
         reply: Unrecognized = item  # type: ignore[assignment]
         return reply.error
+
+
+def _markets_of(chains: Sequence[Chain]) -> dict[str, int]:
+    """Return of how many markets each stream is."""
+    found: dict[str, int] = {}
+    for chain in chains:
+        found[chain.stream] = found.get(chain.stream, 0) + (chain.market != NO_MARKET)
+    return found
 
 
 def _unasked(market: str) -> str:

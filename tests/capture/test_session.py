@@ -482,6 +482,23 @@ def test_a_refused_stream_without_markets_is_told_of_without_one(desk_of, caplog
     }
 
 
+def test_streams_that_are_accepted_together_are_told_of_each_by_its_name(
+    desk_of, caplog
+):
+    caplog.set_level(logging.INFO, logger="recorder")
+    desk = desk_of(TRADES, OTHERS, BBO, STATUS)
+    link = desk.open(is_answered=False)
+
+    desk.say(link, ["ok", [TRADES, BBO, OTHERS, STATUS]])
+
+    told = [r.signal.facts() for r in caplog.records if r.msg == "subscribed"]
+    assert told == [
+        {"stream": "trades", "markets": 2},
+        {"stream": "bbo", "markets": 1},
+        {"stream": "status"},
+    ]
+
+
 def test_when_all_is_refused_the_connection_is_given_up(desk_of):
     desk = desk_of(TRADES, OTHERS)
     link = desk.open(is_answered=False)

@@ -13,6 +13,7 @@ from recorder.capture.link import Link
 from recorder.capture.new_keys import NewKeys
 from recorder.capture.notices import Notices
 from recorder.capture.pairing import Call
+from recorder.capture.plan import ALL_REFUSED
 from recorder.capture.restarts import Restarts
 from recorder.capture.row_kinds import ROWS, PlainEvent, name_of
 from recorder.capture.rows import Rows
@@ -330,7 +331,7 @@ class Intake:
             self.refuse(chain, ts, reply.reason)
         if all(chain in self.refused or chain in link.refused for chain in link.chains):
             link.is_dead = True
-            link.why_dead = "the venue refused all that was asked for"
+            link.why_dead = ALL_REFUSED
         return None
 
     def gave_up(

@@ -24,6 +24,8 @@ from recorder.source import (
 from recorder.sources import load
 
 
+ALL_REFUSED: Final = "the venue refused all that was asked for"
+
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """What a run has done so far.
 
@@ -82,6 +84,14 @@ class CaptureResult(msgspec.Struct, frozen=True, kw_only=True):
     chains: int
     was_connected: bool
     failure: str | None
+
+    @property
+    def why_ended(self) -> str:
+        """Why it ended, in words."""
+        if self.failure is not None:
+            return self.failure
+        is_all_refused = self.refused and len(self.refused) == self.chains
+        return ALL_REFUSED if is_all_refused else "as told"
 
     @property
     def exit_code(self) -> int:

@@ -370,7 +370,7 @@ class Capture:
         emit(
             CaptureStopped(
                 run=self._run.id,
-                why=result.failure or "as told",
+                why=result.why_ended,
                 rows=sum(result.progress.rows.values()),
                 gaps=result.progress.gaps,
             )

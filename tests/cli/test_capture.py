@@ -164,6 +164,7 @@ def test_nothing_but_refused_markets_ends_in_2_at_once(run, words):
     result = run(*words("--duration", "1h", markets=("NOPE_USDT", "NIX_USDT")))
 
     assert result.exit_code == 2
+    assert 'why="the venue refused all that was asked for"' in result.stderr
     assert "the venue refused trades of NIX_USDT" in result.stderr
 
 

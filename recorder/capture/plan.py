@@ -26,6 +26,7 @@ from recorder.sources import load
 
 ALL_REFUSED: Final = "the venue refused all that was asked for"
 
+
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """What a run has done so far.
 

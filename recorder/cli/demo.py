@@ -16,6 +16,7 @@ from recorder.capture.plan import CaptureResult, plan_capture
 from recorder.capture.run import Capture
 from recorder.cli import EXIT_FAILED, logs
 from recorder.cli.book import show_book
+from recorder.cli.options import FiniteRange
 from recorder.cli.output import write_rows
 from recorder.cli.tables import new_table, show
 from recorder.clock import wall_ns
@@ -79,7 +80,7 @@ NEXT_QUESTION: Final = (
 )
 @click.option(
     "--seconds",
-    type=click.FloatRange(4, 600),
+    type=FiniteRange(4, 600),
     default=10,
     show_default=True,
     help="How long to record.",

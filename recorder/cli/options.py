@@ -1,5 +1,6 @@
 """Options and arguments that several commands share."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -38,6 +39,19 @@ class StorePath(click.Path):
         except OSError as error:
             self.fail(f"{path} cannot be: {error.strerror}", param, ctx)
         return path
+
+
+class FiniteRange(click.FloatRange):
+    """Numbers of a range; neither infinity nor what is no number at all."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the number; no comparison tells of one that is none."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is no number to reckon with", param, ctx)
+        return number
 
 
 class Command(click.Command):

@@ -18,7 +18,7 @@ from rich.text import Text
 from recorder import times
 from recorder.capture.plan import CapturePlan
 from recorder.cli import EXIT_FAILED, EXIT_USAGE, logs
-from recorder.cli.options import Command, parse_options
+from recorder.cli.options import Command, FiniteRange, parse_options
 from recorder.cli.tables import new_table, number, show
 from recorder.probe.choice import choose
 from recorder.probe.findings import clock_words, span
@@ -71,7 +71,7 @@ _MARKS: Final[dict[Severity, str]] = {
 )
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=0.0, min_open=True),
+    type=FiniteRange(min=0.0, min_open=True),
     default=30.0,
     show_default=True,
     help="How long to look.",

@@ -13,7 +13,7 @@ import click
 
 from recorder import sources
 from recorder.cli import logs, stdio
-from recorder.cli.options import speed_option
+from recorder.cli.options import FiniteRange, speed_option
 from recorder.errors import ConfigError
 from recorder.simulator import faults
 from recorder.simulator.play import Player, PlaySettings, play_forever
@@ -64,7 +64,7 @@ class _SimulateCommand(click.Command):
 )
 @click.option(
     "--rate",
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     default=Settings().rate,
     show_default=True,
     help="Order events a second in each market and contract.",

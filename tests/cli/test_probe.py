@@ -135,6 +135,8 @@ def test_ctrl_c_ends_it_with_a_report(start, look):
         (["gate_spot", "-s", "news"], "has no stream 'news'"),
         (["gate_spot", "-O", "a=b"], "has no option 'a'"),
         (["gate_spot", "--seconds", "0"], "--seconds"),
+        (["gate_spot", "--seconds", "nan"], "nan is no number to reckon with"),
+        (["gate_spot", "--seconds", "inf"], "inf is no number to reckon with"),
         (["gate_spot", "-m", "A_B", "--ws-url", "http://x"], "--ws-url wants"),
     ],
 )

@@ -212,6 +212,7 @@ def test_markets_are_listed_by_the_venue_in_its_spelling(start, run):
         (("--speed", "fast"), "'fast' is no speed"),
         (("--play", "/nowhere/x.jsonl"), "cannot read /nowhere/x.jsonl"),
         (("--port", "70000"), "--port"),
+        (("--rate", "nan"), "nan is no number to reckon with"),
     ],
 )
 def test_what_cannot_be_simulated_is_wrong_usage(run, words, message):

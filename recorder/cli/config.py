@@ -91,7 +91,7 @@ def _about(feed: Feed) -> list[str]:
 
 def _markets(plan: CapturePlan) -> str:
     """Return in words which markets are recorded."""
-    wanted = plan.config.markets
+    wanted = tuple(dict.fromkeys(plan.config.markets))
     if not plan.has_patterns:
         connections = len(spread(plan.source, plan.chains))
         link = "one connection" if connections == 1 else f"{connections:,} connections"

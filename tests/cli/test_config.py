@@ -108,6 +108,14 @@ def test_the_example_is_written_to_a_file_or_shown(run, tmp_path):
     assert run("config", "check", path).exit_code == 0
 
 
+def test_a_market_that_is_named_twice_is_told_of_once(run, file):
+    file.write_text(FILE.replace('"ETH_USDT"]', '"ETH_USDT", "BTC_USDT"]'))
+
+    result = run("config", "check", file)
+
+    assert "  of BTC_USDT, ETH_USDT, over one connection\n" in result.stdout
+
+
 def test_many_markets_are_counted_and_many_connections_too(run, file):
     markets = ", ".join(f'"M{number}"' for number in range(20))
     file.write_text(FILE.replace('"*_USDT", "*_BTC", "!*3L_USDT"', markets))

@@ -69,6 +69,7 @@ class CaptureResult(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         run: Id of the run.
         job: Name of the job.
+        config: What was asked for.
         progress: What it did.
         refused: Chains the venue refused, with its words.
         keys_refused: Those among them for which it did not accept our keys.
@@ -79,6 +80,7 @@ class CaptureResult(msgspec.Struct, frozen=True, kw_only=True):
 
     run: str
     job: str
+    config: CaptureConfig
     progress: Progress
     refused: dict[Chain, str]
     keys_refused: frozenset[Chain] = frozenset()

@@ -420,6 +420,7 @@ class Capture:
         return CaptureResult(
             run=self._run.id,
             job=self._plan.job,
+            config=self._plan.config,
             progress=self.progress(stats),
             refused=dict(self._session.refused),
             keys_refused=frozenset(self._session.keys_refused),

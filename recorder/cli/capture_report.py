@@ -1,12 +1,15 @@
 """What captures have in common on the command line: how they end."""
 
 import asyncio
+import shlex
 import signal
 from collections.abc import Iterator, Sequence
 
 from recorder.capture.many import Outcome
 from recorder.capture.plan import CaptureResult
+from recorder.capture.rest import without_secrets
 from recorder.cli import EXIT_FAILED, EXIT_USAGE, exit_code, logs
+from recorder.config import CaptureConfig
 
 
 def stop_on_signals() -> asyncio.Event:
@@ -40,9 +43,10 @@ def report(result: CaptureResult | None, feed: str | None = None) -> int:
 
 def _refusals(result: CaptureResult) -> Iterator[str]:
     """Yield what there is to say of chains that the venue refused."""
+    lists = f"`{_command_of_markets(result.config)}`"
     for chain, reason in result.refused.items():
         if chain not in result.keys_refused:
-            advice = "; `recorder markets` lists what it has" if chain.market else ""
+            advice = f"; {lists} lists what it has" if chain.market else ""
             yield f"the venue refused {chain.words}: {reason}{advice}"
     by_reason: dict[str, list[str]] = {}
     for chain in sorted(result.keys_refused):
@@ -50,6 +54,16 @@ def _refusals(result: CaptureResult) -> Iterator[str]:
     for reason, named in by_reason.items():
         more = f" and {len(named) - 3} more" if len(named) > 3 else ""
         yield f"nothing of {', '.join(named[:3])}{more} was recorded: {reason}"
+
+
+def _command_of_markets(config: CaptureConfig) -> str:
+    """Return what lists the markets that could have been asked for, as typed."""
+    words = ["recorder", "markets", config.source]
+    for key, value in config.options.items():
+        words += ["-O", f"{key}={value}"]
+    if config.rest_url is not None:
+        words += ["--rest-url", without_secrets(config.rest_url)]
+    return shlex.join(words)
 
 
 def report_all(outcomes: Sequence[Outcome]) -> int:

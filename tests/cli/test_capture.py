@@ -2,6 +2,8 @@
 
 import inspect
 import os
+import re
+import shlex
 import signal
 import time
 from pathlib import Path
@@ -157,7 +159,29 @@ def test_one_refused_market_among_others_ends_in_1(run, words):
     refusals = [line for line in result.stderr.splitlines() if line.startswith("Error")]
     assert len(refusals) == 1
     assert refusals[0].startswith("Error: the venue refused trades of NOPE_USDT: ")
-    assert refusals[0].endswith("`recorder markets` lists what it has")
+    assert refusals[0].endswith("` lists what it has")
+
+
+def test_what_a_refusal_advises_can_be_typed_as_it_is(run, words, venue):
+    refused = run(*words(markets=("NOPE_USDT",)))
+    advised = re.search("`(recorder markets .*)` lists what it has", refused.stderr)[1]
+
+    listed = run(*shlex.split(advised)[1:], "--format", "csv")
+
+    assert listed.exit_code == 0
+    assert "BTC_USDT" in listed.stdout
+
+
+def test_what_a_refusal_advises_names_the_options(run, words, venue):
+    inverse = venue.ws_url.replace("/ws/v4/", "/v4/ws/btc")
+    rest = venue.rest_url.replace("//", "//me:s3cret@")
+    options = ("-O", "settle=btc", "--ws-url", inverse, "--rest-url", rest)
+
+    refused = run(*words(*options, source="gate_futures", markets=("BTC_USDT",)))
+
+    advised = f"recorder markets gate_futures -O settle=btc --rest-url {venue.rest_url}"
+    assert f"`{advised}` lists what it has" in refused.stderr
+    assert "s3cret" not in refused.stderr
 
 
 def test_nothing_but_refused_markets_ends_in_2_at_once(run, words):

@@ -26,17 +26,22 @@ def why_failed(
         if whys:
             return f"the venue was never reached: {whys[0]}"
     if is_deadline or session.was_ignored:
-        return _unanswered(plan, session)
+        return _unanswered(plan, session, lines)
     return None
 
 
-def _unanswered(plan: CapturePlan, session: Session) -> str | None:
+def _unanswered(plan: CapturePlan, session: Session, lines: Lines) -> str | None:
     """Return a sentence about chains that were asked for in vain."""
     known = session.accepted | set(session.refused)
     silent = [chain for chain in plan.chains if chain not in known]
     if not silent:
         return None
     if not session.accepted:
+        if lines.failures and not session.was_ignored:  # the venue did say something
+            return (
+                "the venue accepted no subscription, so nothing was recorded: "
+                f"{lines.failures[0]}"
+            )
         return (
             "the venue answered no subscription, so nothing was recorded; check "
             "that --ws-url is an address of this source (what it did send is in "

@@ -478,6 +478,19 @@ async def test_a_venue_that_answers_no_subscription_is_a_failure(played):
     assert result.failure.startswith("the venue answered no subscription")
 
 
+async def test_what_a_venue_says_instead_of_an_answer_is_why_it_failed(played):
+    async def act(socket):
+        await socket.close(code=1013, message=b"too many requests")
+
+    capture = await played(act, BTC_TRADES, accepted=(), stop_after_seconds=2.0)
+
+    result = await capture.run()
+
+    assert result.failure == (
+        "the venue accepted no subscription, so nothing was recorded: too many requests"
+    )
+
+
 async def test_a_run_that_is_told_to_end_before_any_answer_has_not_failed(played):
     async def act(socket):
         await socket.receive()

@@ -153,11 +153,13 @@ class Connection:
                 return None
             wait = pause_seconds(verdict, failures, backoff)
             failures += 1
+            # Connections may not be opened faster than the venue allows, either.
+            pace = self._connects.wait_seconds(asyncio.get_running_loop().time())
             emit(
                 ConnectionFailed(
                     url=self._shown_url,
                     why=why,
-                    retry_in_seconds=round(wait, 3),
+                    retry_in_seconds=round(max(wait, pace), 3),
                 )
             )
             await asyncio.sleep(wait)

@@ -97,12 +97,24 @@ class Budget:
         self._next = 0.0
         self._paused_until = 0.0
 
+    def wait_seconds(self, now: float) -> float:
+        """Return how long whoever asks now has to wait for a call.
+
+        Args:
+            now: The loop's clock.
+        """
+        return max(self._following(now), self._paused_until) - now
+
+    def _following(self, now: float) -> float:
+        """Return when the next call is due; it may have been in the past."""
+        earliest = now - self._burst * self._interval
+        return max(self._next, earliest) + self._interval
+
     async def take(self) -> None:
         """Wait until a call may be made."""
         loop = asyncio.get_running_loop()
         now = loop.time()
-        earliest = now - self._burst * self._interval
-        self._next = max(self._next, earliest) + self._interval
+        self._next = self._following(now)
         if self._next > now:
             await asyncio.sleep(self._next - now)
         # Whoever waited already when the venue asked for a pause waits too.

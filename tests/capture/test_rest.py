@@ -270,6 +270,17 @@ async def test_a_budget_without_bursts_keeps_calls_evenly_apart():
     assert [at >= n / 40 - 0.002 for n, at in enumerate(times)] == [True] * 6
 
 
+async def test_a_budget_tells_how_long_the_next_call_has_to_wait():
+    budget, loop = Budget(0.01, burst=1), asyncio.get_running_loop()
+    now = loop.time()
+
+    assert budget.wait_seconds(now) <= 0
+    await budget.take()
+    assert 99 < budget.wait_seconds(loop.time()) <= 100
+    budget.pause(200)
+    assert budget.wait_seconds(loop.time()) > 199
+
+
 async def test_a_pause_allows_no_call_before_its_end():
     budget = Budget(1000)
     budget.pause(0.2)

@@ -10,7 +10,7 @@ from recorder.capture.books import Books
 from recorder.capture.link import Link
 from recorder.capture.silence import Silence
 from recorder.model import NO_MARKET, Chain, LedgerRow
-from recorder.source import Source
+from recorder.source import Source, table_of
 from recorder.store.ledger import Ledger
 from recorder.telemetry import StreamProbed, StreamRestarted, emit
 
@@ -126,9 +126,12 @@ def _can_be_probed(source: Source, chain: Chain) -> bool:
 
     Not a book whose image comes on the socket, for it is asked for afresh if that
     does not come; nor what a venue says of itself, for it but repeats its last
-    word.
+    word; nor what comes in bursts, of which one may well begin just then.
     """
     if not source.is_asked or chain.market == NO_MARKET:
+        return False
+    table = table_of(chain.stream)
+    if any(kind.name == table and kind.has_bursts for kind in source.streams):
         return False
     rule = source.book_rule(chain.stream)
     return rule is None or rule.snapshot != "in_band"

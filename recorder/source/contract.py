@@ -41,6 +41,8 @@ class StreamKind(msgspec.Struct, frozen=True, kw_only=True):
         aliases: Other spellings, as pairs (as typed, canonical parameter).
         has_markets: False for a stream that is about no market in particular.
         needs: Names of the secrets without which it cannot be had.
+        has_bursts: Whether its rows are rare and come several at once, so that
+            those which follow a question do not tell of the time before it.
     """
 
     name: str
@@ -50,6 +52,7 @@ class StreamKind(msgspec.Struct, frozen=True, kw_only=True):
     aliases: tuple[tuple[str, str], ...] = ()
     has_markets: bool = True
     needs: tuple[str, ...] = ()
+    has_bursts: bool = False
 
 
 class BookRule(msgspec.Struct, frozen=True, kw_only=True):

@@ -340,7 +340,9 @@ SOURCE: Final = Source(
             doc="Summary of 24 hours, mark and index price, funding, open interest.",
         ),
         StreamKind(name="bbo", doc="Best bid and offer, as they change."),
-        StreamKind(name="liquidations", doc="Positions closed by force."),
+        StreamKind(
+            name="liquidations", doc="Positions closed by force.", has_bursts=True
+        ),
         StreamKind(
             name="contract_stats",
             doc="Long to short ratios, liquidations and open interest of an interval.",

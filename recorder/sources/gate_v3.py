@@ -183,12 +183,14 @@ SOURCE: Final = Source(
             name="orders",
             doc="Our own orders: those open at the start, and what becomes of them.",
             needs=("key", "secret"),
+            has_bursts=True,
         ),
         StreamKind(
             name="balances",
             doc="Our own balances, of all currencies.",
             has_markets=False,
             needs=("key", "secret"),
+            has_bursts=True,
         ),
     ),
     options=(

@@ -26,7 +26,7 @@ from recorder.store.layout import (
     list_files,
 )
 from recorder.store.reading import read_segment, select_rows, with_source
-from recorder.store.runfile import RunFile, read_run_files
+from recorder.store.runfile import read_run_files
 from recorder.store.tables import TABLES, TEXT, Table
 from recorder.telemetry import JournalDamaged, emit
 
@@ -83,7 +83,8 @@ class Listing:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._run_files: tuple[RunFile, ...] = read_run_files(root)
+        # Read first: no journal is shorter than they say.
+        self._run_files = {said.run: said for said in read_run_files(root)}
         opened = list(_open_journals(root))
         self._segments: dict[str, list[Segment]] = {table: [] for table in TABLES}
         for partition, stem, path in list_files(root, ".parquet"):
@@ -98,8 +99,6 @@ class Listing:
             for journal in opened
             if (*journal.partition, journal.stem) not in converted
         ]
-        # The run files were read before: no journal was longer then.
-        self._said = {run.run: run for run in self._run_files}
         self._rows: dict[str, tuple[JournalRows, ...]] = {}
 
     def sources(self) -> tuple[str, ...]:
@@ -157,7 +156,7 @@ class Listing:
     def _rows_of(self, journal: _OpenJournal, table: Table) -> JournalRows:
         content, stem = journal.content, journal.stem
         batches, seals = read_journal(content, table, journal.path)
-        said = self._said.get(stem.run)
+        said = self._run_files.get(stem.run)
         synced = None if said is None else said.synced_of(stem.number)
         lost = seals.lost_bytes(content.size, synced)
         if lost:
@@ -230,7 +229,7 @@ class Listing:
         """
         rows = [
             (run, interval)
-            for run in self._run_files
+            for run in self._run_files.values()
             for interval in run.state.intervals
             if interval.started_at < run.covered_until(interval)
         ]

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from recorder.errors import ConfigError
+from recorder.errors import ConfigError, DiskError
 from recorder.store.disk import told
 from recorder.store.journal import map_file, read_journal
 from recorder.store.layout import (
@@ -279,14 +279,27 @@ class Listing:
         return sizes
 
 
-def open_listing(root: Path) -> Listing:
+def open_listing(root: Path, *, is_living: bool = False) -> Listing:
     """Return what a store holds now.
+
+    Args:
+        root: The store's folder.
+        is_living: Whether a run of this process goes on in it: then there is a
+            store, or its volume has vanished.
 
     Raises:
         ConfigError: If there is no such folder, or it holds something else.
+        DiskError: If that is so though a run goes on in it.
         StoreError: If it may not be read.
     """
-    check_store(root)
+    try:
+        check_store(root)
+    except ConfigError as error:
+        if not is_living:
+            raise
+        raise DiskError(
+            f"the store {root} is not there any more; mount its volume again"
+        ) from error
     with told(f"read the store {root}"):
         return Listing(root)
 

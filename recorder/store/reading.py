@@ -1,6 +1,7 @@
 """Reading one segment: only the row groups and columns that are asked for."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -45,29 +46,18 @@ def read_segment(
         CorruptSegmentError: If the file cannot be read as a segment.
         UnknownSchemaError: If it is of another table or a newer version.
         StoreError: If it is gone, or may not be read.
+        DiskError: If the machine refuses for now.
     """
-    try:
-        with pq.ParquetFile(path, pre_buffer=True) as file:
-            check_schema(file.schema_arrow, table, path)
-            groups = [
-                number
-                for number in range(file.num_row_groups)
-                if _may_match(file.metadata.row_group(number), markets, window)
-            ]
-            filters = ["ts_recv"] if window != (None, None) else []
-            filters += ["market"] if markets is not None else []
-            rows = file.read_row_groups(groups, [*{*names, *filters}])
-    except FileNotFoundError as error:
-        raise StoreError(
-            f"the segment {path} was removed while it was read; ask again"
-        ) from error
-    except PermissionError as error:
-        raise StoreError(f"no permission to read the segment {path}") from error
-    except (pa.ArrowException, OSError) as error:
-        raise CorruptSegmentError(
-            f"the segment {path} cannot be read ({error}); restore it from a "
-            "copy, or move it away and ask again"
-        ) from error
+    with _told_of(path), pq.ParquetFile(path, pre_buffer=True) as file:
+        check_schema(file.schema_arrow, table, path)
+        groups = [
+            number
+            for number in range(file.num_row_groups)
+            if _may_match(file.metadata.row_group(number), markets, window)
+        ]
+        filters = ["ts_recv"] if window != (None, None) else []
+        filters += ["market"] if markets is not None else []
+        rows = file.read_row_groups(groups, [*{*names, *filters}])
     return select_rows(rows, names, markets, window)
 
 
@@ -80,22 +70,43 @@ def last_row_ns(path: Path) -> int:
     Raises:
         CorruptSegmentError: If the file cannot be read.
         StoreError: If it is gone, or may not be read.
+        DiskError: If the machine refuses for now.
     """
     last = 0
-    with told(f"read the segment {path}"):
-        try:
-            facts = pq.read_metadata(path)
-        except pa.ArrowInvalid as error:
-            raise CorruptSegmentError(
-                f"the segment {path} cannot be read ({error}); restore it from a "
-                "copy, or move it away and ask again"
-            ) from error
+    with _told_of(path):
+        facts = pq.read_metadata(path)
     for number in range(facts.num_row_groups):
         times: Any = facts.row_group(number).column(_TS_RECV).statistics
         if times is None or not times.has_min_max:
             return (1 << 63) - 1
         last = max(last, times.max_raw)
     return last
+
+
+@contextmanager
+def _told_of(path: Path) -> Iterator[None]:
+    """Turn what reading a segment raises into a `StoreError`.
+
+    What the system itself refuses, memory among it, says nothing of the file.
+    """
+    with told(f"read the segment {path}"):
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise StoreError(
+                f"the segment {path} was removed while it was read; ask again"
+            ) from error
+        except PermissionError as error:
+            raise StoreError(f"no permission to read the segment {path}") from error
+        except MemoryError:  # Arrow's is one of its exceptions, too
+            raise
+        except (pa.ArrowException, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            raise CorruptSegmentError(
+                f"the segment {path} cannot be read ({error}); restore it from a "
+                "copy, or move it away and ask again"
+            ) from error
 
 
 def check_schema(schema: pa.Schema, table: Table, path: Path) -> None:

@@ -1,7 +1,10 @@
 """Every row is listed once, whatever the capture does meanwhile."""
 
 import os
-from collections.abc import Callable
+import resource
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import pytest
 from recorder.errors import (
     ConfigError,
     CorruptSegmentError,
+    DiskError,
     StoreError,
     UnknownSchemaError,
 )
@@ -29,6 +33,7 @@ from recorder.store.layout import (
     segment_path,
 )
 from recorder.store.listing import Segment, open_listing
+from recorder.store.reading import last_row_ns
 from recorder.store.runfile import OpenInterval, RunFile, RunState, run_path
 from recorder.store.segment import convert, write_segment
 from recorder.store.tables import TABLES, TEXT
@@ -336,6 +341,59 @@ def test_a_segment_that_may_not_be_read_is_told(
 
     with pytest.raises(StoreError, match=f"no permission to read .*{path.name}"):
         open_listing(files.root).read("trades")
+
+
+@contextmanager
+def no_file_handles() -> Iterator[None]:
+    """Let this process open no more files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.open(os.devnull, os.O_RDONLY)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_what_the_machine_refuses_says_nothing_of_a_segment(files: Files) -> None:
+    path = files.segment(0, [1])
+    listing = open_listing(files.root)
+
+    for read in (lambda: listing.read("trades"), lambda: last_row_ns(path)):
+        with no_file_handles(), pytest.raises(DiskError, match="too many files"):
+            read()
+    assert ids(listing.read("trades")) == [1]
+
+
+def test_memory_that_runs_out_says_nothing_of_a_segment(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files.segment(0, [1])
+
+    def refuse(*_args: object, **_options: object) -> None:
+        raise pa.ArrowMemoryError("malloc failed")
+
+    monkeypatch.setattr(pq, "ParquetFile", refuse)
+
+    with pytest.raises(DiskError, match="memory ran out"):
+        open_listing(files.root).read("trades")
+
+
+def test_to_a_run_that_goes_on_a_store_that_is_gone_may_come_back(
+    files: Files,
+) -> None:
+    files.segment(0, [1])
+    away = files.root.with_name("away")
+    shutil.move(files.root, away)
+
+    with pytest.raises(ConfigError, match="no store"):
+        open_listing(files.root)
+    with pytest.raises(DiskError, match="mount its volume again"):
+        open_listing(files.root, is_living=True)
+
+    shutil.move(away, files.root)
+    assert ids(open_listing(files.root, is_living=True).read("trades")) == [1]
 
 
 @pytest.mark.parametrize(

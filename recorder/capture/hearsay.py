@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from recorder.capture.notices import Explainer, Notices
-from recorder.errors import ConfigError, StoreError
+from recorder.errors import StoreError
 from recorder.model import StatusEvent
 from recorder.store.layout import DAY_NS
 from recorder.store.listing import Listing, open_listing
@@ -75,9 +75,9 @@ async def listen(
             continue
         heard = Notices()
         try:
-            listing = await asyncio.to_thread(open_listing, store)
+            listing = await asyncio.to_thread(open_listing, store, is_living=True)
             await asyncio.to_thread(read_notices, heard, listing, source, now_ns())
-        except (ConfigError, StoreError) as error:  # a store that has gone, too
+        except StoreError as error:
             emit(HearsayUnread(why=str(error)))
             continue
         notices.take(heard)

@@ -166,7 +166,7 @@ class TakeOver:
         """
         store, source = self._plan.config.store, self._plan.source.name
         await asyncio.to_thread(recover, store)
-        listing = await asyncio.to_thread(open_listing, store)
+        listing = await asyncio.to_thread(open_listing, store, is_living=True)
         gaps = await asyncio.to_thread(gaps_of_job, listing, self._plan.job)
         since = self._run.id, self._began_at
         theirs = await asyncio.to_thread(read_last, listing, source, *since)

@@ -10,7 +10,7 @@ from recorder.store.listing import open_listing
 
 
 def has_list(root: Path, source: str, day: int, markets: Collection[str]) -> bool:
-    """Return whether a store has a list of markets of a day.
+    """Return whether the store of a run that goes on has a list of markets of a day.
 
     One feed may have several lists, by its options; the one that is meant
     has some of the markets that are recorded.
@@ -25,7 +25,7 @@ def has_list(root: Path, source: str, day: int, markets: Collection[str]) -> boo
     Raises:
         StoreError: If a file of the store cannot be read.
     """
-    rows = open_listing(root).read(
+    rows = open_listing(root, is_living=True).read(
         "markets",
         source=source,
         columns=["market"],

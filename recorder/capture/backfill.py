@@ -3,7 +3,8 @@
 Also those that earlier runs of the job left. Reading goes on meanwhile: what is
 slow happens in a thread or is awaited, and book snapshots are asked for first.
 Who heals gaps of a feed holds the lock `backfill_lock_path` until what it stored
-is durable, so that nobody stores it twice.
+is durable, so that nobody stores it twice. A store that cannot be read ends no
+recording: its gaps are healed later.
 """
 
 import asyncio
@@ -22,19 +23,13 @@ from recorder.capture.rest import RestClient
 from recorder.capture.session import Session
 from recorder.capture.shared import Shared
 from recorder.clock import Clock
-from recorder.errors import ConfigError, StoreError
+from recorder.errors import StoreError
 from recorder.model import Gap
 from recorder.store.disk import told
 from recorder.store.layout import backfill_lock_path
 from recorder.store.listing import open_listing
-from recorder.store.locks import try_lock
-from recorder.telemetry import (
-    GapHealed,
-    GapNotHealed,
-    GapsLeft,
-    HealingPutOff,
-    emit,
-)
+from recorder.store.locks import Lock, try_lock
+from recorder.telemetry import GapHealed, GapNotHealed, GapsLeft, HealingPutOff, emit
 
 
 ROUND: Final = 32
@@ -45,6 +40,9 @@ BACKLOG_MAX: Final = 20_000
 
 POLL_SECONDS: Final = 0.25
 LOCKED_SECONDS: Final = 5.0
+
+TROUBLE_SECONDS: Final = (5.0, 600.0)
+"""First and longest time between two tries to read a store that cannot be read."""
 
 
 class _Entry:
@@ -154,8 +152,15 @@ class Backfiller:
         self._clock = clock
         self._pace = pace
         self._connects = shared.connects(plan.source, plan.ws_url)
+        self._lock: Lock | None = None
         if self.is_wanted:
             self._rows.on_gap(self.backlog.see)
+
+    def release(self) -> None:
+        """Let others heal gaps of the feed: all that was put is durable, or lost."""
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.release()
 
     async def run(
         self,
@@ -164,14 +169,12 @@ class Backfiller:
         through_ns: Callable[[], int],
         is_ready: Callable[[], bool],
     ) -> None:
-        """Heal gaps as they become due, for ever.
+        """Heal gaps as they become due, for ever; call `release` after the end.
 
         Args:
             rest: Asks the venue by HTTP.
             through_ns: Until when what was received is durable.
             is_ready: Whether the account of the job is this run's.
-
-        What the disk refuses for now is tried again: recording goes on meanwhile.
         """
         plan = self._plan
         keeper = _LiveKeeper(plan, self._rows, self._clock, through_ns)
@@ -188,40 +191,40 @@ class Backfiller:
         healer = Healer(plan.source, asker, keeper, self._pace, self._clock)
         while not is_ready():  # noqa: ASYNC110 - another run has the job still
             await asyncio.sleep(POLL_SECONDS)
-        await keeper.durable()
-        await self._see_earlier(keeper)
+        pause, has_left = 0.0, False
         try:
             while True:
-                await asyncio.sleep(POLL_SECONDS)
-                due = self.backlog.due(self._clock.now_ns())
-                if not due:
-                    await asker.close()
-                    continue
+                await asyncio.sleep(max(pause, POLL_SECONDS))
                 try:
-                    await self._round(due, healer, keeper)
-                except (ConfigError, StoreError) as error:  # a store that has gone, too
-                    self._put_off(due)
-                    emit(HealingPutOff(why=str(error)))
+                    if not has_left:
+                        await self._see_left(keeper)
+                        has_left = True
+                    await self._heal_due(healer, keeper, asker)
+                    pause = 0.0
+                except StoreError as error:
+                    first, longest = TROUBLE_SECONDS
+                    pause = min(2 * pause or first, longest)
+                    emit(HealingPutOff(why=str(error), retry_in_seconds=pause))
+                if self._lock is not None:
+                    await keeper.durable()
+                    self.release()
         finally:
             await asker.close()
 
-    async def _see_earlier(self, keeper: "_LiveKeeper") -> None:
-        """Take in what earlier runs of the job left, as soon as it can be read."""
-        while True:
-            try:
-                left = await asyncio.to_thread(keeper.left_by_earlier_runs)
-            except (ConfigError, StoreError) as error:  # a store that has gone, too
-                emit(HealingPutOff(why=str(error)))
-                await asyncio.sleep(LOCKED_SECONDS)
-                continue
-            for gap in left:
-                self.backlog.see(gap)
-            return
+    async def _see_left(self, keeper: "_LiveKeeper") -> None:
+        """Take in the gaps that earlier runs left."""
+        await keeper.durable()
+        for gap in await asyncio.to_thread(keeper.left_by_earlier_runs):
+            self.backlog.see(gap)
 
-    def _put_off(self, due: list[_Entry]) -> None:
-        later = self._clock.now_ns() + int(LOCKED_SECONDS * 1e9)
-        for entry in due:
-            self.backlog.postpone(entry, later)
+    async def _heal_due(
+        self, healer: Healer, keeper: "_LiveKeeper", asker: Asker
+    ) -> None:
+        due = self.backlog.due(self._clock.now_ns())
+        if due:
+            await self._round(due, healer)
+        else:
+            await asker.close()
 
     @asynccontextmanager
     async def _open_questions(self) -> AsyncIterator[Questions]:
@@ -236,15 +239,16 @@ class Backfiller:
         ) as questions:
             yield questions
 
-    async def _round(
-        self, due: list[_Entry], healer: Healer, keeper: "_LiveKeeper"
-    ) -> None:
+    async def _round(self, due: list[_Entry], healer: Healer) -> None:
+        """Heal some gaps, unless somebody else does."""
         plan, backlog = self._plan, self.backlog
         path = backfill_lock_path(plan.config.store, plan.source.name)
         with told(f"lock {path}"):
-            lock = await asyncio.to_thread(try_lock, path)
-        if lock is None:
-            self._put_off(due)
+            self._lock = try_lock(path)
+        if self._lock is None:
+            later = self._clock.now_ns() + int(LOCKED_SECONDS * 1e9)
+            for entry in due:
+                backlog.postpone(entry, later)
             return
         try:
             targets = [(entry, backlog.target(entry.gap)) for entry in due]
@@ -261,10 +265,8 @@ class Backfiller:
                 healing = await heal_gap(healer, newest, entry.outcomes)
                 if not backlog.settle(entry, healing, self._clock.now_ns()):
                     self._tell(healing)
-            await keeper.durable()
         finally:
             self._rows.watch(())
-            lock.release()
 
     def _tell(self, healing: Healing) -> None:
         """Put down what became of a gap."""
@@ -329,4 +331,5 @@ class _LiveKeeper:
             await asyncio.sleep(0.05)
 
     def _open(self) -> Stored:
-        return Stored(open_listing(self._plan.config.store), self._plan.source.name)
+        listing = open_listing(self._plan.config.store, is_living=True)
+        return Stored(listing, self._plan.source.name)

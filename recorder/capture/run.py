@@ -215,7 +215,10 @@ class Capture:
             with collector_at_ease():
                 await self._record(writer)
         finally:
-            await self._finish(writer)
+            try:
+                await self._finish(writer)
+            finally:
+                self._backfiller.release()
         return self._result(writer.stats())
 
     async def _record(self, writer: Writer) -> None:

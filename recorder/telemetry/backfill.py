@@ -37,6 +37,7 @@ class HealingPutOff(Signal, frozen=True):
     level: ClassVar[int] = logging.WARNING
     counter: ClassVar[str] = "healings_put_off_total"
     why: str
+    retry_in_seconds: float
 
 
 class HistoryUseless(Signal, frozen=True):

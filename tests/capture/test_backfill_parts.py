@@ -1,18 +1,20 @@
 """What heals gaps while a run records, part by part, without a venue."""
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from types import SimpleNamespace
 
 import msgspec
 import pytest
 
 from recorder.capture import backfill, backfill_asking
-from recorder.capture.backfill import Backlog
+from recorder.capture.backfill import Backfiller, Backlog
 from recorder.capture.backfill_asking import TRIES, Asker, RefusedToTellError
 from recorder.capture.backfill_gaps import Target, judged, target_of
 from recorder.capture.backfill_healing import Outcome, Pace
 from recorder.capture.doubles import REMEMBERED_BACKFILL, Doubles
 from recorder.capture.plan import plan_capture
+from recorder.capture.shared import Shared
 from recorder.clock import SystemClock
 from recorder.config import CaptureConfig
 from recorder.errors import HttpStatusError, ThrottledError, TransportError, WireError
@@ -26,6 +28,8 @@ from recorder.source import (
     Wanted,
 )
 from recorder.sources import load
+from recorder.store.layout import backfill_lock_path
+from recorder.store.locks import try_lock
 
 
 S = 10**9
@@ -215,6 +219,56 @@ def test_only_pushes_of_watched_markets_are_noted():
     assert 2 not in doubles.watched("C_D")
     doubles.watch(())
     assert 2 not in doubles.watched("A_B")
+
+
+class Healing:
+    """Heals one gap for as long as a test wants, in place of who asks a venue."""
+
+    def __init__(self, *_) -> None:
+        self.began = asyncio.Event()
+
+    async def begin(self):
+        return SimpleNamespace(gaps=lambda _job: [gap()])
+
+    async def heal_gap(self, *_):
+        self.began.set()
+        await asyncio.Event().wait()
+
+
+async def test_nobody_else_heals_before_what_was_put_is_durable(plan, monkeypatch):
+    path = backfill_lock_path(plan.config.store, "gate_spot")
+    path.parent.mkdir(parents=True)
+    healing = Healing()
+    monkeypatch.setattr(backfill, "Healer", lambda *_: healing)
+    monkeypatch.setattr(backfill, "heal_gap", healing.heal_gap)
+    monkeypatch.setattr(
+        backfill._LiveKeeper, "left_by_earlier_runs", lambda _self: [gap()]
+    )
+    rows = SimpleNamespace(
+        **dict.fromkeys(("frame", "put", "revise", "pushed", "useless")),
+        on_gap=lambda _see: None,
+        watch=lambda _markets: None,
+    )
+    session = SimpleNamespace(past=rows)
+    clock = SystemClock()
+    healer = Backfiller(plan, session, clock, Shared(), PACE)
+    task = asyncio.create_task(
+        healer.run(
+            SimpleNamespace(get=None),
+            through_ns=lambda: 1 << 62,
+            is_ready=lambda: True,
+        )
+    )
+    await healing.began.wait()
+    task.cancel()  # as a stop does, in the midst of it
+    with suppress(asyncio.CancelledError):
+        await task
+
+    assert try_lock(path) is None
+    healer.release()
+    lock = try_lock(path)
+    assert lock is not None
+    lock.release()
 
 
 # Asking ------------------------------------------------------------------

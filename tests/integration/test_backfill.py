@@ -9,9 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from recorder.capture import backfill
 from recorder.capture.backfill_healing import Pace
 from recorder.capture.plan import plan_capture
 from recorder.capture.run import Capture
+from recorder.clock import wall_ns
 from recorder.config import CaptureConfig
 from recorder.judging import judge
 from recorder.model import Chain
@@ -19,9 +21,16 @@ from recorder.simulator.faults import parse
 from recorder.simulator.server import Exchange
 from recorder.simulator.settings import Settings
 from recorder.simulator.truth import FEEDS, key_of
-from recorder.store.layout import backfill_lock_path
+from recorder.store.layout import (
+    Partition,
+    Stem,
+    backfill_lock_path,
+    date_of,
+    segment_path,
+)
 from recorder.store.listing import open_listing
 from recorder.store.revisions import newest_revisions, plain_rows
+from recorder.telemetry import COUNTERS
 
 
 PROGRAM = "from recorder.cli import main; main()"
@@ -97,8 +106,9 @@ def assert_whole(root, exchange, source, chains=("trades",)):
 
 
 async def test_a_disk_that_refuses_the_lock_puts_healing_off_and_nothing_else(
-    tmp_path, caplog
+    tmp_path, monkeypatch, caplog
 ):
+    monkeypatch.setattr(backfill, "TROUBLE_SECONDS", (0.2, 0.2))
     source = "gate_spot"
     settings = Settings(
         seed=5,
@@ -260,3 +270,45 @@ async def test_a_run_says_what_its_venue_has_forgotten_or_does_not_ask(
         pq.write_table(lie, path)
     judgement = judge(open_listing(tmp_path), exchange.truth, asked)
     assert any("lost in silence" in text for text in judgement.complaints)
+
+
+def damage(root):
+    """Leave a segment that cannot be read; return what takes it away."""
+    stem = Stem(wall_ns(), "20231114T221320-abcdef", 0)
+    partition = Partition("trades", "gate_spot", date_of(stem.first_ts_recv))
+    path = segment_path(root, partition, stem)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"PAR1 this is none")
+    return path.unlink
+
+
+async def test_a_store_that_cannot_be_read_ends_no_recording(tmp_path, monkeypatch):
+    monkeypatch.setattr(backfill, "TROUBLE_SECONDS", (0.2, 0.2))
+    settings = Settings(
+        seed=5,
+        rate=120,
+        markets=("BTC_USDT",),
+        log_frames=True,
+        faults=(parse("stall:at=1,seconds=1.5"),),
+    )
+    mend = damage(tmp_path)
+    put_off = COUNTERS["healings_put_off_total"]
+
+    def was_put_off():
+        return COUNTERS["healings_put_off_total"] > put_off + 1
+
+    def healed():
+        lost = gaps_of(tmp_path, "gate_spot", "connect_lost")
+        return bool(lost) and all(gap.healed_by == "backfill" for gap in lost)
+
+    async with Exchange(settings) as exchange:
+        plan = plan_of(tmp_path, exchange, "gate_spot", "trades")
+        capture = Capture(plan, pace=PACE)
+        running_on = asyncio.create_task(running(capture, healed))
+        await until(was_put_off)
+        assert not running_on.done()
+        mend()
+        result = await running_on
+
+        assert result.failure is None
+        assert_whole(tmp_path, exchange, "gate_spot")

@@ -66,26 +66,31 @@ class Notices:
         about = event.markets or (() if event.market is None else (event.market,))
         # A venue says its last word again to whoever subscribes.
         said_at = at if event.ts_event is None else min(at, event.ts_event)
-        matter = self.matters.setdefault((event.kind, event.title, tuple(about)), {})
-        before = matter.get(event.starts_at)
-        if before is not None and before.said_at > said_at:
-            return
-        for start, said in list(matter.items()):
-            if said.said_at < said_at < start:
-                del matter[start]
         ends_at = event.ends_at or event.starts_at + NO_END_NS
         is_canceled = (event.state or "").lower() in _CANCELED
-        matter[event.starts_at] = _Said(said_at, ends_at, is_canceled)
-        if len(self.matters) > _MATTERS_MAX:
-            del self.matters[next(iter(self.matters))]
+        about_what = event.kind, event.title, tuple(about)
+        self._add(about_what, event.starts_at, _Said(said_at, ends_at, is_canceled))
 
     def take(self, others: "Notices") -> None:
         """Take in what was read elsewhere; newer messages stand."""
-        for key, matter in others.matters.items():
-            mine = self.matters.setdefault(key, {})
+        for about_what, matter in others.matters.items():
             for start, said in matter.items():
-                if start not in mine or mine[start].said_at <= said.said_at:
-                    mine[start] = said
+                self._add(about_what, start, said)
+
+    def _add(self, about_what: tuple[object, ...], start: int, said: _Said) -> None:
+        """Take in what was said of a beginning, and forget what that overrules."""
+        matter = self.matters.setdefault(about_what, {})
+        before = matter.get(start)
+        if (before is not None and before.said_at > said.said_at) or any(
+            said.said_at < other.said_at < start for other in matter.values()
+        ):
+            return
+        for begin, other in list(matter.items()):
+            if other.said_at < said.said_at < begin:
+                del matter[begin]
+        matter[start] = said
+        if len(self.matters) > _MATTERS_MAX:
+            del self.matters[next(iter(self.matters))]
 
     def words_at(self, market: str, at: int) -> str | None:
         """Return what the venue said of a market at a time; None if nothing.

@@ -91,6 +91,32 @@ def test_one_that_was_moved_before_it_began_does_not_take_place_twice(notices):
     assert notices.words_at("A", NOW + 5_050 * S) is not None
 
 
+@pytest.mark.parametrize("is_turned", [False, True])
+def test_one_that_was_moved_as_another_process_heard_does_not_take_place_twice(
+    notices, is_turned
+):
+    here, there = said(100, 200), said(1_000, 1_100)
+    others = Notices()
+    if is_turned:
+        notices.see(there, NOW + 50 * S)
+        others.see(here, NOW)
+    else:
+        notices.see(here, NOW)
+        others.see(there, NOW + 50 * S)
+    notices.take(others)
+
+    assert notices.words_at("A", NOW + 150 * S) is None
+    assert notices.words_at("A", NOW + 1_050 * S) is not None
+
+
+def test_the_older_word_is_overruled_though_it_is_read_last(notices):
+    notices.see(said(1_000, 1_100), NOW + 50 * S)
+    notices.see(said(100, 200), NOW)
+
+    assert notices.words_at("A", NOW + 150 * S) is None
+    assert notices.words_at("A", NOW + 1_050 * S) is not None
+
+
 class Desk:
     def __init__(self, notices):
         self.rows = []

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from recorder.capture.backfill_gaps import is_told
 from recorder.capture.plan import CapturePlan, CaptureResult
 from recorder.clock import wall_ns
 from recorder.errors import StoreError
@@ -26,7 +27,7 @@ class GapCount:
     def __init__(self, run: str) -> None:
         self.by_reason: Counter[str] = Counter()
         self._mine = f"{run}."
-        self._open: set[str] = set()
+        self._open: dict[str, str] = {}
 
     def see(self, flush: Flush) -> None:
         """Take the rows of a flush; a gap may have several, one after another."""
@@ -36,14 +37,16 @@ class GapCount:
                     self._count(row[4])
 
     def _count(self, gap: Gap) -> None:
-        is_first = gap.gap_id not in self._open
+        if not gap.gap_id.startswith(self._mine):
+            return
+        counted_as = self._open.pop(gap.gap_id, None)
+        if counted_as is not None:  # its reason may be known better by now
+            self.by_reason -= Counter({counted_as: 1})
+        elif gap.healed_by is not None or is_told(gap):
+            return  # it had ended, and was counted then
+        self.by_reason[gap.reason] += 1
         if gap.ended_at is None:
-            self._open.add(gap.gap_id)
-        else:
-            self._open.discard(gap.gap_id)
-            is_first = is_first and gap.healed_by is None
-        if is_first and gap.gap_id.startswith(self._mine):
-            self.by_reason[gap.reason] += 1
+            self._open[gap.gap_id] = gap.reason
 
 
 def tell_last(

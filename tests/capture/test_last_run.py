@@ -165,17 +165,18 @@ def test_a_file_that_makes_no_sense_is_named(tmp_path):
 def test_a_gap_counts_once_and_only_if_it_is_of_this_run():
     count = GapCount("mine")
 
-    def see(gap_id, ended_at=None, healed_by=None):
+    def see(gap_id, ended_at=None, healed_by=None, reason="connect_lost", detail=None):
         gap = Gap(
             gap_id=gap_id,
             market="A",
             stream="trades",
             job="job",
             scope="rows",
-            reason="connect_lost",
+            reason=reason,
             started_at=1,
             ended_at=ended_at,
             healed_by=healed_by,
+            detail=detail,
         )
         rows = {("gaps", "fake"): [(1, "mine.ledger", 0, 0, gap, None)]}
         count.see(Flush(rows=rows, through_ns=1))
@@ -184,6 +185,10 @@ def test_a_gap_counts_once_and_only_if_it_is_of_this_run():
     see("mine.1", ended_at=2)
     see("mine.1", ended_at=2, healed_by="late")
     see("mine.2", ended_at=1)
+    see("mine.2", ended_at=1, detail="reset; backfill: the venue tells no more")
+    see("mine.3")
+    see("mine.3", reason="venue_maintenance")
+    see("mine.3", ended_at=2, reason="venue_maintenance")
     see("other.1", ended_at=2)
 
-    assert count.by_reason == {"connect_lost": 2}
+    assert count.by_reason == {"connect_lost": 2, "venue_maintenance": 1}

@@ -40,13 +40,14 @@ from recorder.replay.book import (
     run_of_gap,
 )
 from recorder.replay.compiled import Ints
+from recorder.store.account import Span, merged, outside
 from recorder.store.listing import Listing
 from recorder.store.revisions import newest_revisions, plain_rows
 
 
 FOREVER: Final = (1 << 63) - 1
 
-Interval: TypeAlias = tuple[int, int]
+Interval: TypeAlias = Span
 """First instant, and first instant after."""
 
 
@@ -99,6 +100,7 @@ class Outages:
         self._gaps = tuple(gaps)
         self._coverage = {job: merged(given) for job, given in coverage.items()}
         self._jobs = jobs
+        self._beside: dict[str, list[Interval]] = {}
         self._own = {run: merged(given) for run, given in (own or {}).items()}
         self.through_ns = through_ns
 
@@ -127,13 +129,7 @@ class Outages:
                 wrong.append(gap.started_at)
             if gap.scope != "rows" or is_taken_over(gap):
                 continue  # of the book alone, or of the pace of our clock
-            others = merged(
-                interval
-                for job, intervals in self._coverage.items()
-                if job != gap.job
-                for interval in intervals
-            )
-            left = without(_interval(gap), others)
+            left = outside(_interval(gap), self._covered_beside(gap.job))
             hidden += left
             if is_of_the_clock(gap):
                 continue
@@ -151,6 +147,17 @@ class Outages:
         told = {gap.started_at for gap in self._gaps if _is_told_otherwise(gap)}
         lost += [end for _, end in merged(everything) if end not in told]
         return _marks(hidden, lost, doubted, quiet, wrong)
+
+    def _covered_beside(self, job: str) -> list[Interval]:
+        """Return what other jobs than one covered."""
+        if job not in self._beside:
+            self._beside[job] = merged(
+                interval
+                for other, intervals in self._coverage.items()
+                if other != job
+                for interval in intervals
+            )
+        return self._beside[job]
 
     def without_ids(self, conn: str) -> Marks:
         """Return the marks for one connection of a stream without ids.
@@ -223,30 +230,6 @@ def read_outages(listing: Listing, source: str, chain: Chain) -> Outages:
 def run_of(conn: str) -> str:
     """Return the run of a connection: ``<run>.<n>`` without its end."""
     return conn.rpartition(".")[0]
-
-
-def merged(intervals: Iterable[Interval]) -> list[Interval]:
-    """Return disjoint intervals, sorted, that cover the same instants."""
-    result: list[Interval] = []
-    for start, end in sorted(intervals):
-        if result and start <= result[-1][1]:
-            result[-1] = result[-1][0], max(result[-1][1], end)
-        else:
-            result.append((start, end))
-    return result
-
-
-def without(interval: Interval, others: Iterable[Interval]) -> list[Interval]:
-    """Return what is left of an interval outside others, which are merged."""
-    start, end = interval
-    left: list[Interval] = []
-    for other_start, other_end in others:
-        if start < min(other_start, end):
-            left.append((start, min(other_start, end)))
-        start = max(start, other_end)
-    if start < end:
-        left.append((start, end))
-    return left
 
 
 def _interval(gap: Gap) -> Interval:

@@ -169,6 +169,19 @@ def ended_gap(gap: Gap, at: int, detail: str | None = None) -> Gap:
     )
 
 
+def outside(whole: Span, spans: Iterable[Span]) -> list[Span]:
+    """Return what of a span lies in none of others, which may overlap."""
+    start, end = whole
+    left: list[Span] = []
+    for first, last in sorted(spans):
+        if start < min(first, end):
+            left.append((start, min(first, end)))
+        start = max(start, last)
+    if start < end:
+        left.append((start, end))
+    return left
+
+
 def merged(spans: Iterable[Span]) -> list[Span]:
     """Return disjoint spans, sorted, of the same instants."""
     joined: list[Span] = []

@@ -28,7 +28,14 @@ from typing import Final, NamedTuple
 import msgspec
 
 from recorder.model import TAKEN_OVER, Chain, Coverage, Gap, LedgerRow
-from recorder.store.account import Account, Held, Span, ended_gap, merged
+from recorder.store.account import (
+    Account,
+    Held,
+    Span,
+    ended_gap,
+    merged,
+    outside,
+)
 from recorder.store.ledger import Ledger
 from recorder.store.runfile import RunState
 
@@ -203,7 +210,7 @@ class Overlay:
         self._rows.append(_emptied(gap, is_whole=is_whole))
         for chain in self._accounts.keys() | self._theirs.keys():
             self._taken[chain] += taken.get(chain, [])
-            left = _without(span, self._spans.get(chain, []))
+            left = outside(span, self._spans.get(chain, []))
             self._rows += [self._part(gap, chain, *piece) for piece in left]
 
     def _join(self, chain: Chain, account: Account, theirs: Sequence[Gap]) -> None:
@@ -214,7 +221,7 @@ class Overlay:
                 self._rows.append(ended_gap(gap, later.started_at))
             elif taken := _within(spans, _span(gap)):
                 self._taken[chain] += taken
-                self._cut(gap, chain, _without(_span(gap), spans))
+                self._cut(gap, chain, outside(_span(gap), spans))
         last = theirs[-1]
         start = last.started_at
         after = _within(spans, (start, _FOREVER))
@@ -344,16 +351,3 @@ def _within(spans: Iterable[Span], whole: Span) -> list[Span]:
     """Return the parts of spans that lie in another."""
     clipped = [(max(start, whole[0]), min(end, whole[1])) for start, end in spans]
     return [(start, end) for start, end in clipped if start < end]
-
-
-def _without(whole: Span, spans: Iterable[Span]) -> list[Span]:
-    """Return what is left of a span outside others, which are sorted and disjoint."""
-    start, end = whole
-    left: list[Span] = []
-    for first, last in _within(spans, whole):
-        if start < first:
-            left.append((start, first))
-        start = last
-    if start < end:
-        left.append((start, end))
-    return left

@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 from recorder.errors import StoreError
 from recorder.model import TABLE_OF, Coverage, Gap, beside
 from recorder.store import calls
-from recorder.store.account import Span, merged
+from recorder.store.account import Span, merged, outside
 from recorder.store.batch import RowTuple, build
 from recorder.store.disk import make_folder, remove, told
 from recorder.store.last_runs import note_killed
@@ -244,7 +244,7 @@ def _close(root: Path, said: RunFile) -> None:
         told, coverage = known.told(chain), known.unwritten_coverage(chain)
         events += coverage
         told += [(row.started_at, row.ended_at) for row in coverage]
-        for start, end in _outside(known.began(chain), told):
+        for start, end in outside((known.began(chain), _FOREVER), told):
             is_last = end == _FOREVER
             hole = "" if is_last else f".{start}"
             gap = Gap(
@@ -334,8 +334,8 @@ class _Known:
             )
             for interval in self._intervals[chain]
             if interval.started_at not in starts
-            for start, end in _outside(
-                interval.started_at, told, self._said.covered_until(interval)
+            for start, end in outside(
+                (interval.started_at, self._said.covered_until(interval)), told
             )
         ]
 
@@ -393,18 +393,6 @@ def _last_row_ns(listing: Listing, said: RunFile) -> int:
                 if rows.num_rows:
                     last = max(last, pc.max(rows["ts_recv"]).value)
     return last
-
-
-def _outside(start: int, told: Iterable[Span], end: int = _FOREVER) -> list[Span]:
-    """Return the spans from ``start`` to ``end`` that lie in none of others."""
-    left: list[Span] = []
-    for first, last in sorted(told):
-        if start < min(first, end):
-            left.append((start, min(first, end)))
-        start = max(start, last)
-    if start < end:
-        left.append((start, end))
-    return left
 
 
 def _plain(rows: pa.Table, *names: str) -> list[dict[str, Any]]:

@@ -6,7 +6,8 @@ import msgspec
 from hypothesis import given, strategies as st
 
 from recorder.model import Gap
-from recorder.replay.outages import FOREVER, Outages, merged, without
+from recorder.replay.outages import FOREVER, Outages
+from recorder.store.account import merged, outside
 
 
 def gap(started_at, ended_at=None, job="job", scope="rows", reason="connect_lost"):
@@ -44,7 +45,7 @@ def test_merged_intervals_are_the_same_instants_disjoint_and_in_order(intervals)
 def test_what_is_left_of_an_interval_is_outside_the_others(where, others):
     interval = where[0], where[0] + where[1]
 
-    left = without(interval, merged(others))
+    left = outside(interval, others)
 
     assert instants(left) == instants([interval]) - instants(others)
     assert left == merged(left)

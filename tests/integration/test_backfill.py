@@ -1,6 +1,7 @@
 """A run heals its gaps while it records, over real sockets and real kills."""
 
 import asyncio
+import re
 import signal
 import sys
 from collections import Counter
@@ -251,13 +252,22 @@ async def test_a_run_says_what_its_venue_has_forgotten_or_does_not_ask(
 
     [gap] = gaps_of(tmp_path, "gate_spot", "connect_lost")
     assert gap.healed_by is None
-    assert ("the venue tells no trade" in gap.detail) == is_backfilling
+    rows = table(tmp_path, "gate_spot", "trades")
+    fetched = sum(row["origin"] == "backfill" for row in rows)
+    if is_backfilling:
+        why = r"the venue tells no (trades of that time|trade before 20\S+Z)"
+        told = rf"backfill: {fetched}( of at least \d+)? trades fetched; {why}"
+        assert re.search(rf"{told}$", gap.detail)
+        assert fetched <= 10
+    else:
+        assert "backfill" not in (gap.detail or "")
+        assert fetched == 0
     asked = {"gate_spot": [Chain("BTC_USDT", "trades")]}
     judgement = judge(open_listing(tmp_path), exchange.truth, asked)
     assert judgement.complaints == ()
     [trades] = judgement.trades
     assert trades.in_gaps > 0
-    assert is_backfilling or trades.fetched == 0
+    assert trades.fetched == fetched
 
     # Were it to count as healed, the judge would say what it hides.
     for path in (tmp_path / "gaps").rglob("*.parquet"):

@@ -34,7 +34,6 @@ class Attack(NamedTuple):
         deed: What is done, to be told the server.
         least_levels: A row has so many levels of a side, at least.
         least_rows: There are so many rows, at least.
-        is_slow: Whether it takes many seconds.
     """
 
     name: str
@@ -44,7 +43,6 @@ class Attack(NamedTuple):
     deed: Callable[[Server, Peer], Awaitable[None]]
     least_levels: int = 0
     least_rows: int = 0
-    is_slow: bool = False
 
 
 async def _frame_of_a_gigabyte(_server: Server, peer: Peer) -> None:
@@ -235,8 +233,7 @@ async def _endless_informational(_server: Server, peer: Peer) -> None:
     await peer.pour(b"HTTP/1.1 100 Continue\r\n\r\n" * 1_000, 64 * MEGABYTE)
 
 
-async def _cookies(server: Server, peer: Peer) -> None:
-    server.trades += 0
+async def _cookies(_server: Server, peer: Peer) -> None:
     jar = "".join(f"Set-Cookie: c{n}={'v' * 4_000}\r\n" for n in range(100))
     await peer.write(wire.answer(b"{}", headers=jar))
 
@@ -358,11 +355,8 @@ def _sockets() -> Iterator[Attack]:
         "closed",
         "",
         _pings_and_nothing_read,
-        is_slow=True,
     )
-    yield on(
-        "a frame that drips", "closed", "no frame for", _dripping_frame, is_slow=True
-    )
+    yield on("a frame that drips", "closed", "no frame for", _dripping_frame)
     yield on("compressed frame", "closed", "reserved", _bomb_on_socket)
     yield on("RSV bits", "closed", "reserved", _bytes(wire.frame(b"{}", rsv=3)))
     masked = wire.head(wire.TEXT, 2, mask=True) + b"\0\0\0\0{}"
@@ -398,11 +392,11 @@ def _handshakes() -> Iterator[Attack]:
     yield on("redirect of the handshake", "302", _redirect("/ws/v4/"))
     yield on("endless headers", "", _endless_headers)
     yield on("endless header", "", _endless_header)
-    yield on("endless 100 Continue", "", _endless_informational, is_slow=True)
+    yield on("endless 100 Continue", "", _endless_informational)
     yield on("wrong accept key", "", _wrong_key)
     yield on("compression that nobody asked for", "", _compression)
     yield on("body of 1 GB instead of a WebSocket", "200", _body_of_a_gigabyte)
-    yield on("handshake that drips", "did not answer", _dripping_head, is_slow=True)
+    yield on("handshake that drips", "did not answer", _dripping_head)
     for name, words in (
         ("other name", "localhost"),
         ("expired", "expired"),
@@ -433,7 +427,7 @@ def _answers() -> Iterator[Attack]:
         "",
         _body(b'{"id":1%s,"asks":[],"bids":[]}' % (b"0" * 30)),
     )
-    yield on("snapshot that drips", "refused", "in time", _dripping_body, is_slow=True)
+    yield on("snapshot that drips", "refused", "in time", _dripping_body)
 
 
 _LARGE: Final[Mapping[Any, Callable[[], bytes]]] = {

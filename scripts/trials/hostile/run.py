@@ -10,13 +10,14 @@ import re
 import shutil
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from recorder.clock import wall_ns
 from recorder.store.listing import Listing, open_listing
-from recorder.store.revisions import plain_rows
+from recorder.store.revisions import newest_revisions, plain_rows
 from recorder.verify import verify
 from trials.hostile.attacks import Attack, attacks, prepare
 from trials.hostile.certificates import Certificates
@@ -32,6 +33,9 @@ SECONDS_MAX: Final = 180.0
 
 FEEDS: Final = Path(__file__).with_name("feeds")
 STREAM: Final = f"depth:{VICTIM}"
+
+SLACK_NS: Final = 5_000_000_000
+"""A trade is read so long after it was told, at most, by a capture under attack."""
 
 
 class Done(NamedTuple):
@@ -175,7 +179,7 @@ class Siege:
         await server.done.wait()
         server.on_handshake = None
         await self._recorded(process)
-        trades = server.trades
+        trades = len(server.told_at)
         await self._told(process)
         _, peak = process.memory()
         lines = first_line, len(process.said)
@@ -220,21 +224,34 @@ class Siege:
         return complaints
 
     def _missing(self, listing: Listing) -> list[str]:
-        """Return a complaint if a trade of the other connection was lost in silence."""
+        """Return complaints about trades of the other connection.
+
+        Each is stored once, or lies in a gap of its own time.
+        """
         ids = listing.read("trades")["trade_id"].to_pylist()
-        honest = sorted(number for number in ids if number > 0)
+        stored = Counter(number for number in ids if number > 0)
         told = self._done[-1].trades if self._done else 0
-        print(f"{len(honest)} trades of the other connection")
         # Of those told after the last attack some were on their way at the stop.
-        lost = set(range(1, max([told, *honest]) + 1)) - set(honest)
-        is_told = any(
-            gap["stream"] == "trades"
-            and gap["reason"] in ("connect_lost", "sequence_gap")
-            for gap in plain_rows(listing.read("gaps"))
-        )
-        if len(set(honest)) != len(honest) or (lost and not is_told):
-            return [f"trades of the other connection: {sorted(lost)[:9]}"]
-        return []
+        missing = [n for n in range(1, max([told, *stored]) + 1) if n not in stored]
+        gaps = [
+            (gap.started_at - SLACK_NS, gap.ended_at)
+            for gap in newest_revisions(plain_rows(listing.read("gaps")))
+            if gap.stream in ("trades", None)
+            and gap.scope == "rows"
+            and gap.healed_by is None
+        ]
+        lost = [
+            number
+            for number in missing
+            for at in [self._server.told_at[number - 1]]
+            if not any(
+                since <= at and (until is None or at < until) for since, until in gaps
+            )
+        ]
+        twice = sorted(number for number, count in stored.items() if count > 1)
+        print(f"{len(stored)} trades of the other connection, {len(missing)} in gaps")
+        found = [f"trades that are lost in silence: {lost[:9]}"] if lost else []
+        return found + ([f"trades that are stored twice: {twice[:9]}"] if twice else [])
 
     def _complaints(self, process: Process, listing: Listing, done: Done) -> list[str]:
         attack, found = done.attack, []

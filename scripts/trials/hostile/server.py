@@ -20,7 +20,6 @@ from trials.hostile.wire import Gone, Peer, Request
 MARKET: Final = "BTC_USDT"
 VICTIM: Final = "20ms"
 EVERY_SECONDS: Final = 0.03
-HEAD_MAX_BYTES: Final = 65_536
 
 Deed: Final = Callable[[Peer], Awaitable[None]]
 """Done to a connection, in place of what should be done."""
@@ -36,7 +35,7 @@ class Server:
         on_snapshot: Done to the next request for a book.
         on_list: Done to the first request for the list of markets.
         done: Set when a deed has been done to its end.
-        trades: Ids of the trades told so far are those up to it.
+        told_at: When each trade was told, nanoseconds; their ids count from 1.
         updates: Changes of the book so far.
         pinged: How often the victim has been asked whether it reads.
         answered: The last of these that it has answered: it has read all before.
@@ -52,7 +51,7 @@ class Server:
         self.done = asyncio.Event()
         self.pinged = 0
         self.answered = 0
-        self.trades = 0
+        self.told_at: list[int] = []
         self.updates = 1_000
         self.strangers = 0
         self.victim: Peer | None = None
@@ -207,8 +206,8 @@ class Server:
                     await peer.write(wire.frame(number, wire.PING))
                 else:
                     self.updates += 1
-                    self.trades += 1
-                    await peer.say(trade(self.trades))
+                    self.told_at.append(time.time_ns())
+                    await peer.say(trade(len(self.told_at)))
                 if first <= self.updates:
                     await peer.say(depth(first, self.updates))
                     first = self.updates + 1

@@ -14,7 +14,9 @@ clock that nobody sets, and the wall clock is looked at once a second:
   between are skipped, and none is ever shown.
 * After a greater step back no instant may be shown twice. Time goes on from
   where it was, at half its pace, until the wall clock has caught up: a step
-  back by a second is over after two seconds, in which a second was shown.
+  back by a second is over after two seconds, in which a second was shown. Full
+  pace would never catch up; to stand still would give an hour's rows one time,
+  and stop what is timed by it.
 
 While the machine sleeps, the clock that counts on goes on, as the wall clock
 does: that is no step.

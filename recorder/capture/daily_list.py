@@ -1,7 +1,8 @@
 """The list of markets, stored once on each UTC day of a recording.
 
 A run begins with one if the store has none of that day, and stores another
-after each midnight. That it cannot be had is told, and does no more harm.
+after each midnight. That it cannot be had is told, and does no more harm: it is
+no stream and has no account, and the list of the day before must do.
 """
 
 import asyncio

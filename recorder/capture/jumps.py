@@ -1,4 +1,8 @@
-"""Updates whose ids show that others are missing, and those that come late."""
+"""Updates whose ids show that others are missing, and those that come late.
+
+One that comes late, out of a gap, is stored though the book does not need it any
+more; when all of a gap came, it is marked ``healed_by = 'late'``.
+"""
 
 from collections.abc import Callable
 

@@ -3,7 +3,9 @@
 A venue may begin to number its updates anew on a connection that goes on.
 The first ones look like doubles. So stale messages that were not seen lately
 are *suspects*: they are kept, as `DepthChain.suspects`, until it is clear
-what they are.
+what they are. They are doubles if updates go on in the old numbers, and late
+ones if they end where the connection began. Many of them, or the end of the
+connection, mean a new numbering. Snapshots that come meanwhile are not believed.
 """
 
 from collections.abc import Callable, Sequence

@@ -71,6 +71,7 @@ class Ledger:
     def start(self, at: int) -> list[LedgerRow]:
         """Begin: from ``at`` on every chain is in a gap until it is `covered`.
 
+        So also one that is never accepted has a row that says so.
         Inherited gaps that this run cannot go on with are closed.
         """
         rows = self._inheritance.settle(at)

@@ -3,8 +3,9 @@
 A flush is done in this order, so that a kill between any two steps leaves
 the store telling the truth: rows into journals, each synced; then the run
 file, if something opened or closed, with the time through which it holds;
-then the heartbeat; then the callbacks. Only after that are journals turned
-into segments.
+then the heartbeat, for one newer than the state beside it would claim coverage
+inside a gap; then the callbacks. Only after that are journals turned into
+segments.
 
 What the disk refuses for now (`DiskError`) is tried again until it is done,
 in the same order, while the rows wait in memory: `recorder.store.patience`.

@@ -69,7 +69,6 @@ class KlineBridge:
         self._left = [at for at in missing if at >= self._oldest]
         self._page = max(1, page_rows - MARGIN - 2)
         self._asked: list[int] = []
-        self._empty: list[int] = []
         self._unsettled: list[int] = []
         self._forgotten = [at for at in missing if at < self._oldest]
 
@@ -88,11 +87,6 @@ class KlineBridge:
     def forgotten(self) -> int:
         """How many the venue does not tell, and nothing before them either."""
         return len(self._forgotten)
-
-    @property
-    def empty(self) -> int:
-        """In how many nobody traded."""
-        return len(self._empty)
 
     def next(self) -> Wanted | None:
         """Return what to ask for next; None if there is nothing more to ask."""
@@ -137,8 +131,7 @@ class KlineBridge:
             is_settled = at + self._step + self._settled <= asked_at
             if at in told or not (is_settled or any(other > at for other in told)):
                 self._unsettled.append(at)
-            elif any(other < at for other in told):
-                self._empty.append(at)
-            else:
+            elif not any(other < at for other in told):
                 self._forgotten.append(at)
+            # Between two that are told, nobody traded.
         return [closed[at] for at in asked if at in closed]

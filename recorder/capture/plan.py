@@ -34,7 +34,6 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
         frames: Frames received.
         dropped: Frames received and dropped because the disk was too slow.
         rows: Durable rows by table.
-        bytes_written: Size of what is on disk, about.
         books_known: Order books known now.
         books: Order books kept.
         gaps: Gaps seen.
@@ -50,7 +49,6 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     frames: int
     dropped: int
     rows: dict[str, int]
-    bytes_written: int
     books_known: int
     books: int
     gaps: int

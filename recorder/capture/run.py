@@ -401,7 +401,6 @@ class Capture:
             frames=session.frames_total,
             dropped=session.dropped_total,
             rows=dict(stats.rows),
-            bytes_written=stats.bytes,
             books_known=session.books.known_total,
             books=session.books.total,
             gaps=session.gaps_total,

@@ -46,7 +46,6 @@ class Account:
     Attributes:
         since: Since when it is covered, our clock, nanoseconds; None if not.
         back_at: When the last gap up to an acceptance ended.
-        told_until: What lies before is written and cannot be cut any more.
         held: Intervals that have ended, oldest first.
         rows_gap: The gap of rows that it is in.
         is_real: Whether rows are known to be missing in ``rows_gap``.
@@ -62,13 +61,11 @@ class Account:
         "is_real",
         "rows_gap",
         "since",
-        "told_until",
     )
 
     def __init__(self) -> None:
         self.since: int | None = None
         self.back_at = 0
-        self.told_until = 0
         self.held: list[Held] = []
         self.rows_gap: Gap | None = None
         self.is_real = False
@@ -133,8 +130,6 @@ class Account:
         else:
             count = sum(held.ended_at <= before for held in self.held)
         ready, self.held = self.held[:count], self.held[count:]
-        if ready:
-            self.told_until = ready[-1].ended_at
         return ready
 
 

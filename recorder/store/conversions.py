@@ -32,13 +32,9 @@ class Conversions:
 
     Args:
         root: The store's folder.
-
-    Attributes:
-        done_total: Segments made.
     """
 
     def __init__(self, root: Path) -> None:
-        self.done_total = 0
         self._root = root
         self._waiting: deque[_Waiting] = deque()
         self._pause_ns = 0
@@ -88,7 +84,6 @@ class Conversions:
                 self._waiting.rotate(-1)
             else:
                 self._waiting.popleft()
-                self.done_total += 1
         if refused is not None:
             raise refused
         if self._pause_ns:

@@ -272,24 +272,6 @@ def take_or_follow(root: Path, job: str) -> JobLock | Successor:
     return Successor(root, job, following)
 
 
-def hold_job(root: Path, *, job: str, now_ns: int) -> JobLock:
-    """Take the lock of a job that consists of others.
-
-    Args:
-        root: The store's folder; created if it is not there.
-        job: Name of the job; any text.
-        now_ns: Our clock, nanoseconds.
-
-    Raises:
-        ConfigError: If the store is a file.
-        JobRunningError: If somebody holds the job.
-        StoreError: If the store cannot be written.
-    """
-    lock = take_job(root, job)
-    tell_of_many(lock, now_ns)
-    return lock
-
-
 def tell_of_many(lock: JobLock, now_ns: int) -> None:
     """Leave the note of a job that consists of others; give it up if that fails.
 

@@ -76,15 +76,11 @@ class WriterStats(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         rows: Durable rows by table.
-        bytes: Written to journals.
-        segments: Made from journals.
         flushes: Written, each as a whole.
         through_ns: Every row received up to then is durable; 0 at first.
     """
 
     rows: dict[str, int]
-    bytes: int
-    segments: int
     through_ns: int
     flushes: int = 0
 
@@ -141,7 +137,7 @@ class Writer:
         self._numbers = count()
         self._slot: int | None = None
         self._error: StoreError | None = None
-        self._stats = WriterStats(rows={}, bytes=0, segments=0, through_ns=0)
+        self._stats = WriterStats(rows={}, through_ns=0)
 
     def start(self) -> None:
         """Start the thread. It runs until `close`."""
@@ -205,7 +201,6 @@ class Writer:
             self._end_journals(list(self._journals))
             self._insist(self._conversions.do_all, IN_JOURNALS)
             self._patience.over()
-            self._count_segments()
         except StoreError as error:
             self._fail(error)
         except OSError as error:
@@ -229,10 +224,9 @@ class Writer:
         """Make a flush durable, then tell: of faults before that it is."""
         built = self._patience.insist(partial(_build_within_memory, flush.rows))
         rows = dict(self._stats.rows)
-        size = self._stats.bytes
         for key, result in built.items():
             for date, batch in split_by_date(result.batch):
-                size += self._append(Partition(*key, date), batch)
+                self._append(Partition(*key, date), batch)
                 rows[key[0]] = rows.get(key[0], 0) + batch.num_rows
         if (state := flush.state) is not None:
             self._insist(partial(self._run.write_state, state, flush.through_ns))
@@ -251,7 +245,6 @@ class Writer:
         self._stats = msgspec.structs.replace(
             self._stats,
             rows=rows,
-            bytes=size,
             through_ns=flush.through_ns,
             flushes=self._stats.flushes + 1,
         )
@@ -275,8 +268,8 @@ class Writer:
         for journal in self._journals.values():
             journal.doubt()
 
-    def _append(self, partition: Partition, batch: pa.RecordBatch) -> int:
-        """Append rows of one date to their journal; return the bytes it took."""
+    def _append(self, partition: Partition, batch: pa.RecordBatch) -> None:
+        """Append rows of one date to their journal."""
         first = pc.min(batch["ts_recv"]).value
         journal = self._journals.get(partition)
         if journal is not None and first < journal.stem.first_ts_recv:
@@ -286,10 +279,8 @@ class Writer:
         if journal is None:
             journal = self._insist(partial(self._new_journal, partition, first))
             self._journals[partition] = journal
-        before = journal.bytes
         journal.take(batch)
         self._insist(journal.finish)
-        return journal.bytes - before
 
     def _new_journal(self, partition: Partition, first: int) -> Journal:
         stem = Stem(first, self._run.id, next(self._numbers))
@@ -311,11 +302,6 @@ class Writer:
             ]
         )
         self._conversions.do_due()
-        self._count_segments()
-
-    def _count_segments(self) -> None:
-        done = self._conversions.done_total
-        self._stats = msgspec.structs.replace(self._stats, segments=done)
 
     def _end_journals(self, partitions: list[Partition]) -> None:
         """Append no more to some journals; they are to become segments."""

@@ -92,26 +92,25 @@ def test_without_a_flag_one_is_closed_when_its_time_is_over_by_both_clocks():
 
 
 @pytest.mark.parametrize(
-    ("told", "asked_at", "empty", "unsettled", "forgotten"),
+    ("told", "asked_at", "unsettled", "forgotten"),
     [
-        ((9, 11), 900, 1, 0, 0),  # between two that are told nobody traded
-        ((9,), 900, 1, 0, 0),  # nor after the last one, a good while later
-        ((9,), 11, 0, 1, 0),  # but it may come yet
-        ((11,), 900, 0, 0, 1),  # what was before, the venue may have forgotten
-        ((), 900, 0, 0, 1),
-        ((), 11, 0, 1, 0),
+        ((9, 11), 900, 0, 0),  # between two that are told nobody traded
+        ((9,), 900, 0, 0),  # nor after the last one, a good while later
+        ((9,), 11, 1, 0),  # but it may come yet
+        ((11,), 900, 0, 1),  # what was before, the venue may have forgotten
+        ((), 900, 0, 1),
+        ((), 11, 1, 0),
     ],
 )
 def test_one_that_is_not_told_was_none_only_if_its_neighbours_are(
-    told, asked_at, empty, unsettled, forgotten
+    told, asked_at, unsettled, forgotten
 ):
     bridge = bridge_of(range(*at(10, 11), MINUTE))
     bridge.next()
     bridge.take([kline(m) for m in at(*told)], asked_at * MINUTE + SLACK)
 
-    found = bridge.empty, bridge.unsettled, bridge.forgotten
-    assert found == (empty, unsettled, forgotten)
-    assert bridge.is_bridged == bool(empty)
+    assert (bridge.unsettled, bridge.forgotten) == (unsettled, forgotten)
+    assert bridge.is_bridged == (unsettled == forgotten == 0)
 
 
 def test_intervals_that_begin_elsewhere_are_not_believed():

@@ -57,7 +57,7 @@ def kinds_of(root):
     return kinds
 
 
-EMPTY = WriterStats(rows={}, bytes=0, segments=0, through_ns=0)
+EMPTY = WriterStats(rows={}, through_ns=0)
 WHOLE = ("not_started", "covered", "process_stopped")
 
 

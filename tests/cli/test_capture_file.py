@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from recorder.cli import live
-from recorder.store.job_lock import hold_job
+from recorder.store.job_lock import take_job, tell_of_many
 from recorder.store.listing import open_listing
 from recorder.store.revisions import newest_revisions, plain_rows
 
@@ -205,7 +205,8 @@ def test_logs_may_be_json_and_name_the_feed(run, write):
 
 def test_a_second_start_ends_in_75_and_touches_nothing(run, write, tmp_path):
     path = write(OLD, {"name": "lost", "rest_url": "http://127.0.0.1:9"})
-    lock = hold_job(tmp_path / "data", job="jobs", now_ns=10**18)
+    lock = take_job(tmp_path / "data", "jobs")
+    tell_of_many(lock, 10**18)
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "data").rglob("*")}
 
     result = run("capture", "--config", path, "--duration", "1h")
@@ -220,7 +221,7 @@ def test_a_second_start_ends_in_75_and_touches_nothing(run, write, tmp_path):
 
 
 def test_a_feed_whose_job_runs_by_itself_is_left_to_that(run, write, tmp_path):
-    lock = hold_job(tmp_path / "data", job="jobs.old", now_ns=10**18)
+    lock = take_job(tmp_path / "data", "jobs.old")
 
     result = run("capture", "--config", write(SPOT, OLD), "--duration", "1s")
     lock.release()

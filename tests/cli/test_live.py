@@ -13,7 +13,6 @@ def progress(**changes):
         "frames": 1_500,
         "dropped": 0,
         "rows": {"trades": 7, "depth": 12_345},
-        "bytes_written": 9,
         "books_known": 2,
         "books": 3,
         "gaps": 1,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from recorder.errors import ConfigError, JobRunningError, StoreError
-from recorder.store.job_lock import check_job, hold_job
+from recorder.store.job_lock import check_job, take_job, tell_of_many
 from recorder.store.layout import job_lock_path, runs_folder
 from recorder.store.locks import try_lock
 from recorder.store.recover import recover
@@ -62,11 +62,12 @@ def test_a_job_of_several_runs_is_held_like_any_other(
     root: Path, start_ns: int
 ) -> None:
     check_job(root, "all")
-    lock = hold_job(root, job="all", now_ns=start_ns)
+    lock = take_job(root, "all")
+    tell_of_many(lock, start_ns)
     holder = f"process {os.getpid()}, since 2023-11-14T22:13:20Z"
 
     for second in (
-        lambda: hold_job(root, job="all", now_ns=start_ns + 1),
+        lambda: take_job(root, "all"),
         lambda: open_run(root, job="all", source="gate_spot", now_ns=start_ns + 1),
         lambda: check_job(root, "all"),
     ):
@@ -77,7 +78,7 @@ def test_a_job_of_several_runs_is_held_like_any_other(
     open_run(root, job="all.one", source="gate_spot", now_ns=start_ns).release()
     lock.release()
     check_job(root, "all")
-    hold_job(root, job="all", now_ns=start_ns).release()
+    take_job(root, "all").release()
 
 
 def test_to_look_whether_a_job_runs_makes_nothing(root: Path) -> None:

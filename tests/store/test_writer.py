@@ -132,15 +132,11 @@ def test_a_flush_is_visible_at_once_and_sorted_away_at_the_end(
         ("trades", "2023-11-14", 0),
     ]
     assert segments(run.root) == []
-    stats = writer.stats()
-    assert stats == WriterStats(
+    assert writer.stats() == WriterStats(
         rows={"trades": 3, "depth": 1},
-        bytes=stats.bytes,
-        segments=0,
         through_ns=start_ns + 2 * SECOND,
         flushes=2,
     )
-    assert stats.bytes == sum(open_listing(run.root).bytes().values())
 
     writer.close()
 
@@ -150,7 +146,6 @@ def test_a_flush_is_visible_at_once_and_sorted_away_at_the_end(
         ("trades", "2023-11-14", 0),
     ]
     assert trade_ids(run.root) == [1, 2, 4]
-    assert writer.stats().segments == 2
     assert told.batches == [
         ("trades", "gate_spot", 2),
         ("depth", "gate_spot", 1),

@@ -13,7 +13,6 @@ from recorder.verify.checks.ids import (
     IdChain,
     TradeNumbers,
     Updates,
-    impossible_at,
 )
 
 
@@ -97,17 +96,6 @@ def test_a_snapshot_stands_for_what_came_before_it():
     chain = follow(rows)
 
     assert (chain.holes, chain.twice) == ([], [])
-
-
-def test_ids_that_no_message_has():
-    rows = Updates(
-        np.arange(5),
-        np.array([3, NO_ID, 5, NO_ID, 2], np.int64),
-        np.array([2, NO_ID, NO_ID, 7, 2], np.int64),
-        np.array([False, False, False, True, False]),
-    )
-
-    assert impossible_at(rows).tolist() == [0, 2]
 
 
 @given(

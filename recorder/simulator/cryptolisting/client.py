@@ -46,7 +46,6 @@ class Client:
         is_open: False as soon as it is to end.
         is_mute: True if no heartbeats are sent any more.
         is_stalled: True if nothing is sent any more.
-        has_welcome: Whether it was welcomed.
         heartbeat_ns: When the next heartbeat is due.
         ping_ns: When the next PING is due.
         pong_ns: When the last PONG came, or the connection began.
@@ -69,7 +68,6 @@ class Client:
         self.is_open = True
         self.is_mute = False
         self.is_stalled = False
-        self.has_welcome = False
         now_ns = clock.now_ns()
         self.heartbeat_ns = now_ns + int(settings.heartbeat_seconds * SECOND_NS)
         self.ping_ns = now_ns

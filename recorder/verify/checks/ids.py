@@ -83,15 +83,6 @@ class Twice(NamedTuple):
     last: int
 
 
-def impossible_at(updates: Updates) -> Ints:
-    """Return rows with ids that no message has."""
-    firsts, lasts = updates.firsts, updates.lasts
-    has_none = (firsts == NO_ID) & (lasts == NO_ID)
-    is_right = has_none | ((firsts >= 0) & (firsts <= lasts))
-    is_image = updates.is_snapshot & (lasts >= 0) & (firsts <= lasts)
-    return np.flatnonzero(~(is_right | is_image))
-
-
 class IdChain:
     """The ids of one chain of one run.
 

@@ -237,10 +237,12 @@ class Books:
         """Take a message that lies wholly below what was received."""
         is_late = self._jumps.filled(book, *message.ids)
         if book.was_passed(*message.ids) or is_late:
+            before_at = book.last_at
             book.note(message)
             if not book.suspects:  # else a gap may have begun before it
                 book.last_at = message.ts_recv
             self._put(*message)
+            self._counts.came_late(book, message, before_at)
         else:
             self._counts.suspect(book, message)
 

@@ -69,6 +69,26 @@ class Message(NamedTuple):
         return self.event.is_snapshot, *self.ids
 
 
+class LateRun(NamedTuple):
+    """Updates that came late one after another, with nothing newer between.
+
+    Attributes:
+        received: The last id of the chain all the while.
+        since: First instant after the message before them.
+        began_at: When the first of them was received.
+        first: First id of the first.
+        last: Last id of the last.
+        length: How many they are.
+    """
+
+    received: int
+    since: int
+    began_at: int
+    first: int
+    last: int
+    length: int = 0
+
+
 class DepthChain:
     """What is known of one depth chain.
 
@@ -94,6 +114,7 @@ class DepthChain:
             it is proven, its book was known from its receipt on.
         suspects: Stale updates that continue each other, the last ones: either
             doubles, or the first of a new numbering.
+        late: Updates that came late, the last ones; None if none did.
     """
 
     __slots__ = (
@@ -111,6 +132,7 @@ class DepthChain:
         "is_image_missed",
         "is_pending_first",
         "last_at",
+        "late",
         "missing",
         "passed",
         "pending",
@@ -144,6 +166,7 @@ class DepthChain:
         self.asked_until = 0
         self.retry_ns = FIRST_RETRY_NS
         self.suspects: list[Message] = []
+        self.late: LateRun | None = None
         self.through = self.began = NO_ID
 
     @property
@@ -223,7 +246,10 @@ class DepthChain:
         self.break_off()
         self.through = NO_ID
         self.recent.clear()
+        # What the old numbering lacks, the new one does not bring.
         self.passed.clear()
+        self.missing.clear()
+        self.late = None
         # What the venue's clock said of the old numbering proves nothing now.
         self.accepted_event = None
 

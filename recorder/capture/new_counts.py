@@ -6,13 +6,19 @@ are *suspects*: they are kept, as `DepthChain.suspects`, until it is clear
 what they are. They are doubles if updates go on in the old numbers, and late
 ones if they end where the connection began. Many of them, or the end of the
 connection, mean a new numbering. Snapshots that come meanwhile are not believed.
+
+Updates that fill a gap are late ones, and are stored as they come. But if the
+venue, or one message of it, has jumped far ahead and its updates go on where they
+were before, all of them fill that gap: nothing would be told of what is lost among
+them, and the book would never be known. So many in a row that do not get near its
+end are a new numbering, too.
 """
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Final, TypedDict
 
-from recorder.capture.depth_chain import DepthChain, Message, Put
+from recorder.capture.depth_chain import DepthChain, LateRun, Message, Put
 from recorder.model import Chain, Gap, LedgerRow
 from recorder.store.ledger import Ledger
 from recorder.telemetry import RowDoubled, emit
@@ -21,8 +27,15 @@ from recorder.telemetry import RowDoubled, emit
 SUSPECTS_MAX: Final = 20
 """So many stale messages with ids that increase: the venue counts anew."""
 
+LATE_SHARE: Final = 100
+"""Late updates are a numbering of their own if so many times as many ids as they
+brought would have to come before they reach what was received."""
+
 UNCLEAR_MAX: Final = 3 * SUSPECTS_MAX
 """So many stale messages whatever their ids."""
+
+
+_STARTED_OVER: Final = "the venue's update ids started over at lower numbers"
 
 
 class _Told(TypedDict):
@@ -75,6 +88,36 @@ class NewCounts:
         suspects.append(message)
         if _run(suspects) >= SUSPECTS_MAX or len(suspects) >= UNCLEAR_MAX:
             self._count_anew(book)
+
+    def came_late(self, book: DepthChain, message: Message, before_at: int) -> None:
+        """Note an update that was stored as a late one.
+
+        Args:
+            book: Whose.
+            message: The update.
+            before_at: When the message before it was received.
+        """
+        first, last = message.ids
+        if book.suspects or first is None or last is None or message.event.is_snapshot:
+            return
+        run, received = book.late, book.continuity.received
+        if run is None or run.received != received or first <= run.last:
+            run = LateRun(received, before_at + 1, message.ts_recv, first, last)
+        run = book.late = run._replace(last=last, length=run.length + 1)
+        brought = last - run.first + 1
+        if run.length >= SUSPECTS_MAX and received - last > LATE_SHARE * brought:
+            self._go_back(book, run, message)
+
+    def _go_back(self, book: DepthChain, run: LateRun, message: Message) -> None:
+        """Take updates that came late for those of a new numbering."""
+        self._tell(book, run.since, run.began_at, run.first, _STARTED_OVER)
+        self._told.append((book.chain, run.since - 1))
+        book.count_anew()
+        # They are stored; what follows has to go on from the last of them.
+        book.continuity.update(*message.ids)
+        book.begin(run.first)
+        book.note(message)
+        self._start_over(book, message.ts_recv)
 
     def decide(self, book: DepthChain) -> None:
         """Decide about suspects of which no more will come."""
@@ -153,7 +196,7 @@ class NewCounts:
             since,
             began_at,
             _start_of(suspects[0]),
-            "the venue's update ids started over at lower numbers",
+            _STARTED_OVER,
         )
         self._told.append((book.chain, since - 1))
         book.count_anew()

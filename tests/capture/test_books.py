@@ -584,6 +584,61 @@ def test_parts_that_come_late_are_stored_once_and_fill_their_gap_together(bench)
     assert [g.healed_by for g in bench.notes if isinstance(g, Gap)][-1] == "late"
 
 
+def test_a_venue_that_jumped_far_ahead_and_came_back_counts_anew(bench):
+    live(bench)
+    bench.update(50, 10**9, 10**9)
+
+    for number in range(10, 10 + SUSPECTS_MAX):
+        bench.update(100 + number, number, number)
+    at = 100 + 10 + SUSPECTS_MAX
+    bench.update(at, 11, 11)  # a double is one still
+    bench.update(at, 10 + SUSPECTS_MAX, 10 + SUSPECTS_MAX)
+    bench.update(at + 1, 12 + SUSPECTS_MAX, 12 + SUSPECTS_MAX)  # one is lost
+
+    newest = {g.gap_id: g for g in bench.notes if isinstance(g, Gap)}
+    assert [
+        (g.started_at, g.ended_at, g.after_update_id, g.before_update_id, g.healed_by)
+        for g in newest.values()
+        if g.reason == "sequence_gap"
+    ] == [
+        (21, 50, 9, 10**9, None),
+        (51, 110, 10**9, 10, None),
+        (at + 1, at + 1, 10 + SUSPECTS_MAX, 12 + SUSPECTS_MAX, None),
+    ]
+    assert bench.books.take_counted_anew() == [(IDS, 50)]
+    assert len(bench.stored()) == 4 + SUSPECTS_MAX + 2
+    bench.books.next_due(at + 2 * FIRST_ASK_NS)
+    bench.rest(at + 3, 1, 12 + SUSPECTS_MAX)
+    assert bench.state() == "live"
+
+
+def test_many_updates_that_come_late_are_no_new_numbering(bench):
+    live(bench)
+    bench.update(50, 110, 110)
+
+    for number in range(10, 110):
+        bench.update(100 + number, number, number)
+
+    assert bench.books.take_counted_anew() == []
+    assert [g.healed_by for g in bench.notes if isinstance(g, Gap)][-1] == "late"
+
+
+def test_a_new_numbering_heals_no_gap_of_the_old_one(bench):
+    live(bench)
+    bench.update(40, 10, 500)
+    bench.update(50, 601, 601)  # 501 to 600 are missing
+    for number in range(SUSPECTS_MAX):
+        bench.update(100 + number, 1 + number, 1 + number)
+    bench.books.next_due(200 + FIRST_ASK_NS)
+    bench.rest(210, 1, SUSPECTS_MAX)
+    bench.update(220, 21, 600)
+    bench.update(230, 501, 600)
+
+    newest = {g.gap_id: g for g in bench.notes if isinstance(g, Gap)}
+    assert {g.healed_by for g in newest.values()} == {None}
+    assert bench.stored()[-1] == (220, 21, 600)
+
+
 def test_only_so_many_gaps_wait_for_what_comes_late(bench):
     live(bench)
     ids = [13 + 10 * n for n in range(GAPS_REMEMBERED + 1)]

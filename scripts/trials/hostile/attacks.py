@@ -412,7 +412,12 @@ def _answers() -> Iterator[Attack]:
         return Attack(name, "snapshot", leaves, words, deed, **more)
 
     yield on("snapshot of 1 GB", "refused", "larger", _body_of_a_gigabyte)
-    yield on("snapshot of endless chunks", "refused", "larger|garbled", _endless_chunks)
+    yield on(
+        "snapshot of endless chunks",
+        "refused",
+        "larger|garbled|in time",
+        _endless_chunks,
+    )
     yield on("snapshot, a gzip bomb", "refused", "larger", _bomb_by_http)
     yield on("snapshot, gzip in gzip", "refused", "", _double_bomb_by_http)
     yield on("snapshot with endless headers", "refused", "", _endless_headers)

@@ -178,6 +178,8 @@ class Siege:
                 server.drop()
         await server.done.wait()
         server.on_handshake = None
+        if attack.where == "snapshot":
+            await self._asked_again(process)
         await self._recorded(process)
         trades = len(server.told_at)
         await self._told(process)
@@ -190,6 +192,12 @@ class Siege:
             f"{time.monotonic() - began:.1f} s",
             flush=True,
         )
+
+    async def _asked_again(self, process: Process) -> None:
+        """Wait until a book was had: what fails in the same way again is not told."""
+        books = self._server.books
+        while self._server.books == books and process.is_alive:  # noqa: ASYNC110 - a process asks
+            await asyncio.sleep(0.01)
 
     async def _told(self, process: Process) -> None:
         """Wait until what came before has been flushed, by what comes after."""
@@ -219,7 +227,9 @@ class Siege:
             line["text"] for line in process.said if line["event"] == "Noise"
         ]
         report = verify(self._root)
-        complaints += [f"{f.kind}: {f.detail}" for f in report.findings if _is_error(f)]
+        complaints += [
+            f"{f.kind}: {f.stream} {f.detail}" for f in report.findings if _is_error(f)
+        ]
         print(f"{len(self._done)} attacks")
         return complaints
 

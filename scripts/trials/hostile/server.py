@@ -37,6 +37,7 @@ class Server:
         done: Set when a deed has been done to its end.
         told_at: When each trade was told, nanoseconds; their ids count from 1.
         updates: Changes of the book so far.
+        books: How often it has told the book as it should by HTTP.
         pinged: How often the victim has been asked whether it reads.
         answered: The last of these that it has answered: it has read all before.
         strangers: Requests that came to the other host, which nobody should ask.
@@ -53,6 +54,7 @@ class Server:
         self.answered = 0
         self.told_at: list[int] = []
         self.updates = 1_000
+        self.books = 0
         self.strangers = 0
         self.victim: Peer | None = None
         self._servers: list[asyncio.Server] = []
@@ -139,6 +141,7 @@ class Server:
         """Answer an HTTP request; return whether the connection may be used on."""
         if peer.asked.target.startswith("/spot/order_book"):
             deed, self.on_snapshot = self.on_snapshot, None
+            self.books += deed is None
             body: Any = {
                 "id": self.updates,
                 "current": time.time_ns() // 10**6,

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from recorder.capture import connection as connection_module, life, reactions
+from recorder.capture import connection as connection_module, life, reactions, unread
 from recorder.capture.connection import Connection
 from recorder.capture.doubles import Doubles
 from recorder.capture.handshake import watched_handshakes
@@ -374,6 +374,41 @@ async def test_the_answer_of_a_venue_without_a_ping_shows_that_nothing_was_misse
     line.session.settle()
     [covered] = line.events("coverage")
     assert covered.ended_at > asked_at
+
+
+async def test_who_does_not_take_our_answers_does_not_make_us_too_slow(
+    line_to, venue, monkeypatch
+):
+    asked, looks = asyncio.Event(), []
+
+    async def pong(_socket, _message=b""):
+        asked.set()
+        await asyncio.Event().wait()
+
+    def look(link, lies, now):
+        real_look(link, lies, now)
+        looks.append(link.behind_since)
+
+    real_look = unread.look
+    monkeypatch.setattr(aiohttp.ClientWebSocketResponse, "pong", pong)
+    monkeypatch.setattr(unread, "unread_bytes", lambda _socket: unread.UNREAD_BYTES)
+    monkeypatch.setattr(unread, "look", look)
+
+    async def ask(socket, request):
+        await socket.receive()
+        await socket.send_str(OK)
+        while not looks:  # noqa: ASYNC110 - a connection is looked at
+            await asyncio.sleep(0.005)
+        await socket.ping(b"are you there")
+        await stay(socket, request)
+
+    line = line_to(await venue(ask, autoping=False), ping_seconds=0.05)
+    await line.until(asked.is_set)
+    before = len(looks)
+    await line.until(lambda: len(looks) > before + 1)
+
+    assert looks[0] is not None
+    assert looks[-1] is None
 
 
 async def test_a_ping_of_the_venue_is_answered_and_shows_that_the_socket_lives(

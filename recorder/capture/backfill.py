@@ -254,7 +254,8 @@ class Backfiller:
             targets = [(entry, backlog.target(entry.gap)) for entry in due]
             self._rows.watch({c.market for _, target in targets for c in target.chains})
             stored = await healer.begin()
-            gaps = await asyncio.to_thread(stored.gaps, plan.job)
+            ids = [entry.gap.gap_id for entry in due]
+            gaps = await asyncio.to_thread(stored.gaps, plan.job, ids)
             unhealed = {gap.gap_id: gap for gap in gaps if gap.ended_at is not None}
             for entry, target in targets:
                 gap = unhealed.get(entry.gap.gap_id)

@@ -63,15 +63,24 @@ class Stored:
         self._last: dict[Path, int] = {}
         self._since: dict[tuple[str, str, str], int] | None = None
 
-    def gaps(self, job: str | None = None) -> list[Gap]:
+    def gaps(
+        self, job: str | None = None, ids: Collection[str] | None = None
+    ) -> list[Gap]:
         """Return the gaps of rows that have not been healed, oldest first.
 
         Args:
             job: Only those of this job.
+            ids: Only these. A store of months has very many, and to make an
+                object of each takes time of those that record.
         """
         rows = self._listing.read("gaps", source=self._source)
         if job is not None:
             rows = rows.filter(pc.equal(rows["job"], pa.scalar(job)))
+        if ids is not None:
+            wanted = pa.array(ids, pa.string())
+            rows = rows.filter(
+                pc.is_in(rows["gap_id"].cast(pa.string()), value_set=wanted)
+            )
         return [
             gap
             for gap in newest_revisions(plain_rows(rows))

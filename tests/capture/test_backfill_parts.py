@@ -7,11 +7,12 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
-from recorder.capture import backfill, backfill_asking
+from recorder.capture import backfill, backfill_asking, backfill_stored
 from recorder.capture.backfill import Backfiller, Backlog
 from recorder.capture.backfill_asking import TRIES, Asker, RefusedToTellError
 from recorder.capture.backfill_gaps import Target, judged, target_of
 from recorder.capture.backfill_healing import Outcome, Pace
+from recorder.capture.backfill_stored import Stored
 from recorder.capture.doubles import REMEMBERED_BACKFILL, Doubles
 from recorder.capture.plan import plan_capture
 from recorder.capture.shared import Shared
@@ -28,8 +29,13 @@ from recorder.source import (
     Wanted,
 )
 from recorder.sources import load
-from recorder.store.layout import backfill_lock_path
+from recorder.store.batch import build
+from recorder.store.journal import Journal
+from recorder.store.layout import Partition, Stem, backfill_lock_path, date_of
+from recorder.store.listing import open_listing
 from recorder.store.locks import try_lock
+from recorder.store.revisions import newest_revisions
+from recorder.store.tables import TABLES
 
 
 S = 10**9
@@ -221,6 +227,35 @@ def test_only_pushes_of_watched_markets_are_noted():
     assert 2 not in doubles.watched("A_B")
 
 
+def test_of_many_gaps_only_those_are_made_that_are_asked_for(tmp_path, monkeypatch):
+    told = [gap(f"g{number}", ended_at=None) for number in range(9)]
+    told += [gap(f"g{number}") for number in range(5)]
+    told += [gap("g1", healed_by="late"), gap("g2", scope="book")]
+    rows = [(S, "run.ledger", seq, 0, one, None) for seq, one in enumerate(told)]
+    partition = Partition("gaps", "gate_spot", date_of(S))
+    journal = Journal(tmp_path, partition, Stem(S, "20231114T221320-abcdef", 0))
+    journal.append(build(TABLES["gaps"], rows).batch)
+    journal.close()
+    made = []
+
+    def newest(rows):
+        made.extend(rows)
+        return newest_revisions(rows)
+
+    monkeypatch.setattr(backfill_stored, "newest_revisions", newest)
+    stored = Stored(open_listing(tmp_path), "gate_spot")
+
+    found = stored.gaps("job", ["g0", "g1", "g2", "g6", "none"])
+
+    assert [(one.gap_id, one.ended_at) for one in found] == [
+        ("g0", 110 * S),
+        ("g6", None),
+    ]
+    assert {row["gap_id"] for row in made} == {"g0", "g1", "g2", "g6"}
+    assert len(stored.gaps("job")) == 7
+    assert stored.gaps("another", ["g0"]) == []
+
+
 class Healing:
     """Heals one gap for as long as a test wants, in place of who asks a venue."""
 
@@ -228,7 +263,7 @@ class Healing:
         self.began = asyncio.Event()
 
     async def begin(self):
-        return SimpleNamespace(gaps=lambda _job: [gap()])
+        return SimpleNamespace(gaps=lambda _job, _ids: [gap()])
 
     async def heal_gap(self, *_):
         self.began.set()

@@ -36,6 +36,10 @@ later each time."""
 
 AGAIN_MIN_NS: Final = 1_000_000_000
 
+ORDERS_MAX: Final = 64
+"""Snapshots that may wait to be taken away. They are with each flush, and while the
+disk refuses there is none for hours."""
+
 
 class _Audited(msgspec.Struct):
     """What is known of the audits of one chain.
@@ -125,6 +129,8 @@ class Audits:
     def next_due(self, now: int) -> Chain | None:
         """Return a book to ask a snapshot for now; it counts as asked."""
         if now < self._next_at or not self._chains:
+            return None
+        if len(self._orders) >= ORDERS_MAX:
             return None
         chain, mine = min(self._chains.items(), key=lambda item: item[1].due_at)
         if mine.due_at > now:

@@ -5,6 +5,7 @@ import logging
 import msgspec
 import pytest
 
+from recorder.capture import audits
 from recorder.capture.audits import AGAIN_MIN_NS, SHARE
 from recorder.capture.doubles import Doubles
 from recorder.capture.session import Session
@@ -130,6 +131,18 @@ def test_an_answer_becomes_an_order_to_compare(bench):
     assert order.chain == ONE
     assert (order.last_update_id, order.limit) == (8, 10)
     assert (order.bids, order.asks) == (((99.0, 3.0),), ())
+
+
+def test_no_more_is_asked_for_than_may_wait_for_the_disk(bench, monkeypatch):
+    monkeypatch.setattr(audits, "ORDERS_MAX", 2)
+    for at, chain in ((11, ONE), (21, TWO)):
+        assert bench.asked(at) == [chain]
+        body = msgspec.json.encode([8, [["99", "3"]], []])
+        bench.audits.take(chain, T0 + at * SECOND, body)
+
+    assert bench.asked(31, 41, 1_000) == [None] * 3
+    assert [order.chain for order in bench.audits.take_orders()] == [ONE, TWO]
+    assert bench.asked(1_001) == [ONE]
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[-4, [], []]", b'[5, [["x", "1"]], []]'])

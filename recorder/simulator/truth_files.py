@@ -17,11 +17,10 @@ from recorder.errors import ConfigError
 from recorder.simulator.account_truth import AccountChange
 from recorder.simulator.book import ASK, BID
 from recorder.simulator.engine import Trade
+from recorder.simulator.market_truth import ChangeRow, MarketStart
 from recorder.simulator.truth import (
-    ChangeRow,
     FaultDone,
     FrameSent,
-    MarketStart,
     Notice,
     PlainRow,
     Truth,

@@ -6,12 +6,10 @@ import pytest
 
 from recorder.simulator.book import ASK, BID
 from recorder.simulator.engine import Engine
+from recorder.simulator.market_truth import ChangeRow, MarketStart, MarketTruth
 from recorder.simulator.markets import market_spec
 from recorder.simulator.truth import (
-    ChangeRow,
     FaultDone,
-    MarketStart,
-    MarketTruth,
     Truth,
 )
 

@@ -14,7 +14,8 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from recorder.clock import Clock
 from recorder.simulator.faults import FaultPlan, Strike
 from recorder.simulator.numbers import SECOND_NS
-from recorder.simulator.truth import Facts, FaultDone, FrameSent, Truth
+from recorder.simulator.serving import port_of
+from recorder.simulator.truth import Accepted, Facts, FaultDone, FrameSent, Truth
 from recorder.telemetry import SimulatorClientDropped, SimulatorFault, emit
 
 
@@ -149,6 +150,15 @@ class Connection:
         self._frames = 0
         # Spot and futures share the faults of v4.
         self._prefix = "" if feed in ("v4", "futures") else f"{feed}_"
+
+    def accepted(self) -> None:
+        """Write into the truth that it begins, if frames are to be there."""
+        truth, now_ns = self._context.truth, self._context.clock.now_ns()
+        if truth.log_frames:
+            port = port_of(self._transport)
+            truth.add(
+                Accepted(ts_ns=now_ns, feed=self.feed, conn=self.number, port=port)
+            )
 
     def reply(self, payload: bytes) -> None:
         """Send an answer; faults of pushed frames do not hit it."""

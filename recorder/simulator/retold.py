@@ -20,6 +20,7 @@ from recorder.simulator.cryptolisting.truth import (
 from recorder.simulator.cryptolisting.wire import US_NS
 from recorder.simulator.truth import (
     FEEDS,
+    Accepted,
     Facts,
     FaultDone,
     FrameSent,
@@ -56,7 +57,7 @@ class Retold:
             case Made():
                 self._made(row)
             case Entered():
-                self._sent(row, "control")
+                self._entered(row)
             case Pushed():
                 self._pushed(row)
             case Struck():
@@ -71,6 +72,13 @@ class Retold:
                 )
             case Turned() | Ended():
                 pass  # the fault that had it so was told
+
+    def _entered(self, row: Entered) -> None:
+        if self._truth.log_frames:
+            self._truth.add(
+                Accepted(ts_ns=row.ts_ns, feed=LISTINGS, conn=row.conn, port=row.port)
+            )
+        self._sent(row, "control")
 
     def _made(self, row: Made) -> None:
         news = row.news

@@ -340,6 +340,7 @@ class Exchange(LocalServer):
             self.settings.lag_of(self.counters[name]),
         )
         self._connections[name][conn] = None
+        conn.accepted()
         feed.opened(conn)
         try:
             async with asyncio.TaskGroup() as tasks:

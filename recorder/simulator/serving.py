@@ -122,6 +122,12 @@ async def listen(app: web.Application, port: int, stack: AsyncExitStack) -> int:
     return taken
 
 
+def port_of(transport: asyncio.Transport) -> int:
+    """Return the TCP port of a client; 0 if it is gone already."""
+    peer = transport.get_extra_info("peername")
+    return int(peer[1]) if peer else 0
+
+
 async def settled(asked: asyncio.Event, seconds: float) -> None:
     """Wait for a first request, and then until none came for some time.
 

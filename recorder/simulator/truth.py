@@ -129,6 +129,22 @@ class FrameSent(msgspec.Struct, frozen=True, kw_only=True):
     facts: tuple[Facts, ...] = ()
 
 
+class Accepted(msgspec.Struct, frozen=True, kw_only=True):
+    """A connection that was accepted; recorded only where frames are.
+
+    Attributes:
+        ts_ns: When.
+        feed: ``v4``, ``v3``, ``futures``, ``v5``, ``ann`` or ``listings``.
+        conn: Number of the connection.
+        port: The client's TCP port; 0 if it was gone already.
+    """
+
+    ts_ns: int
+    feed: str
+    conn: int
+    port: int
+
+
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
     """What a venue said of itself: once, whoever was there to hear it.
 
@@ -149,9 +165,28 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 PlainRow = (
-    MarketStart | Trade | V3Depth | FaultDone | FrameSent | Notice | AccountChange
+    MarketStart
+    | Trade
+    | V3Depth
+    | FaultDone
+    | FrameSent
+    | Accepted
+    | Notice
+    | AccountChange
 )
 TruthRow = PlainRow | ChangeRow
+
+
+_LISTS: dict[type, str] = {
+    Trade: "trades",
+    V3Depth: "v3_depths",
+    FaultDone: "faults",
+    FrameSent: "frames",
+    Accepted: "accepted",
+    Notice: "notices",
+    AccountChange: "account",
+}
+"""Where rows of a kind are kept, by attribute."""
 
 
 class TruthSink(Protocol):
@@ -171,6 +206,7 @@ class Truth:
         v3_depths: Every v3 depth frame that could be decoded, in order.
         faults: Every fault performed, in order.
         frames: Every pushed frame, if asked for, in order.
+        accepted: Every connection, if frames were asked for, in order.
         notices: Everything that was said of the venue itself, in order.
         account: Every change of the account, in order.
     """
@@ -198,6 +234,7 @@ class Truth:
         self.v3_depths: list[V3Depth] = []
         self.faults: list[FaultDone] = []
         self.frames: list[FrameSent] = []
+        self.accepted: list[Accepted] = []
         self.notices: list[Notice] = []
         self.account: list[AccountChange] = []
 
@@ -253,21 +290,10 @@ class Truth:
             self._sink.write(row)
         if not self.keep:
             return
-        match row:
-            case MarketStart():
-                self.markets[row.spec.key] = MarketTruth(row)
-            case Trade():
-                self.trades.append(row)
-            case V3Depth():
-                self.v3_depths.append(row)
-            case FaultDone():
-                self.faults.append(row)
-            case FrameSent():
-                self.frames.append(row)
-            case Notice():
-                self.notices.append(row)
-            case AccountChange():
-                self.account.append(row)
+        if isinstance(row, MarketStart):
+            self.markets[row.spec.key] = MarketTruth(row)
+        else:
+            getattr(self, _LISTS[type(row)]).append(row)
 
     def trades_of(self, market: str) -> list[Trade]:
         """Return every trade of a market, by its key, in order."""

@@ -1,7 +1,8 @@
 """The truth as JSON lines in a folder, so that another process can be judged.
 
 One file for each kind of row: ``markets``, ``trades``, ``changes``,
-``v3_depths``, ``faults``, ``frames``, ``notices``, ``account``, each ``.jsonl``.
+``v3_depths``, ``faults``, ``frames``, ``accepted``, ``notices``, ``account``, each
+``.jsonl``.
 Lines are appended while the exchange runs; a last line cut off by a kill is ignored.
 """
 
@@ -19,6 +20,7 @@ from recorder.simulator.book import ASK, BID
 from recorder.simulator.engine import Trade
 from recorder.simulator.market_truth import ChangeRow, MarketStart
 from recorder.simulator.truth import (
+    Accepted,
     FaultDone,
     FrameSent,
     Notice,
@@ -36,6 +38,7 @@ _FILES: dict[type, str] = {
     V3Depth: "v3_depths.jsonl",
     FaultDone: "faults.jsonl",
     FrameSent: "frames.jsonl",
+    Accepted: "accepted.jsonl",
     Notice: "notices.jsonl",
     AccountChange: "account.jsonl",
 }
@@ -104,6 +107,7 @@ def load_truth(folder: Path) -> Truth:
         _rows(folder, V3Depth),
         _rows(folder, FaultDone),
         _rows(folder, FrameSent),
+        _rows(folder, Accepted),
         _rows(folder, Notice),
         _rows(folder, AccountChange),
     )

@@ -69,7 +69,11 @@ async def test_frames_are_logged_on_request_in_the_order_they_were_sent(connect)
         await client.subscribe(BOOK, "BTC_USDT", "20ms")
         await client.pushed(8, "spot.trades", BOOK)
         logged = exchange.truth.frames[: len(client.frames)]
+        (accepted,) = exchange.truth.accepted
 
+        port = client.socket.get_extra_info("sockname")[1]
+        assert (accepted.feed, accepted.conn, accepted.port) == ("v4", 1, port)
+        assert accepted.ts_ns <= logged[0].ts_ns
         assert [f.n for f in logged] == list(range(len(logged)))
         assert {(f.feed, f.conn) for f in logged} == {("v4", 1)}
         for frame, row in zip(client.frames, logged, strict=True):

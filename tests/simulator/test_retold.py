@@ -17,7 +17,7 @@ from recorder.simulator.faults import parse
 from recorder.simulator.retold import Retold
 from recorder.simulator.server import Exchange
 from recorder.simulator.settings import Settings
-from recorder.simulator.truth import FaultDone, FrameSent, Notice, Truth
+from recorder.simulator.truth import Accepted, FaultDone, FrameSent, Notice, Truth
 
 
 NEWS = Announcement(
@@ -53,7 +53,7 @@ def pushed(kind: str, payload: str, ts_ns: int, **more: object) -> Pushed:
 
 def test_an_announcement_says_the_same_when_made_and_when_pushed(truth: Truth) -> None:
     retold = Retold(truth)
-    retold.tell(Entered(ts_ns=1, conn=1))
+    retold.tell(Entered(ts_ns=1, conn=1, port=4_711))
     retold.tell(Made(ts_ns=2, news=NEWS, payload="{news}"))
     retold.tell(pushed("announcement", "{news}", 3))
     retold.tell(pushed("announcement", "{new", 4, is_whole=False))
@@ -61,6 +61,7 @@ def test_an_announcement_says_the_same_when_made_and_when_pushed(truth: Truth) -
 
     facts = {"feed": "listings", "stream": "status"}
     assert truth.notices == [Notice(ts_ns=2, option="binance", facts=FACTS, **facts)]
+    assert truth.accepted == [Accepted(ts_ns=1, feed="listings", conn=1, port=4_711)]
     assert truth.frames == [
         FrameSent(ts_ns=1, feed="listings", conn=1, n=0, stream="control"),
         FrameSent(ts_ns=3, conn=1, n=1, facts=(FACTS,), **facts),

@@ -6,7 +6,14 @@ from recorder.errors import ConfigError
 from recorder.simulator.account_truth import AccountChange
 from recorder.simulator.engine import Engine
 from recorder.simulator.markets import market_spec
-from recorder.simulator.truth import FaultDone, FrameSent, Notice, Truth, V3Depth
+from recorder.simulator.truth import (
+    Accepted,
+    FaultDone,
+    FrameSent,
+    Notice,
+    Truth,
+    V3Depth,
+)
 from recorder.simulator.truth_files import TruthFiles, load_truth
 
 
@@ -31,6 +38,7 @@ def written(folder: Path) -> Truth:
     engine.markets["GT_USDT"].book.take(0, 10**12)
     engine.advance(START_NS + 15 * 10**9)
     truth.add(FaultDone(ts_ns=5, name="drop", feed="v4", conn=1, trade_ids=(4, 5)))
+    truth.add(Accepted(ts_ns=5, feed="v4", conn=1, port=4_711))
     truth.add(FrameSent(ts_ns=6, feed="v4", conn=1, n=0, stream="trades"))
     truth.add(
         FrameSent(
@@ -79,6 +87,7 @@ def test_what_was_written_is_read_back_the_same(tmp_path: Path):
     assert loaded.trades == truth.trades
     assert loaded.faults == truth.faults
     assert loaded.frames == truth.frames
+    assert loaded.accepted == truth.accepted
     assert loaded.notices == truth.notices
     assert loaded.account == truth.account
     assert loaded.v3_depths == truth.v3_depths

@@ -34,7 +34,7 @@ from recorder.simulator.cryptolisting.truth import (
 from recorder.simulator.cryptolisting.wire import Announcement
 from recorder.simulator.faults import Fault, FaultPlan
 from recorder.simulator.numbers import MS_NS, SECOND_NS
-from recorder.simulator.serving import LocalServer
+from recorder.simulator.serving import LocalServer, port_of
 from recorder.telemetry import SimulatorFault, emit
 
 
@@ -260,7 +260,13 @@ class Listings:
             if transport is not None:
                 self._accepted += 1
                 entered_ns = self._clock.now_ns()
-                self.truth.add(Entered(ts_ns=entered_ns, conn=self._accepted))
+                self.truth.add(
+                    Entered(
+                        ts_ns=entered_ns,
+                        conn=self._accepted,
+                        port=port_of(transport),
+                    )
+                )
                 client = Client(
                     self._accepted,
                     guest,

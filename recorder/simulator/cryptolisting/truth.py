@@ -25,10 +25,17 @@ class Made(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Entered(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """A connection that was accepted."""
+    """A connection that was accepted.
+
+    Attributes:
+        ts_ns: When.
+        conn: Its number, from 1.
+        port: The client's TCP port; 0 if it was gone already.
+    """
 
     ts_ns: int
     conn: int
+    port: int = 0
 
 
 class Pushed(msgspec.Struct, frozen=True, kw_only=True, tag=True):

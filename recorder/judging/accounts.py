@@ -10,7 +10,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from recorder.judging.evidence import FOREVER, Evidence, end_of, said
+from recorder.judging.evidence import Evidence, end_of, said
+from recorder.judging.lives import FOREVER
 from recorder.model import Chain
 
 

@@ -98,19 +98,22 @@ class Alignment(NamedTuple):
         carried = self.carried.get(missing.content, ())
         return any(conn != missing.frame.conn for _, conn in carried)
 
-    @property
-    def doubled(self) -> int:
-        """How many rows are stored once for each of two connections."""
+    def doubled(self, evidence: Evidence) -> int:
+        """Return how many rows are stored for two connections, and should not be."""
         return sum(
-            two[1] != one[1] and two[0] - one[0] <= TWIN_NS
+            two[1] != one[1]
+            and two[0] - one[0] <= TWIN_NS
+            and evidence.is_twice(
+                [evidence.ours.get(conn, "") for _, conn in (one, two)]
+            )
             for carried in self.carried.values()
             for one, two in pairwise(sorted(carried))
         )
 
-    @property
-    def longest_way_ns(self) -> int:
-        """The longest time that a row took from the exchange to us."""
-        return max((row.ts_recv - frame.ts_ns for row, frame in self.given), default=0)
+    def longest_way_ns(self, evidence: Evidence) -> int:
+        """Return the longest time that a row took from the exchange to us."""
+        ways = (evidence.way_ns(row, frame.ts_ns) for row, frame in self.given)
+        return max(ways, default=0)
 
 
 class _Item(NamedTuple):

@@ -1,25 +1,26 @@
 """Both sides of the case: what a store says, and what the exchange knows.
 
 `Evidence` reads a source's rows once and lays them beside what the exchange
-sent, chain by chain. Times are nanoseconds; both clocks are that of this
-machine.
+sent, chain by chain. Times are nanoseconds. Both clocks are that of this
+machine, or what ours showed was noted: then all times are told in real time
+(`recorder.judging.lives`).
 """
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 import msgspec
 import pyarrow as pa
 
+from recorder.judging.lives import FOREVER, Lives, run_of
+from recorder.judging.shown import LATE_NS
 from recorder.model import NO_MARKET, Chain, Gap
 from recorder.simulator.truth import FEEDS, FrameSent, Truth, key_of
 from recorder.store.listing import Listing
 
-
-FOREVER: Final = (1 << 63) - 1
 
 TABLES: Final = (
     *("trades", "depth", "klines", "tickers", "bbo"),
@@ -76,6 +77,8 @@ class Evidence:
         truth: What the exchange knows of itself, each pushed frame included.
         source: Name of the feed.
         chains: What was to be recorded.
+        lives: The runs, and what their clocks showed; None if they all showed
+            the exchange's time, one after another.
 
     Attributes:
         truth: As given.
@@ -85,13 +88,20 @@ class Evidence:
         feed: Under which name the truth keeps what was sent.
         gaps: The newest revision of each gap, oldest gap first.
         coverage: All intervals, oldest first.
+        lives: As given.
+        edge_ns: So far two times may be apart that are one in the store.
 
     Raises:
         ValueError: If the truth has no frames: it was not told to log them.
     """
 
     def __init__(
-        self, listing: Listing, truth: Truth, source: str, chains: Iterable[Chain]
+        self,
+        listing: Listing,
+        truth: Truth,
+        source: str,
+        chains: Iterable[Chain],
+        lives: Lives | None = None,
     ) -> None:
         if not truth.log_frames:
             raise ValueError("the exchange must log its frames to be a judge")
@@ -100,8 +110,26 @@ class Evidence:
         self.source = source
         self.chains = tuple(sorted(chains))
         self.feed = FEEDS[source]
+        self.lives = lives
+        self.edge_ns = 0 if lives is None else LATE_NS
         self.gaps = _newest(plain(listing.read("gaps", source=source)))
         self.coverage = _coverage(listing, source)
+        if lives is not None:
+            self.gaps = [
+                msgspec.structs.replace(
+                    gap,
+                    started_at=lives.told(source, gap.started_at),
+                    ended_at=gap.ended_at and lives.told(source, gap.ended_at),
+                )
+                for gap in self.gaps
+            ]
+            self.coverage = [
+                covered._replace(
+                    started_at=lives.told(source, covered.started_at),
+                    ended_at=lives.told(source, covered.ended_at),
+                )
+                for covered in self.coverage
+            ]
 
     @cached_property
     def stored(self) -> Mapping[Chain, list[Stored]]:
@@ -112,11 +140,75 @@ class Evidence:
                 if row.get("event") in ANSWERS:
                     continue
                 chain = Chain(row["market"] or NO_MARKET, self._stream(table, row))
-                place = row["ts_recv"], row["conn"], row["seq"], row["idx"]
+                at = self.received_at(row["conn"], row["ts_recv"])
+                place = at, row["conn"], row["seq"], row["idx"]
                 found[chain].append(Stored(*place, row))
         for rows in found.values():
             rows.sort(key=lambda row: row[:4])
         return found
+
+    def received_at(self, conn: str, ts_recv: int) -> int:
+        """Return when a row was received, as times are told here."""
+        if self.lives is None:
+            return ts_recv
+        return self.lives.received(self.source, conn, ts_recv)
+
+    def read_after(self, sent_at: int) -> int:
+        """Return when what was sent at a time may have been read first.
+
+        Later only if a process stood still then.
+        """
+        if self.lives is None:
+            return sent_at
+        return self.lives.read_after(self.source, sent_at)
+
+    def way_ns(self, row: Stored, sent_at: int) -> int:
+        """Return how long a row took from the exchange to a process that reads.
+
+        0 of rows that are stored with a later time than that of their receipt.
+        """
+        if self.lives is not None and self.lives.is_held(row.conn, row.ts_recv):
+            return 0
+        return row.ts_recv - self.read_after(sent_at)
+
+    def is_twice(self, conns: Collection[str]) -> bool:
+        """Return whether an event came too often over connections of ours.
+
+        Each is to be stored once, or once by each of two runs side by side.
+        """
+        return len(conns) > 1 if self.lives is None else self.lives.is_twice(conns)
+
+    def is_owed(self, conn: int, sent_at: int) -> bool:
+        """Return whether what was sent over a connection must be stored.
+
+        A run that begins beside another need not store what the other has.
+        """
+        ours = self.ours.get(conn)
+        if ours is None or self.lives is None:
+            return True
+        return not self.lives.has_no_account(ours, sent_at)
+
+    @cached_property
+    def ours(self) -> Mapping[int, str]:
+        """Our connections by the exchange's, as far as they were noted."""
+        return {theirs: ours for ours, theirs in self._noted.items()}
+
+    @cached_property
+    def _noted(self) -> Mapping[str, int]:
+        """The exchange's connections by ours, as far as they were noted."""
+        if self.lives is None:
+            return {}
+        accepted: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        for row in self.truth.accepted:
+            if row.feed == self.feed:
+                accepted[row.port].append((row.ts_ns, row.conn))
+        runs = {life.run for life in self.lives.of(self.source)}
+        return {
+            # A port may be used again, much later.
+            conn: min((abs(at - opened.real), theirs) for at, theirs in found)[1]
+            for conn, opened in self.lives.opened.items()
+            if run_of(conn) in runs and (found := accepted.get(opened.port))
+        }
 
     @cached_property
     def sent(self) -> Mapping[Chain, dict[int, list[FrameSent]]]:
@@ -168,8 +260,12 @@ class Evidence:
         venue that speaks first, the last that was accepted before. Of one
         that was killed it is not known when it was opened: then it is the one
         that began to send last before our first row came, for of another, one
-        that was killed before it stored anything, we have no row.
+        that was killed before it stored anything, we have no row. Where both
+        sides noted the port of each connection, it is known.
         """
+        if self.lives is not None:
+            carrying = self.sent_to(chain)
+            return {our: conn for our, conn in self._noted.items() if conn in carrying}
         began: dict[str, int] = {}
         for row in self.rows_of(chain):
             began.setdefault(row.conn, row.ts_recv)

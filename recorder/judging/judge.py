@@ -14,6 +14,7 @@ from recorder.judging.accounts import (
 from recorder.judging.books import BookVerdict, judge_books
 from recorder.judging.evidence import TABLES, Evidence, plain
 from recorder.judging.klines import KlineVerdict, judge_klines
+from recorder.judging.lives import Lives
 from recorder.judging.notices import NoticeVerdict, judge_notices, longest_way_ns
 from recorder.judging.pushes import PushVerdict, align_all, judge_pushes, slack_of
 from recorder.judging.traces import TraceVerdict, judge_traces
@@ -70,6 +71,7 @@ def judge(
     *,
     options: Collection[str] = (),
     ledger_is_exact: bool = LEDGER_IS_EXACT,
+    lives: Lives | None = None,
     seed: int = 1,
 ) -> Judgement:
     """Compare a store, in which nobody records any more, with the truth.
@@ -80,6 +82,8 @@ def judge(
         asked: What was to be recorded, by source.
         options: Under which options venues were heard; see `judge_notices`.
         ledger_is_exact: See `judge_accounts`.
+        lives: The runs, and what their clocks showed; None if they all showed
+            the exchange's time, one after another.
         seed: Decides the instants at which books are asked for.
 
     Raises:
@@ -97,15 +101,19 @@ def judge(
     accounts: list[AccountVerdict] = []
     for source, chains in sorted(asked.items()):
         evidence = Evidence(listing, truth, source, chains)
+        shown = evidence
+        if lives is not None:
+            evidence = Evidence(listing, truth, source, chains, lives)
         alignments = align_all(evidence)
-        slack_ns = slack_of(alignments, longest_way_ns(evidence))
-        books += judge_books(evidence, alignments, seed)
+        slack_ns = slack_of(evidence, alignments, longest_way_ns(evidence))
+        # Readers of a store have no time but what our clock showed.
+        books += judge_books(shown, alignments, seed)
         pushes += judge_pushes(evidence, alignments, slack_ns)
         trades += judge_trades(evidence, slack_ns)
         klines += judge_klines(evidence)
         notices += judge_notices(evidence, slack_ns, options)
         traces += judge_traces(evidence, slack_ns)
-        accounts += judge_accounts(evidence, is_exact=ledger_is_exact)
+        accounts += judge_accounts(shown, is_exact=ledger_is_exact)
     return Judgement(
         books=tuple(books),
         pushes=tuple(pushes),

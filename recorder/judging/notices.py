@@ -80,7 +80,8 @@ def longest_way_ns(evidence: Evidence) -> int:
         for push in _pushes(evidence, chain):
             first.setdefault(push.content, push.ts_ns)
         for row in evidence.stored.get(chain, ()):
-            way = row.ts_recv - first.get(_content(row.values), row.ts_recv)
+            sent_at = first.get(_content(row.values), row.ts_recv)
+            way = evidence.way_ns(row, sent_at)
             ways += [way] if way >= 0 else []
     return max(ways)
 
@@ -122,7 +123,7 @@ def _judge(
     gaps = evidence.gaps_of(chain, "rows")
 
     def is_told(first: int, last: int | None) -> bool:
-        last = first + slack_ns if last is None else last
+        last = evidence.read_after(first) + slack_ns if last is None else last
         return any(touches(gap, first, last) for gap in gaps)
 
     pushes = _pushes(evidence, chain)
@@ -140,7 +141,12 @@ def _judge(
     ]
     known = {_content(notice.facts) for notice in notices}
     strange = [_place(row) for row in rows if _content(row.values) not in known]
-    doubled = [content[-1] for content, count in counts.items() if count > 1]
+    conns = defaultdict(list)
+    for row in rows:
+        conns[_content(row.values)].append(row.conn)
+    doubled = [
+        content[-1] for content, came in conns.items() if evidence.is_twice(came)
+    ]
     about = f"{evidence.source} {chain.stream}"
     complaints = [
         f"{about}: {len(examples)} {what}: {said(examples)}"

@@ -31,7 +31,8 @@ class PushVerdict(msgspec.Struct, frozen=True, kw_only=True):
         chain: The chain.
         sent: Rows that were pushed.
         stored: Those of them that are stored as they were sent.
-        repeated: Those that are there already, from another connection.
+        repeated: Those that are there already, from another connection, and
+            those of a run while another kept the account.
         in_gaps: Those that are not stored and lie in a gap that says so.
         complaints: What is wrong, in words.
     """
@@ -57,17 +58,22 @@ def align_all(evidence: Evidence) -> dict[Chain, Alignment]:
     }
 
 
-def slack_of(alignments: Mapping[Chain, Alignment], longest_way_ns: int = 0) -> int:
+def slack_of(
+    evidence: Evidence,
+    alignments: Mapping[Chain, Alignment],
+    longest_way_ns: int = 0,
+) -> int:
     """Return how much later than sent a row of this source may have come.
 
     Nanoseconds. Taken from the rows themselves: on a busy machine all of
     them take long.
 
     Args:
+        evidence: What both sides say.
         alignments: Of `align_all`.
         longest_way_ns: The longest way of rows that are not among them.
     """
-    ways = (a.longest_way_ns for a in alignments.values())
+    ways = (a.longest_way_ns(evidence) for a in alignments.values())
     return MARGIN_NS + max(longest_way_ns, *ways, 0)
 
 
@@ -99,8 +105,12 @@ def _judge(
     for missing in alignment.missing:
         last = missing.last
         if last is None:
-            last = max(missing.first, missing.sent_last) + slack_ns
+            last = max(missing.first, missing.sent_last)
+            last = evidence.read_after(last) + slack_ns
         if any(touches(gap, missing.first, last) for gap in gaps):
+            continue
+        if not evidence.is_owed(missing.frame.conn, missing.first):
+            repeated.append(missing)
             continue
         is_there = missing.content in alignment.contents
         if (
@@ -126,9 +136,9 @@ def _judge(
             f"{about}: {len(alignment.strange)} stored rows were never pushed, or not "
             f"so often: {said(_row_text(row) for row in alignment.strange)}"
         )
-    if alignment.doubled:
+    if doubled := alignment.doubled(evidence):
         complaints.append(
-            f"{about}: {alignment.doubled} rows are stored twice, for two connections"
+            f"{about}: {doubled} rows are stored twice, for two connections"
         )
     complaints += _judge_answers(evidence, chain, about)
     return PushVerdict(

@@ -190,11 +190,15 @@ class _Tracer:
         self._slack_ns = slack_ns
         kept = plain(
             evidence.listing.read(
-                "frames", source=evidence.source, columns=["ts_recv", "reason"]
+                "frames",
+                source=evidence.source,
+                columns=["ts_recv", "conn", "reason"],
             )
         )
         self._kept = sorted(
-            row["ts_recv"] for row in kept if row["reason"] == "undecodable"
+            evidence.received_at(row["conn"], row["ts_recv"])
+            for row in kept
+            if row["reason"] == "undecodable"
         )
         self._chains_of: dict[int, dict[Chain, int]] = {}
         self._last_sent: dict[int, int] = {}
@@ -223,6 +227,10 @@ class _Tracer:
             return ()
         return self._ways[trace.hit](fault, trace)
 
+    def _latest(self, sent_at: int) -> int:
+        """Return when at the latest something came that was sent at a time."""
+        return self._evidence.read_after(sent_at) + self._slack_ns
+
     def _chain(self, fault: FaultDone) -> Chain | None:
         chain = chain_of(fault.market or "", fault.stream or "", fault.parameter)
         return chain if chain in self._evidence.chains else None
@@ -237,7 +245,7 @@ class _Tracer:
         chain = self._chain(fault)
         if chain is None:
             return
-        last = fault.ts_ns + self._slack_ns
+        last = self._latest(fault.ts_ns)
         near = [
             gap
             for gap in self._evidence.gaps_of(chain, "rows")
@@ -339,7 +347,9 @@ class _Tracer:
                 at = row.ts_recv
                 gaps = self._evidence.gaps_of(chain)
                 is_named = any(
-                    gap.reason in trace.reasons and gap.started_at == at for gap in gaps
+                    gap.reason in trace.reasons
+                    and abs(gap.started_at - at) <= self._evidence.edge_ns
+                    for gap in gaps
                 )
                 was_unknown = any(
                     contains(gap, at) and (gap.started_at < at) for gap in gaps
@@ -356,7 +366,7 @@ class _Tracer:
         for chain, since in self._chains_of.get(conn, {}).items():
             is_hit = since <= fault.ts_ns and chain in self._evidence.chains
             if is_hit and self._carrier(chain, conn, last_sent) is None:
-                latest = last_sent + self._slack_ns
+                latest = self._latest(last_sent)
                 gaps = self._evidence.gaps_of(chain, "rows")
                 is_told = any(
                     gap.reason in trace.reasons and touches(gap, last_sent, latest)
@@ -380,8 +390,7 @@ class _Tracer:
             yield (
                 chain,
                 any(
-                    gap.reason in trace.reasons
-                    and touches(gap, at, at + self._slack_ns)
+                    gap.reason in trace.reasons and touches(gap, at, self._latest(at))
                     for gap in self._evidence.gaps_of(chain, "rows")
                 ),
             )

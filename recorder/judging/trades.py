@@ -1,6 +1,6 @@
 """Is every trade of the exchange stored once, or in a gap that says so?"""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -101,9 +101,12 @@ def _judge(evidence: Evidence, chain: Chain, slack_ns: int) -> TradeVerdict:
     lost = [
         trade.trade_id
         for trade in missing
-        if not _is_told(gaps, trade, pushed.get(trade.trade_id, ()), slack_ns)
+        if not _is_told(evidence, gaps, trade, pushed.get(trade.trade_id, ()), slack_ns)
     ]
-    doubled = [trade_id for trade_id, n in counts.items() if n > 1]
+    conns = defaultdict(list)
+    for row in rows:
+        conns[row.values["trade_id"]].append(row.conn)
+    doubled = [trade_id for trade_id, came in conns.items() if evidence.is_twice(came)]
     about = f"{evidence.source} {chain.market} {chain.stream}"
     complaints = [
         f"{about}: {len(ids)} trades {what}: {said(ids)}"
@@ -153,13 +156,19 @@ def _unsent(evidence: Evidence, chain: Chain) -> frozenset[int]:
 
 
 def _is_told(
-    gaps: Sequence[Gap], trade: Trade, pushed: Sequence[int], slack_ns: int
+    evidence: Evidence,
+    gaps: Sequence[Gap],
+    trade: Trade,
+    pushed: Sequence[int],
+    slack_ns: int,
 ) -> bool:
     """Return whether gaps say that a trade is missing, each time it was pushed."""
     if not pushed:
-        return any(names(gap, trade, slack_ns + BATCH_NS) for gap in gaps)
+        late_ns = evidence.read_after(trade.ts_ns + BATCH_NS) - trade.ts_ns
+        return any(names(gap, trade, late_ns + slack_ns) for gap in gaps)
     return all(
-        any(touches(gap, ts_ns, ts_ns + slack_ns) for gap in gaps) for ts_ns in pushed
+        any(touches(gap, at, evidence.read_after(at) + slack_ns) for gap in gaps)
+        for at in pushed
     )
 
 

@@ -1,5 +1,7 @@
 """Long trials of the promise: nothing lost in silence, no book that is wrong.
 
+  scripts/soak --minutes 6 --seed 1            all of it at once: faults, signals,
+                                               a full volume, a clock that is set
   scripts/soak faults --minutes 5 --seed 1     all feeds under every fault, at random
   scripts/soak kills --count 50 --seed 1       kill -9 of a capture at random moments
   scripts/soak crons --count 10 --seed 1           runs that take over from each other
@@ -11,10 +13,10 @@
                                                journals, so long each
   scripts/soak hostile                         servers that mean harm, one after another
 
-The exchange runs in this process and knows the truth; the captures of
-``kills`` and ``crons`` are real processes. The rows of ``crashes`` are made up;
-``disk`` mounts volumes of its own, for which it must be root. Exit code 0 only if
-everything held.
+The exchange runs in this process and knows the truth; the captures of the first,
+of ``kills`` and of ``crons`` are real processes. The rows of ``crashes`` are made
+up; the first and ``disk`` mount volumes of their own, for which one must be root
+(else the first leaves that out). Exit code 0 only if everything held.
 """
 
 import argparse
@@ -22,10 +24,12 @@ import asyncio
 import logging
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
+from typing import Any
 
 from recorder.cli import logs
+from trials.campaign import run_campaign
 from trials.crashes import run_crashes
 from trials.crons import run_crons
 from trials.disk import run_disk
@@ -48,9 +52,12 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=TRIALS)
+    parser.add_argument("what", nargs="?", choices=TRIALS)
     parser.add_argument(
-        "--minutes", type=float, default=5.0, help="of faults, disk, or fuzzing of each"
+        "--minutes",
+        type=float,
+        default=5.0,
+        help="of all at once, faults, disk, or fuzzing of each",
     )
     parser.add_argument(
         "--only", action="append", default=[], help="of what is fuzzed, or of attacks"
@@ -80,34 +87,37 @@ def main(arguments: Sequence[str]) -> int:
         return told(run_crashes(given.count or 1_000, given.seed))
     root = given.store or Path(tempfile.mkdtemp(prefix="soak-")) / "store"
     try:
-        if given.what == "faults":
-            trial = run_faults(root, given.minutes * 60, given.seed, given.without)
-        elif given.what == "hostile":
-            trial = run_hostile(root, given.only)
-        elif given.what == "disk":
-            trial = run_disk(given.minutes * 60, given.seed)
-        elif given.what == "slow":
-            trial = run_slow(root, given.seed)
-        elif given.what == "kills":
-            trial = run_kills(root, given.count or 50, given.seed)
-        elif given.what == "crons":
-            trial = run_crons(
-                root, given.count or 10, given.seed, is_killing=given.kill
-            )
-        else:
-            trial = run_handovers(
-                root,
-                given.feed,
-                given.count or 20,
-                given.rate,
-                given.seconds_after_notice,
-                given.seed,
-            )
-        complaints = asyncio.run(trial)
+        complaints = asyncio.run(trial_of(given, root))
     finally:
         if given.store is None:
             shutil.rmtree(root.parent)
     return told(complaints)
+
+
+def trial_of(given: argparse.Namespace, root: Path) -> Coroutine[Any, Any, list[str]]:
+    """Return the trial that was asked for, which records into a store."""
+    if given.what is None:
+        return run_campaign(root, given.minutes * 60, given.seed)
+    if given.what == "faults":
+        return run_faults(root, given.minutes * 60, given.seed, given.without)
+    if given.what == "hostile":
+        return run_hostile(root, given.only)
+    if given.what == "disk":
+        return run_disk(given.minutes * 60, given.seed)
+    if given.what == "slow":
+        return run_slow(root, given.seed)
+    if given.what == "kills":
+        return run_kills(root, given.count or 50, given.seed)
+    if given.what == "crons":
+        return run_crons(root, given.count or 10, given.seed, is_killing=given.kill)
+    return run_handovers(
+        root,
+        given.feed,
+        given.count or 20,
+        given.rate,
+        given.seconds_after_notice,
+        given.seed,
+    )
 
 
 def told(complaints: Sequence[str]) -> int:

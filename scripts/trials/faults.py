@@ -26,7 +26,7 @@ async def run_faults(
 ) -> list[str]:
     """Record for so many seconds, without some faults; return all complaints."""
     ordered = [
-        _aimed(fault)
+        aimed(fault)
         for fault in faults.expand(faults.parse(faults.RANDOM))
         if fault.name not in without
     ]
@@ -74,7 +74,7 @@ def told(outcome: Outcome) -> list[str]:
     return []
 
 
-def _aimed(fault: faults.Fault) -> faults.Fault:
+def aimed(fault: faults.Fault) -> faults.Fault:
     """Return a fault as it is ordered.
 
     That a stream of futures is silent takes longer to find out than a short

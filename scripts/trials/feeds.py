@@ -1,5 +1,6 @@
 """Every feed there is, in one run: a configuration file, and the keys it needs."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -34,7 +35,31 @@ def feeds_of(root: Path, exchange: Exchange, file: Path) -> Feeds:
         exchange: Which is open.
         file: To be written.
     """
-    tables = []
+    return plan_feeds(file, write_feeds(root, exchange, file))
+
+
+def write_feeds(
+    root: Path, exchange: Exchange, file: Path, **changes: object
+) -> dict[str, str]:
+    """Write a file that names every feed of an exchange.
+
+    Args:
+        root: The store.
+        exchange: Which is open.
+        file: To be written.
+        changes: Settings of all feeds that are to be others.
+
+    Returns:
+        The keys that the feeds need, as variables of the environment.
+    """
+    head = {
+        "store": str(root.absolute()),
+        "flush": f"{FLUSH_SECONDS * 1000:.0f}ms",
+        "rotate": "20s",
+        "audit": f"{AUDIT_SECONDS:.0f}s",
+        "job": "soak",
+    }
+    lines = [*_lines(head | changes), ""]
     environ = {}
     for source in STREAMS | FUTURES | LISTINGS:
         asked = config(root, exchange, source)
@@ -46,18 +71,13 @@ def feeds_of(root: Path, exchange: Exchange, file: Path) -> Feeds:
             **({"markets": asked.markets} if asked.markets else {}),
             **{f"options.{name}": value for name, value in asked.options.items()},
         }
-        # Texts and lists of texts look the same in JSON and in TOML.
-        lines = [f"{k} = {msgspec.json.encode(v).decode()}" for k, v in facts.items()]
-        tables += ["[[source]]", *lines, ""]
+        lines += ["[[source]]", *_lines(facts), ""]
         keys = exchange.keys.get(source, {})
         environ |= {secret.env: keys[secret.name] for secret in load(source).secrets}
-    head = [
-        f"store = {msgspec.json.encode(str(root.absolute())).decode()}",
-        f'flush = "{FLUSH_SECONDS * 1000:.0f}ms"',
-        'rotate = "20s"',
-        f'audit = "{AUDIT_SECONDS:.0f}s"',
-        'job = "soak"',
-        "",
-    ]
-    file.write_text("\n".join([*head, *tables]))
-    return plan_feeds(file, environ)
+    file.write_text("\n".join(lines))
+    return environ
+
+
+def _lines(facts: Mapping[str, object]) -> list[str]:
+    """Return lines of TOML, in which texts and lists look the same as in JSON."""
+    return [f"{k} = {msgspec.json.encode(v).decode()}" for k, v in facts.items()]

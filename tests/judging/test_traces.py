@@ -76,12 +76,22 @@ class Case:
             faults=[fault], frames=frames, trades_of=lambda _key: trades
         )
         self.listing = SimpleNamespace(
-            read=lambda *_, **__: pa.table({"ts_recv": [0], "reason": ["archive"]})
+            read=lambda *_, **__: pa.table(
+                {"ts_recv": [0], "conn": ["run.0"], "reason": ["archive"]}
+            )
         )
         self.sent = {BOOK: {}}
         for frame in frames:
             self.sent[BOOK].setdefault(frame.conn, []).append(frame)
         self._rows, self._gaps = rows, gaps
+
+    edge_ns = 0
+
+    def read_after(self, at):
+        return at
+
+    def received_at(self, _conn, at):
+        return at
 
     def sent_to(self, chain):
         return self.sent.get(chain, {})

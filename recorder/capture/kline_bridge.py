@@ -5,7 +5,9 @@ gap are wanted; the one that was still open at its end tells all of itself in
 later pushes. How a kline grew in between is told by nobody.
 
 Pure. Times are nanoseconds since 1970 UTC. Klines begin and end by the venue's
-clock, gaps by ours: how far these may be apart is the slack.
+clock, gaps by ours: how far these may be apart is the slack. Ours may be wrong
+by more, so a kline counts as closed only if the venue says that it is, or tells
+of one that began later, or an hour has gone by.
 """
 
 from collections.abc import Collection, Sequence
@@ -18,6 +20,10 @@ from recorder.source import Wanted
 MARGIN: Final = 20
 """Klines asked for before those that are wanted: one of them proves that the venue
 tells of that time at all."""
+
+
+SURE_NS: Final = 3_600_000_000_000
+"""Our clock is not further ahead than this."""
 
 
 def closed_in(start_ns: int, end_ns: int, step_ns: int, slack_ns: int) -> range:
@@ -118,11 +124,11 @@ class KlineBridge:
         if any(kline.open_at % self._step for kline in klines):
             self.is_elsewhere = True
             return []
+        newest = max((kline.open_at for kline in klines), default=0)
         closed = {
             kline.open_at: (place, kline)
             for place, kline in enumerate(klines)
-            if kline.is_closed is not False
-            and kline.open_at + self._step + self._slack <= asked_at
+            if self._is_closed(kline, newest, asked_at)
         }
         told = {kline.open_at for kline in klines}
         for at in asked:
@@ -135,3 +141,10 @@ class KlineBridge:
                 self._forgotten.append(at)
             # Between two that are told, nobody traded.
         return [closed[at] for at in asked if at in closed]
+
+    def _is_closed(self, kline: Kline[str], newest: int, asked_at: int) -> bool:
+        """Return whether a kline is over by our clock, and the venue shows it."""
+        over_ns = asked_at - (kline.open_at + self._step)
+        if over_ns < self._slack or kline.is_closed is not None:
+            return over_ns >= self._slack and kline.is_closed is True
+        return kline.open_at < newest or over_ns >= SURE_NS

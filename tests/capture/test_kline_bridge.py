@@ -82,13 +82,23 @@ def test_closed_ones_are_taken_and_growing_ones_are_awaited():
     assert (bridge.unsettled, bridge.forgotten) == (1, 0)
 
 
-def test_without_a_flag_one_is_closed_when_its_time_is_over_by_both_clocks():
-    for asked_at, count in ((11 * MINUTE + SLACK - 1, 0), (11 * MINUTE + SLACK, 1)):
-        bridge = bridge_of(range(*at(10, 11), MINUTE))
-        bridge.next()
+@pytest.mark.parametrize(
+    ("told", "asked_at", "count"),
+    [
+        ((9, 10, 11), 11 * MINUTE + SLACK - 1, 0),
+        ((9, 10, 11), 11 * MINUTE + SLACK, 1),
+        ((9, 10), 11 * MINUTE + SLACK, 0),  # our clock may be ahead
+        ((9, 10), 71 * MINUTE, 1),
+    ],
+)
+def test_without_a_flag_one_is_closed_when_its_time_is_over_by_both_clocks(
+    told, asked_at, count
+):
+    bridge = bridge_of(range(*at(10, 11), MINUTE))
+    bridge.next()
 
-        assert len(bridge.take([kline(m) for m in at(9, 10)], asked_at)) == count
-        assert bridge.is_bridged == bool(count)
+    assert len(bridge.take([kline(m) for m in at(*told)], asked_at)) == count
+    assert bridge.is_bridged == bool(count)
 
 
 @pytest.mark.parametrize(

@@ -180,7 +180,7 @@ class TakeOver:
         # Nothing is awaited from here on: nothing is received meanwhile.
         now = self._clock.now_ns()
         received = self.withheld(self._session.take(now))
-        meets = self._meets(theirs)
+        meets = self._meets(theirs, gaps)
         torn = [chain for chain, does_meet in meets.items() if not does_meet]
         overlay = Overlay(
             self._plan.job,
@@ -220,14 +220,22 @@ class TakeOver:
                     return
                 await asyncio.sleep(LOOK_SECONDS)
 
-    def _meets(self, theirs: Mapping[Chain, Last]) -> dict[Chain, bool]:
+    def _meets(
+        self, theirs: Mapping[Chain, Last], gaps: Iterable[Gap]
+    ) -> dict[Chain, bool]:
         """Return of chains with ids whether the messages of both runs meet.
 
-        If not, a replay loses the book where the other ended.
+        If not, a replay loses the book where the other ended; or has none there,
+        because the other waited for a snapshot.
         """
         books = self._session.books
+        unknown = {
+            Chain(gap.market or "", gap.stream or "")
+            for gap in gaps
+            if gap.scope == "book" and gap.ended_at is None
+        }
         return {
-            chain: self._held.joins(chain, last)
+            chain: self._held.joins(chain, last, was_known=chain not in unknown)
             for chain, last in theirs.items()
             if chain in books and books[chain].continuity.received != NO_ID
         }

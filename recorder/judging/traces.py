@@ -318,13 +318,17 @@ class _Tracer:
         return next((ours for ours, theirs in conns if theirs == fault.conn), None)
 
     def _carrier(self, chain: Chain, conn: int, at: int) -> int | None:
-        """Return until when another connection carried a chain, if one did then."""
-        ends = [
-            self._last_sent[other]
-            for other, frames in self._evidence.sent_to(chain).items()
-            if other != conn and frames[0].ts_ns <= at <= self._last_sent[other]
-        ]
-        return max(ends, default=None)
+        """Return until when other connections carried a chain, if one did then."""
+        until: int | None = None
+        while True:
+            ends = [
+                self._last_sent[other]
+                for other, frames in self._evidence.sent_to(chain).items()
+                if other != conn and frames[0].ts_ns <= at <= self._last_sent[other]
+            ]
+            if not ends or until == max(ends):
+                return until
+            at = until = max(ends)
 
     def _look_for_book(
         self, fault: FaultDone, trace: Trace

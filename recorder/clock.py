@@ -29,7 +29,9 @@ set back meanwhile, the next process may show those instants again.
 from __future__ import annotations
 
 import time
+import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
 
@@ -49,6 +51,8 @@ READINGS: Final = 8
 
 SHARP_NS: Final = 20_000
 """One that took no longer is good enough."""
+
+_BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 
 _COUNTING: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -81,6 +85,17 @@ class Step(NamedTuple):
 def counting_ns() -> int:
     """Return a clock that nobody sets and that counts while the machine sleeps."""
     return time.clock_gettime_ns(_COUNTING)
+
+
+def boot_number() -> int:
+    """Return a number of the machine's start, below 10^10; 0 if it has none.
+
+    What `counting_ns` returns can be compared only within one.
+    """
+    try:
+        return zlib.crc32(_BOOT.read_bytes())
+    except OSError:
+        return 0
 
 
 class SystemClock:

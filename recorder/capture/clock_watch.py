@@ -90,6 +90,19 @@ class ClockWatch:
         self._slept = slept_ns()
         self._settles_at = 0
 
+    def counted_at(self, at: int) -> int | None:
+        """Return what the clock showed that nobody sets, when `mind` was called.
+
+        Args:
+            at: That time or a little earlier, our clock.
+
+        Returns:
+            Nanoseconds; None if there is no such clock.
+        """
+        if self._clock is None or self._minded_at is None:
+            return None
+        return self._counted - (self._minded_at - at)
+
     @property
     def is_settling(self) -> bool:
         """Whether the run stood still a moment ago: nothing is overdue yet."""

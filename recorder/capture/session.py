@@ -400,6 +400,7 @@ class Session:
             through_ns=through_ns,
             state=self._ledger.state(self._hearing.number_of),
             heard=self._hearing.until,
+            counted_ns=self._clock_watch.counted_at(through_ns),
         )
 
     def note(self, rows: Sequence[LedgerRow]) -> None:

@@ -28,6 +28,7 @@ from recorder.store import calls
 from recorder.store.account import Span, merged, outside
 from recorder.store.batch import RowTuple, build
 from recorder.store.disk import make_folder, remove, told
+from recorder.store.last_instant import TIMED, with_last_instant
 from recorder.store.last_runs import note_killed
 from recorder.store.layout import (
     Partition,
@@ -184,6 +185,7 @@ def _recover_run(root: Path, run: str) -> RecoveredRun | None:
         synced = None if said is None else said.synced_of(stem.number)
         segments.append(convert(root, partition, stem, synced=synced))
     if said is not None:
+        said = with_last_instant(root, said)
         (_close_beside if said.is_beside else _close)(root, said)
         note_killed(root, said)
     with told(f"remove the files of run {run}"):
@@ -225,7 +227,7 @@ def settle_hung(root: Path, run: str) -> None:
     try:
         said = read_run_file(root, run)
         if said is not None:
-            _close(root, said)
+            _close(root, with_last_instant(root, said))
             with told(f"remove the run file of run {run}"):
                 remove(run_path(root, run))
                 calls.sync_folder(runs_folder(root))
@@ -410,10 +412,13 @@ def _write_events(
     root: Path, said: RunFile, at: int, events: Iterable[Coverage | Gap]
 ) -> None:
     """Write rows into segments whose names follow from the dead run."""
+    idx = 0
+    if said.shown_until is not None:
+        at, idx = max(at, said.shown_until), TIMED
     stem = Stem(at, said.run, CLOSING_NUMBER)
     rows: dict[str, list[RowTuple]] = {"coverage": [], "gaps": []}
     for seq, event in enumerate(events):
-        place = (at, f"{said.run}.killed", seq, 0)
+        place = (at, f"{said.run}.killed", seq, idx)
         rows[TABLE_OF[type(event)]].append((*place, event, None))
     for table, part in rows.items():  # coverage first: a gap follows its end
         if part:

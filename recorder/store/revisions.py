@@ -5,18 +5,15 @@ since 1970 UTC.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Final, cast
+from typing import cast
 
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from recorder.model import Gap
+from recorder.store.last_instant import TIMED, UNWRITTEN_MAX_NS
 from recorder.store.listing import Listing
-
-
-UNWRITTEN_MAX_NS: Final = 60_000_000_000
-"""The longest that a run keeps what it received before it writes it."""
 
 
 def newest_revisions(rows: Iterable[Mapping[str, object]]) -> list[Gap]:
@@ -74,7 +71,8 @@ def first_instant(listing: Listing, source: str, wall_ns: int) -> int:
     """Return the first instant that a new run of a feed may call its own.
 
     None that an earlier run may have shown, however the wall clock was set since.
-    What a killed run had not written, it may have shown all the same.
+    What a killed run had not written, it may have shown all the same; until when
+    at most, is often known (`recorder.store.last_instant`).
 
     Args:
         listing: The store's files.
@@ -84,9 +82,12 @@ def first_instant(listing: Listing, source: str, wall_ns: int) -> int:
     newest = newest_row_ns(listing, source)
     if wall_ns > newest:
         return newest + 1
-    rows = listing.read("gaps", source=source, columns=["ts_recv", "conn"])
+    rows = listing.read("gaps", source=source, columns=["ts_recv", "conn", "idx"])
     last = rows.filter(pc.equal(rows["ts_recv"].cast(pa.int64()), pa.scalar(newest)))
-    was_killed = any(str(conn).endswith(".killed") for conn in last["conn"].to_pylist())
+    was_killed = any(
+        str(row["conn"]).endswith(".killed") and row["idx"] != TIMED
+        for row in last.select(["conn", "idx"]).to_pylist()
+    )
     return newest + 1 + (UNWRITTEN_MAX_NS if was_killed else 0)
 
 

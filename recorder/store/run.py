@@ -18,6 +18,7 @@ from pathlib import Path
 
 import msgspec
 
+from recorder.clock import boot_number
 from recorder.errors import JobLostError, JobRunningError, StoreError
 from recorder.store import calls
 from recorder.store.disk import (
@@ -137,6 +138,7 @@ class Run:
         through_ns: int,
         heard: Sequence[int] = (),
         synced: Mapping[int, int] | None = None,
+        counted_ns: int | None = None,
     ) -> None:
         """Put down that every row received up to a time is durable.
 
@@ -145,12 +147,16 @@ class Run:
             heard: For each connection, first instant at which nothing was
                 heard any more over it; never fewer than before.
             synced: By the number of a journal, how much of it is durable.
+            counted_ns: What `recorder.clock.counting_ns` showed at that time.
 
         Raises:
             StoreError: If the disk refuses.
         """
+        boot = boot_number()
+        counted = None if counted_ns is None or not boot else (boot, counted_ns)
+        said = encode_heartbeat(through_ns, heard, synced, counted)
         with told(f"write {heartbeat_path(self.root, self.id)}"):
-            write_all(self._heartbeat, encode_heartbeat(through_ns, heard, synced), 0)
+            write_all(self._heartbeat, said, 0)
             calls.sync_data(self._heartbeat)
         self._said = msgspec.structs.replace(self._said, through_ns=through_ns)
 

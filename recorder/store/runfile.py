@@ -2,8 +2,8 @@
 
 ``<run>.json`` is replaced as a whole whenever intervals open or close;
 ``<run>.heartbeat`` holds numbers and is overwritten at every flush: through
-when rows are durable, for each connection until when it was heard, and how
-much of each journal is on the disk.
+when rows are durable, for each connection until when it was heard, how much of
+each journal is on the disk, and what a clock showed that nobody sets.
 """
 
 import re
@@ -70,6 +70,11 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
             any more over it. Not in the file itself, but beside the heartbeat.
         synced: By the number of a journal, how much of it was on the disk,
             bytes; as ``heard``. None if no heartbeat says so.
+        counted: At ``through_ns``: the number of the machine's start, and what the
+            clock showed that nobody sets, nanoseconds. As ``heard``; None if no
+            heartbeat says so.
+        shown_until: Of a run that died: last instant that it may have shown, our
+            clock, nanoseconds. None if that is not known.
     """
 
     run: str
@@ -82,6 +87,8 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
     is_beside: bool = False
     heard: tuple[int, ...] = ()
     synced: Mapping[int, int] | None = None
+    counted: tuple[int, int] | None = None
+    shown_until: int | None = None
 
     def synced_of(self, number: int) -> int | None:
         """Return how much of a journal was on the disk, bytes; None if not known."""
@@ -104,6 +111,7 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
 
 _RUN_FILE = msgspec.json.Decoder(RunFile)
 _SYNCED: Final = re.compile(rb"j(\d{10}):(\d{19})")
+_COUNTED: Final = re.compile(rb"c(\d{10}):(\d{19})")
 
 
 def run_path(root: Path, run: str) -> Path:
@@ -125,6 +133,7 @@ def encode_heartbeat(
     through_ns: int,
     heard: Sequence[int] = (),
     synced: Mapping[int, int] | None = None,
+    counted: tuple[int, int] | None = None,
 ) -> bytes:
     """Return the content of a heartbeat file.
 
@@ -133,6 +142,8 @@ def encode_heartbeat(
     tell of journals that are segments now.
     """
     lines = [b"%031d\n" % number for number in (through_ns, *heard)]
+    if counted is not None:
+        lines.append(b"c%010d:%019d\n" % counted)
     lines += [b"j%010d:%019d\n" % pair for pair in (synced or {}).items()]
     return b"".join(lines)
 
@@ -158,11 +169,16 @@ def read_run_file(root: Path, run: str) -> RunFile | None:
         ) from error
     # A power cut may take the newest heartbeats; the run file has one too.
     beat = _heartbeat(heartbeat_path(root, run))
+    counted = beat.counted
+    if counted is not None:
+        older_ns = max(0, said.through_ns - beat.through_ns)
+        counted = counted[0], counted[1] + older_ns
     return msgspec.structs.replace(
         said,
         through_ns=max(said.through_ns, beat.through_ns),
         heard=beat.heard,
         synced=beat.synced,
+        counted=counted,
     )
 
 
@@ -170,6 +186,7 @@ class _Heartbeat(NamedTuple):
     through_ns: int
     heard: tuple[int, ...]
     synced: dict[int, int] | None
+    counted: tuple[int, int] | None
 
 
 def _heartbeat(path: Path) -> _Heartbeat:
@@ -180,7 +197,11 @@ def _heartbeat(path: Path) -> _Heartbeat:
         lines = []
     synced: dict[int, int] = {}
     times = []
+    counted: tuple[int, int] | None = None
     for line in lines:
+        if (clock := _COUNTED.fullmatch(line)) is not None:
+            counted = counted or (int(clock[1]), int(clock[2]))
+            continue
         if (found := _SYNCED.fullmatch(line)) is None:
             times.append(int(line) if line.isdigit() else 0)
             continue
@@ -188,7 +209,7 @@ def _heartbeat(path: Path) -> _Heartbeat:
         number, size = int(found[1]), int(found[2])
         synced[number] = max(size, synced.get(number, 0))
     through_ns, *heard = times or [0]
-    return _Heartbeat(through_ns, tuple(heard), synced or None)
+    return _Heartbeat(through_ns, tuple(heard), synced or None, counted)
 
 
 def read_run_files(root: Path) -> tuple[RunFile, ...]:

@@ -63,12 +63,15 @@ class Flush(msgspec.Struct, frozen=True, kw_only=True):
         state: What is open now; None if that did not change.
         heard: For each connection, first instant at which nothing was heard
             any more over it.
+        counted_ns: What a clock showed at that time that nobody sets; None if it
+            is not known.
     """
 
     rows: dict[Key, list[RowTuple]]
     through_ns: int
     state: RunState | None = None
     heard: tuple[int, ...] = ()
+    counted_ns: int | None = None
 
 
 class WriterStats(msgspec.Struct, frozen=True, kw_only=True):
@@ -232,8 +235,8 @@ class Writer:
             self._insist(partial(self._run.write_state, state, flush.through_ns))
         synced = {j.stem.number: j.bytes for j in self._journals.values()}
         synced |= self._conversions.synced
-        beat = partial(self._run.heartbeat, flush.through_ns, flush.heard, synced)
-        self._insist(beat)
+        told = flush.through_ns, flush.heard, synced, flush.counted_ns
+        self._insist(partial(self._run.heartbeat, *told))
         self._patience.over()
         faults = [fault for result in built.values() for fault in result.faults]
         if faults and self._on_faults is not None:

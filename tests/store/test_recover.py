@@ -14,9 +14,10 @@ import pytest
 
 from recorder.errors import ConfigError, StoreError
 from recorder.model import Coverage, Gap
-from recorder.store import calls, recover as recover_module
+from recorder.store import calls, last_instant, recover as recover_module
 from recorder.store.batch import RowTuple, build
 from recorder.store.journal import Journal
+from recorder.store.last_instant import UNWRITTEN_MAX_NS, with_last_instant
 from recorder.store.layout import (
     Partition,
     Stem,
@@ -30,12 +31,11 @@ from recorder.store.listing import open_listing
 from recorder.store.locks import wait_lock
 from recorder.store.recover import RecoveredRun, recover
 from recorder.store.revisions import (
-    UNWRITTEN_MAX_NS,
     first_instant,
     newest_row_ns,
 )
 from recorder.store.run import OpenInterval, Run, RunState, open_run
-from recorder.store.runfile import run_lock_path, run_path
+from recorder.store.runfile import read_run_file, run_lock_path, run_path
 from recorder.store.tables import TABLES
 
 
@@ -381,6 +381,38 @@ def test_a_run_begins_after_all_that_a_killed_one_may_have_shown(
     assert first_instant(listing, "gate_spot", start_ns + 9) == late + 1
     assert first_instant(listing, "gate_spot", start_ns - 5) == late + 1
     assert first_instant(listing, "gate_v3", start_ns) == 1
+
+
+def test_a_run_begins_soon_after_a_killed_one_whose_last_moment_is_known(
+    run: Run, root: Path, start_ns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often runs are killed, they do not run away from the wall clock."""
+    run.write_state(RunState((OpenInterval("A", "trades", start_ns),)), start_ns + 9)
+    run.heartbeat(start_ns + 10, counted_ns=5_000)
+    run.abandon()
+    again = run_path(root, run.id)
+    monkeypatch.setattr(last_instant, "counting_ns", lambda: 5_700)
+    said = with_last_instant(root, read_run_file(root, run.id))
+    monkeypatch.setattr(last_instant, "counting_ns", lambda: 9_999)
+
+    assert again.exists()
+    assert with_last_instant(root, read_run_file(root, run.id)) == said
+    recover(root)
+    listing = open_listing(root)
+    assert first_instant(listing, "gate_spot", start_ns + 9) == start_ns + 711
+    assert first_instant(listing, "gate_spot", start_ns + 711) == start_ns + 711
+
+
+def test_of_a_run_before_the_machine_was_started_anew_nothing_is_known(
+    run: Run, root: Path, start_ns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run.heartbeat(start_ns + 10, counted_ns=5_000)
+    monkeypatch.setattr(last_instant, "boot_number", lambda: 1)
+
+    said = with_last_instant(root, read_run_file(root, run.id))
+
+    assert said.counted is not None
+    assert said.shown_until is None
 
 
 def test_a_recovery_waits_for_another_one(

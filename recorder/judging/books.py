@@ -30,6 +30,7 @@ from recorder.judging.evidence import (
 )
 from recorder.model import Chain, DepthUpdate, Gap, Level, Levels
 from recorder.replay import BookView, OrderBook, bbo, book_at, replay
+from recorder.replay.book import is_taken_over
 from recorder.simulator.truth import V3Depth
 
 
@@ -38,6 +39,10 @@ BEST_LEVELS: Final = 10
 
 SAMPLES: Final = 4
 """Instants of each kind at which a book is asked for."""
+
+UNTOLD_NS: Final = 2_000_000_000
+"""A book is found to be wrong within so much of the row that shows it, and that is
+told in the next flush."""
 
 Sides: TypeAlias = tuple[Levels, Levels]
 Expected: TypeAlias = Callable[[int, int], Sides | None]
@@ -94,8 +99,11 @@ class _Judge:
         self._evidence = evidence
         self._chain = chain
         self._rows = evidence.stored.get(chain, [])
-        # Books go on over instants that our clock skipped or showed slowly.
-        self._gaps = [g for g in evidence.gaps_of(chain) if g.reason != "clock_step"]
+        # Nothing is missing where our clock only went slowly.
+        self._gaps = [gap for gap in evidence.gaps_of(chain) if gap.scope != "times"]
+        self._kills = [g for g in self._gaps if g.reason == "process_killed"]
+        self._ends = [gap.started_at for gap in self._gaps if is_taken_over(gap)]
+        self._has_ids = all(row.values["last_update_id"] for row in self._rows)
         self._rng = random.Random(f"{seed}:{evidence.source}:{chain}")  # noqa: S311
         self._expected = _expected(evidence, chain, self._rows, alignment)
         self._about = f"{evidence.source} {chain.market} {chain.stream}"
@@ -123,14 +131,18 @@ class _Judge:
 
     def _judge_messages(self) -> tuple[int, int]:
         """Judge the plain book; return its known states, and those that are right."""
-        states = equal = 0
+        states = equal = imaged_at = 0
         levels = min(BEST_LEVELS, self._levels)
         wrong: list[str] = []
         untold: list[str] = []
         for at, book in self._books():
             row = self._rows[at]
+            if row.values["is_snapshot"]:
+                imaged_at = row.ts_recv
             if not book.is_known:
-                if not self._is_told(row.ts_recv):
+                if not self._is_told(row.ts_recv) and not self._is_left(
+                    imaged_at, row.ts_recv
+                ):
                     untold.append(_place(row))
                 continue
             states += 1
@@ -254,8 +266,22 @@ class _Judge:
         )
 
     def _is_told(self, at_ns: int) -> bool:
-        """Return whether the ledger says that the book is not known."""
-        return any(contains(gap, at_ns) for gap in self._gaps)
+        """Return whether the ledger says that the book is not known.
+
+        Who was killed could not tell of what it had found wrong just before.
+        """
+        return any(contains(gap, at_ns) for gap in self._gaps) or any(
+            gap.started_at - UNTOLD_NS <= at_ns <= gap.started_at for gap in self._kills
+        )
+
+    def _is_left(self, imaged_at: int, at_ns: int) -> bool:
+        """Return whether a plain book without ids follows a run that has ended.
+
+        It follows the connection whose snapshot came last, until the next one.
+        """
+        return not self._has_ids and any(
+            imaged_at <= end <= at_ns for end in self._ends
+        )
 
     def _complain(self, what: str, examples: list[str], most: int = 3) -> None:
         if examples:

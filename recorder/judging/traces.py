@@ -287,7 +287,8 @@ class _Tracer:
 
     def _are_named(self, fault: FaultDone, chain: Chain, gaps: list[Gap]) -> bool:
         """Return whether a gap names each trade of a frame that did not come."""
-        stored = {row.values["trade_id"] for row in self._evidence.rows_of(chain)}
+        rows = self._evidence.stored.get(chain, ())
+        stored = {row.values["trade_id"] for row in rows}
         ids = set(fault.trade_ids) - stored
         transit_ns = self._slack_ns + BATCH_NS
         return all(

@@ -72,8 +72,17 @@ def _markets_of(source: str) -> tuple[str, ...]:
     return CONTRACTS if source in FUTURES else MARKETS
 
 
-def report(root: Path, listing: Listing, judgement: Judgement) -> list[str]:
-    """Print figures and complaints; return the complaints."""
+def report(
+    root: Path, listing: Listing, judgement: Judgement, *, warns: bool = True
+) -> list[str]:
+    """Print figures and complaints; return the complaints.
+
+    Args:
+        root: The store.
+        listing: Its files.
+        judgement: All verdicts.
+        warns: Whether what `recorder verify` only warns of is a complaint.
+    """
     for books in judgement.books:
         print(
             f"{books.source} {books.chain.market} {books.chain.stream}: {books.equal} of "
@@ -121,7 +130,7 @@ def report(root: Path, listing: Listing, judgement: Judgement) -> list[str]:
     )
     told = Counter(f"{reason}/{scope}" for reason, scope, _ in reasons)
     print("gaps:", dict(sorted(told.items())))
-    complaints = [*judgement.complaints, *look_at(root)]
+    complaints = [*judgement.complaints, *look_at(root, warns=warns)]
     # No fault of a trial makes a book drift.
     wrong = [row for row in plain(listing.read("gaps")) if row["reason"] == MISMATCH]
     complaints += [f"a right book was called wrong: {row['detail']}" for row in wrong]
@@ -130,8 +139,13 @@ def report(root: Path, listing: Listing, judgement: Judgement) -> list[str]:
     return complaints
 
 
-def look_at(root: Path) -> list[str]:
-    """Have the store verified, by itself and without the truth; return complaints."""
+def look_at(root: Path, *, warns: bool = True) -> list[str]:
+    """Have the store verified, by itself and without the truth; return complaints.
+
+    Args:
+        root: The store.
+        warns: Whether warnings are complaints.
+    """
     found = verify(root)
     print(
         f"verified: {found.checked.files} files, {found.checked.rows} rows, "
@@ -141,4 +155,5 @@ def look_at(root: Path) -> list[str]:
     return [
         f"{f.kind}: {f.source} {f.table} {f.market} {f.stream} {f.path} {f.detail}"
         for f in found.findings
+        if warns or f.severity == "error"
     ]

@@ -56,8 +56,8 @@ class Pace(NamedTuple):
 
     pause: tuple[float, float] = (1.0, 6.0)
     settings: tuple[float, float] = (3.0, 12.0)
-    fills: tuple[float, float] = (10.0, 25.0)
-    full: tuple[float, float] = (2.0, 25.0)
+    fills: tuple[float, float] = (15.0, 40.0)
+    full: tuple[float, float] = (2.0, 20.0)
 
 
 SHORT: Final = Pace((0.5, 1.5), (1.0, 3.0), (5.0, 8.0), (1.0, 3.0))

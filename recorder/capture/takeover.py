@@ -180,7 +180,7 @@ class TakeOver:
         # Nothing is awaited from here on: nothing is received meanwhile.
         now = self._clock.now_ns()
         received = self.withheld(self._session.take(now))
-        meets = self._meets(theirs, gaps)
+        meets = self._meets(theirs, gaps, ended_at)
         torn = [chain for chain, does_meet in meets.items() if not does_meet]
         overlay = Overlay(
             self._plan.job,
@@ -221,7 +221,7 @@ class TakeOver:
                 await asyncio.sleep(LOOK_SECONDS)
 
     def _meets(
-        self, theirs: Mapping[Chain, Last], gaps: Iterable[Gap]
+        self, theirs: Mapping[Chain, Last], gaps: Iterable[Gap], ended_at: int
     ) -> dict[Chain, bool]:
         """Return of chains with ids whether the messages of both runs meet.
 
@@ -232,7 +232,7 @@ class TakeOver:
         unknown = {
             Chain(gap.market or "", gap.stream or "")
             for gap in gaps
-            if gap.scope == "book" and gap.ended_at is None
+            if gap.scope == "book" and (gap.ended_at or ended_at) >= ended_at
         }
         return {
             chain: self._held.joins(chain, last, was_known=chain not in unknown)

@@ -37,6 +37,9 @@ OF_INTERVALS: Final = ("klines", "contract_stats")
 CONTROL: Final = "control"
 """Frames of the session, which carry no rows."""
 
+IN_FLIGHT_NS: Final = 1_000_000_000
+"""What is sent over a connection may be on its way so long, or in its buffers."""
+
 GREETING: Final = frozenset({"listings"})
 """What the truth calls feeds that speak first: of these it notes when it accepted a
 connection, for what is said first may be older than what we know of it."""
@@ -178,15 +181,33 @@ class Evidence:
         """
         return len(conns) > 1 if self.lives is None else self.lives.is_twice(conns)
 
-    def is_owed(self, conn: int, sent_at: int) -> bool:
+    def is_owed(self, conn: int, sent_at: int, *, is_last: bool) -> bool:
         """Return whether what was sent over a connection must be stored.
 
-        A run that begins beside another need not store what the other has.
+        A run that begins beside another need not store what the other has; nor
+        what it did not read any more, once another has taken over from it.
+
+        Args:
+            conn: The exchange's connection.
+            sent_at: When it was sent.
+            is_last: Whether nothing that was sent later over it is stored.
         """
         ours = self.ours.get(conn)
         if ours is None or self.lives is None:
             return True
+        is_left = sent_at > self._read_until.get(ours, FOREVER) - IN_FLIGHT_NS
+        if is_last and is_left and self.lives.is_followed(ours):
+            return False
         return not self.lives.has_no_account(ours, sent_at)
+
+    @cached_property
+    def _read_until(self) -> Mapping[str, int]:
+        """When the last row came over each of our connections."""
+        last: dict[str, int] = {}
+        for rows in self.stored.values():
+            for row in rows:
+                last[row.conn] = max(row.ts_recv, last.get(row.conn, 0))
+        return last
 
     @cached_property
     def ours(self) -> Mapping[int, str]:

@@ -119,6 +119,15 @@ class Lives:
             for life in self.of(mine.source)
         )
 
+    def is_followed(self, conn: str) -> bool:
+        """Return whether another run had begun when that of a connection ended."""
+        mine = self.life_of(conn)
+        return mine is not None and any(
+            mine.shown.first[0] < life.shown.first[0] < mine.shown.last[0]
+            and life.shown.last[0] > mine.shown.last[0]
+            for life in self.of(mine.source)
+        )
+
     def is_held(self, conn: str, real: int) -> bool:
         """Return whether a row may be stored with a later time than it came at."""
         life = self.life_of(conn)

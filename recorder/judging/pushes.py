@@ -19,6 +19,8 @@ from recorder.simulator.truth import FaultDone
 MARGIN_NS: Final = 250_000_000
 """Added to the longest way that a row of the source was seen to take."""
 
+NO_IDS: Final = (None, None)
+
 STORED_ONCE: Final = ("depth", "klines")
 """Tables in which what a second connection repeats is not stored again."""
 
@@ -98,7 +100,7 @@ def _judge(
 ) -> PushVerdict:
     gaps = evidence.gaps_of(chain, "rows")
     is_stored_once = chain.stream.partition(":")[0] in STORED_ONCE
-    altered = _altered(evidence, chain)
+    ids = {_ids_of(row.values) for row in evidence.rows_of(chain)} - {NO_IDS}
     delayed = [fault.ts_ns for fault in _faults(evidence, chain, "delay")]
     repeated: list[Missing] = []
     lost: list[Missing] = []
@@ -109,7 +111,8 @@ def _judge(
             last = evidence.read_after(last) + slack_ns
         if any(touches(gap, missing.first, last) for gap in gaps):
             continue
-        if not evidence.is_owed(missing.frame.conn, missing.first):
+        place = missing.frame.conn, missing.first
+        if not evidence.is_owed(*place, is_last=missing.last is None):
             repeated.append(missing)
             continue
         is_there = missing.content in alignment.contents
@@ -117,7 +120,8 @@ def _judge(
             alignment.has_twin(missing, delayed)
             or (_is_named(missing) and is_stored_once and is_there)
             or (_is_named(missing) and alignment.is_elsewhere(missing))
-            or _ids_of(missing.frame.facts[0]) in altered
+            # A fault may have altered it, or made an image of it, for one alone.
+            or _ids_of(missing.frame.facts[0]) in ids
         ):
             repeated.append(missing)
         else:
@@ -166,20 +170,6 @@ def _faults(evidence: Evidence, chain: Chain, name: str) -> list[FaultDone]:
         if (fault.name, fault.feed) == (name, evidence.feed)
         and chain_of(fault.market or "", fault.stream or "", fault.parameter) == chain
     ]
-
-
-def _altered(evidence: Evidence, chain: Chain) -> set[tuple[object, object]]:
-    """Return the ids of depth rows that are stored as a fault altered them.
-
-    What other connections brought of them is not stored.
-    """
-    altered: set[tuple[object, object]] = {
-        (fault.first_update_id, fault.last_update_id)
-        for fault in _faults(evidence, chain, "crossed")
-    }
-    return altered and altered & {
-        _ids_of(row.values) for row in evidence.rows_of(chain)
-    }
 
 
 def _ids_of(facts: Mapping[str, Any]) -> tuple[object, object]:

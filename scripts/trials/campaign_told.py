@@ -91,6 +91,8 @@ class Told:
             self.counts["ends beside another"] += 1
             return
         reason = REASONS.get(process.ended_by)
+        if process.code and reason == "process_stopped":
+            reason = "process_killed"  # for the volume was full, it could not say
         named = silent = 0
         for chain in self._evidence.chains:
             gaps = self._evidence.gaps_of(chain, "rows")

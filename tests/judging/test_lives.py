@@ -61,6 +61,13 @@ def test_who_is_beside_an_older_run_has_no_account():
     assert not LIVES.has_no_account("other.0", 25 * S)
 
 
+def test_who_is_followed_when_it_ends_leaves_the_rest_to_the_other():
+    assert LIVES.is_followed("a.0")
+    assert not LIVES.is_followed("b.0")
+    assert not LIVES.is_followed("c.0")
+    assert not LIVES.is_followed("other.0")
+
+
 def test_rows_may_be_held_until_a_run_has_the_job():
     lives = Lives([life("a", 0, 50, 0), life("c", 40, 90, 0, settled_at=52)], {})
 

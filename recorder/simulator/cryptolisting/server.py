@@ -340,7 +340,8 @@ class Listings:
             if message.type is WSMsgType.PONG:
                 client.pong_ns = self._clock.now_ns()
             elif message.type is WSMsgType.PING:
-                await socket.pong(message.data)
+                if not client.is_stalled:
+                    await socket.pong(message.data)
             elif message.type in {WSMsgType.TEXT, WSMsgType.BINARY}:
                 data = message.data
                 self._take(client, data.encode() if isinstance(data, str) else data)

@@ -10,7 +10,7 @@ for the venue cuts messages otherwise, the book is asked for anew.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 import pyarrow.compute as pc
@@ -98,18 +98,23 @@ class HeldDepth:
             for event in mine
         )
 
-    def release(self, ended_at: int, torn: Collection[Chain] = ()) -> list[RowTuple]:
+    def release(
+        self, ended_at: int, torn: Mapping[Chain, Last] | None = None
+    ) -> list[RowTuple]:
         """Give all rows back, with times after the last of the other run.
 
         Args:
             ended_at: Last instant of that run, nanoseconds.
-            torn: Chains that do not go on where it ended. Their snapshots are left
-                out: they would show books that were there earlier.
+            torn: Chains that do not go on where it ended, with their last messages
+                there. Snapshots that are not newer are left out: they would show
+                books that were there earlier.
         """
+        last_ids = {chain: last.update_id for chain, last in (torn or {}).items()}
         rows, last = [], ended_at
         for row in sorted(self._rows, key=lambda row: row[:4]):
             event = _event(row)
-            if not (event.is_snapshot and _chain(event) in torn):
+            last_id = last_ids.get(_chain(event), -1)
+            if not (event.is_snapshot and (event.last_update_id or 0) <= last_id):
                 last = max(row[0], last + 1)
                 rows.append((last, *row[1:]))
         self._rows = []

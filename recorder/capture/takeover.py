@@ -193,7 +193,9 @@ class TakeOver:
             meets=meets,
         )
         key = "depth", source
-        depth = [*received.rows.get(key, []), *self._held.release(ended_at, torn)]
+        # Of a chain of which nothing is known any more it is not known either.
+        away = {c: last for c, last in theirs.items() if not meets.get(c, False)}
+        depth = [*received.rows.get(key, []), *self._held.release(ended_at, away)]
         rows = received.rows | {key: depth}
         hand(msgspec.structs.replace(received, rows=rows, state=overlay.state()))
         laid = overlay.lay(now)

@@ -55,9 +55,11 @@ def test_of_books_that_do_not_go_on_no_old_snapshot_is_stored():
     held.hold([row(1, None, 3, is_snapshot=True), row(2, 4, 5)])
     held.hold([row(3, None, 7, market="ETH_USDT", is_snapshot=True)])
 
-    rows = held.release(20, [CHAIN])
+    held.hold([row(4, None, 9, is_snapshot=True)])
 
-    assert [event.last_update_id for _, _, _, _, event, _ in rows] == [5, 7]
+    rows = held.release(20, {CHAIN: Last(8, 20)})
+
+    assert [event.last_update_id for _, _, _, _, event, _ in rows] == [5, 7, 9]
 
 
 @pytest.mark.parametrize(

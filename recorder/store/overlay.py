@@ -219,9 +219,17 @@ class Overlay:
         for gap, later in pairwise(theirs):
             if gap.ended_at is None:  # another has taken over from it
                 self._rows.append(ended_gap(gap, later.started_at))
-            elif taken := _within(spans, _span(gap)):
+                continue
+            left = outside(_span(gap), spans)
+            if taken := _within(spans, _span(gap)):
                 self._taken[chain] += taken
-                self._cut(gap, chain, outside(_span(gap), spans))
+                self._cut(gap, chain, left)
+                self._rows += [
+                    self._part(book, chain, *piece)
+                    for book in self._kept.gaps(chain, "book")
+                    for piece in _within(taken, _span(book))
+                ]
+            self._name(chain, left)
         last = theirs[-1]
         start = last.started_at
         after = _within(spans, (start, _FOREVER))
@@ -307,6 +315,17 @@ class Overlay:
             is_whole = self._is_settled(chain, gap.started_at)
             self._rows.append(_emptied(gap, is_whole=is_whole))
         self._rows += [self._part(gap, chain, *piece) for piece in left]
+
+    def _name(self, chain: Chain, left: Sequence[Span]) -> None:
+        """Say which of our ids are missing where the old run lacked rows as well.
+
+        The time is in its gap already, so these have no length.
+        """
+        for gap in self._kept.gaps(chain, "rows"):
+            both = _within(left, _span(gap))
+            if both and gap.after_update_id is not None:
+                at = both[0][0]
+                self._rows.append(self._part(gap, chain, at, at))
 
     def _clipped(self, piece: _Piece, chain: Chain) -> Gap:
         if piece.gap.stream is None:

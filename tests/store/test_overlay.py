@@ -246,3 +246,61 @@ def test_of_gaps_that_were_dropped_nothing_is_said_later():
 
     missed = [gap for gap in second.rows if gap.reason == "sequence_gap"]
     assert [gap.gap_id in kept.untold(rows) for gap in missed] == [True, False]
+
+
+def test_where_only_the_second_recorded_its_book_may_be_unknown():
+    chain = CHAINS[1]
+    first, second = Run("one", (chain,), 1_000), Run("two", (chain,), 1_001)
+    first.covered(chain, 0, 0)
+    for run in (first, second):
+        run.wait(20)
+    first.rows += first.ledger.missed(chain, "backpressure", 1_005, 1_030)
+    second.covered(chain, 0, 0)
+    second.rows += second.ledger.book_lost(chain, "resync", second.now)
+    for run in (first, second):
+        run.wait(10)
+    second.rows += second.ledger.book_known(chain, second.now - 6)
+    first.stop()
+    kept = Kept()
+    kept.see(second.rows)
+    overlay = Overlay(
+        *("job", "two", second.ledger, kept, newest(first.rows)),
+        began_at=second.began,
+        settle_ns=0,
+    )
+
+    rows = overlay.lay(second.now)
+
+    books = [(g.started_at, g.ended_at) for g in newest(rows) if g.scope == "book"]
+    assert books == [(1_021, 1_025)]
+
+
+@pytest.mark.parametrize("is_lost", [True, False], ids=["by both", "by the second"])
+def test_ids_that_neither_run_has_are_named(is_lost):
+    """In the gap of the first, whose reason is another."""
+    chain = CHAINS[1]
+    first, second = Run("one", (chain,), 1_000), Run("two", (chain,), 1_001)
+    for run in (first, second):
+        run.covered(chain, 0, 0)
+        run.wait(20)
+    if is_lost:
+        first.rows += first.ledger.missed(chain, "stale_stream", 1_005, 1_015)
+    ids = {"after_update_id": 7, "before_update_id": 9}
+    second.rows += second.ledger.missed(chain, "sequence_gap", 1_010, 1_012, **ids)
+    first.stop()
+    kept = Kept()
+    kept.see(second.rows)
+    overlay = Overlay(
+        *("job", "two", second.ledger, kept, newest(first.rows)),
+        began_at=second.began,
+        settle_ns=0,
+    )
+
+    rows = overlay.lay(second.now)
+
+    named = [
+        (gap.reason, gap.started_at, gap.ended_at, gap.before_update_id)
+        for gap in newest(rows)
+        if gap.after_update_id == 7
+    ]
+    assert named == [("sequence_gap", 1_010, 1_010, 9)] * is_lost

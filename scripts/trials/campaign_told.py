@@ -26,6 +26,9 @@ REASONS: Final = {
 }
 """What a gap says of an end."""
 
+MANY: Final = 4
+"""So many chains are not all in other gaps just before an end."""
+
 LOST_NS: Final = 3 * SECOND_NS
 """What a kill may cost: a flush interval, and a flush on a machine that is busy."""
 
@@ -111,7 +114,8 @@ class Told:
             life.shown.last[0] - LOST_NS <= c.ended_at <= at
             for c in self._evidence.coverage
         )
-        if reason is not None and was_covering and not named:
+        is_plain = len(self._evidence.chains) >= MANY
+        if is_plain and reason is not None and was_covering and not named:
             self._complain(f"no gap says {reason} at {at}, where {silent} are")
 
     def _judge_cost(self, process: Process, here: Iterable[Gap], at: int) -> None:
@@ -139,6 +143,7 @@ class Told:
             if life.shown.first[0] < setting.at
             and setting.at + LOOK_NS < life.shown.last[0]
             and self._reads_on(life, setting.at)
+            and not self._has_no_account(life, setting.at)
         ]
         for life in lives[:1]:
             near = [
@@ -155,6 +160,10 @@ class Told:
                     f"the clock was set by {setting.by_ns / 1e9:.3f} s at {setting.at}, "
                     f"and the run {life.run} tells of {widths}"
                 )
+
+    def _has_no_account(self, life: Life, at: int) -> bool:
+        lives = self._evidence.lives
+        return lives is not None and lives.has_no_account(f"{life.run}.0", at)
 
     @staticmethod
     def _reads_on(life: Life, at: int) -> bool:

@@ -115,6 +115,8 @@ class Outages:
         the capture held it; only after a process ended nothing is. A snapshot
         by HTTP alone is of no use: it came before anybody noticed that the
         connection was dead, and updates from before the gap had proved it.
+        While a snapshot is awaited, instants are hidden as well: what the run lost
+        before may be here from another run of the job, and not be missing.
         A book that an audit found wrong is not shown from when it was last
         right, whatever its ids say, until a snapshot mends it.
         """
@@ -127,11 +129,11 @@ class Outages:
             if is_mismatch(gap):
                 hidden.append(_interval(gap))
                 wrong.append(gap.started_at)
-            if gap.scope != "rows" or is_taken_over(gap):
-                continue  # of the book alone, or of the pace of our clock
+            if gap.scope == "times" or is_taken_over(gap):
+                continue
             left = outside(_interval(gap), self._covered_beside(gap.job))
             hidden += left
-            if is_of_the_clock(gap):
+            if is_of_the_clock(gap) or gap.scope != "rows":
                 continue
             if is_of_nobody(gap):
                 doubted += [instant for piece in left for instant in piece]

@@ -111,11 +111,11 @@ def test_a_gap_of_no_length_that_the_ids_decide_is_doubted():
     assert marks.doubted.tolist() == [5]
 
 
-def test_gaps_of_the_book_alone_say_nothing_about_a_stream_with_ids():
+def test_gaps_of_the_book_alone_hide_a_stream_with_ids_and_lose_nothing():
     marks = Outages([gap(5, 8, scope="book")], {}, {}).with_ids()
 
     assert marks.lost.tolist() == []
-    assert marks.hidden == ()
+    assert marks.hidden == ((5, 8),)
 
 
 def test_coverage_that_ends_marks_its_end_and_midnight_does_not():

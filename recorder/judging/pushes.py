@@ -5,7 +5,7 @@ venues say of themselves, which is said again and again.
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -19,7 +19,8 @@ from recorder.simulator.truth import FaultDone
 MARGIN_NS: Final = 250_000_000
 """Added to the longest way that a row of the source was seen to take."""
 
-NO_IDS: Final = (None, None)
+ALTERING: Final = ("crossed", "full", "unflagged_full")
+"""Faults that alter a row for one connection, or make an image of the book of it."""
 
 STORED_ONCE: Final = ("depth", "klines")
 """Tables in which what a second connection repeats is not stored again."""
@@ -100,7 +101,7 @@ def _judge(
 ) -> PushVerdict:
     gaps = evidence.gaps_of(chain, "rows")
     is_stored_once = chain.stream.partition(":")[0] in STORED_ONCE
-    ids = {_ids_of(row.values) for row in evidence.rows_of(chain)} - {NO_IDS}
+    altered = _altered(evidence, chain)
     delayed = [fault.ts_ns for fault in _faults(evidence, chain, "delay")]
     repeated: list[Missing] = []
     lost: list[Missing] = []
@@ -120,8 +121,7 @@ def _judge(
             alignment.has_twin(missing, delayed)
             or (_is_named(missing) and is_stored_once and is_there)
             or (_is_named(missing) and alignment.is_elsewhere(missing))
-            # A fault may have altered it, or made an image of it, for one alone.
-            or _ids_of(missing.frame.facts[0]) in ids
+            or missing.frame.facts[0].get("last_update_id") in altered
         ):
             repeated.append(missing)
         else:
@@ -172,8 +172,19 @@ def _faults(evidence: Evidence, chain: Chain, name: str) -> list[FaultDone]:
     ]
 
 
-def _ids_of(facts: Mapping[str, Any]) -> tuple[object, object]:
-    return facts.get("first_update_id"), facts.get("last_update_id")
+def _altered(evidence: Evidence, chain: Chain) -> set[object]:
+    """Return the last ids of depth rows that are stored as a fault altered them.
+
+    What other connections brought of them is not stored.
+    """
+    altered: set[object] = {
+        fault.last_update_id
+        for name in ALTERING
+        for fault in _faults(evidence, chain, name)
+    }
+    return altered and altered & {
+        row.values["last_update_id"] for row in evidence.rows_of(chain)
+    }
 
 
 def _judge_answers(evidence: Evidence, chain: Chain, about: str) -> list[str]:

@@ -75,7 +75,7 @@ async def run_campaign(root: Path, seconds: float, seed: int) -> list[str]:
         wall = Wall(folder / "wall", random.Random(rng.random()))
         async with Exchange(settings_of(seed)) as exchange:
             file = folder / "soak.toml"
-            environ = write_feeds(root, exchange, file, rotate="5s", memory=MEMORY_MB)
+            environ = write_feeds(root, exchange, file, rotate="15s", memory=MEMORY_MB)
             feeds = plan_feeds(file, environ).feeds
             asked = {feed.plan.source.name: feed.plan.chains for feed in feeds}
             runs = Runs(file, len(feeds), folder, environ, wall, volume, rng)

@@ -255,7 +255,10 @@ def test_a_book_that_is_shown_inside_a_gap_is_found(case):
         ends = rows["ended_at"].cast(pa.int64())[ended[-1]].as_py()
         start = rows["started_at"].cast(pa.int64())[ended[-1]].as_py()
         # Now the middle of it is a time at which the book is known.
-        return put(rows, ended[-1], "started_at", 2 * (start - SECOND_NS // 2) - ends)
+        start = 2 * (start - SECOND_NS // 2) - ends
+        rows = put(rows, ended[-1], "started_at", start)
+        # And it is none that a replay heeds.
+        return put(rows, ended[-1], "healed_by", "take_over")
 
     case.change("gaps", widen)
 

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
+import msgspec
 import pyarrow.compute as pc
 
 from recorder.model import Chain, DepthUpdate, RawLevels
@@ -99,24 +100,25 @@ class HeldDepth:
         )
 
     def release(
-        self, ended_at: int, torn: Mapping[Chain, Last] | None = None
+        self, ended_at: int, theirs: Mapping[Chain, Last] | None = None
     ) -> list[RowTuple]:
         """Give all rows back, with times after the last of the other run.
 
         Args:
             ended_at: Last instant of that run, nanoseconds.
-            torn: Chains that do not go on where it ended, with their last messages
-                there. Snapshots that are not newer are left out: they would show
-                books that were there earlier.
+            theirs: Its last messages. Snapshots that are not newer are marked as
+                some that no replay applies: they would show books that were
+                there earlier.
         """
-        last_ids = {chain: last.update_id for chain, last in (torn or {}).items()}
+        last_ids = {chain: last.update_id for chain, last in (theirs or {}).items()}
         rows, last = [], ended_at
         for row in sorted(self._rows, key=lambda row: row[:4]):
             event = _event(row)
             last_id = last_ids.get(_chain(event), -1)
-            if not (event.is_snapshot and (event.last_update_id or 0) <= last_id):
-                last = max(row[0], last + 1)
-                rows.append((last, *row[1:]))
+            if event.is_snapshot and (event.last_update_id or 0) <= last_id:
+                event = msgspec.structs.replace(event, origin="audit")
+            last = max(row[0], last + 1)
+            rows.append((last, *row[1:4], event, *row[5:]))
         self._rows = []
         return rows
 

@@ -193,9 +193,7 @@ class TakeOver:
             meets=meets,
         )
         key = "depth", source
-        # Of a chain of which nothing is known any more it is not known either.
-        away = {c: last for c, last in theirs.items() if not meets.get(c, False)}
-        depth = [*received.rows.get(key, []), *self._held.release(ended_at, away)]
+        depth = [*received.rows.get(key, []), *self._held.release(ended_at, theirs)]
         rows = received.rows | {key: depth}
         hand(msgspec.structs.replace(received, rows=rows, state=overlay.state()))
         laid = overlay.lay(now)

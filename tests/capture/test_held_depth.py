@@ -50,7 +50,7 @@ def test_they_come_after_the_end_of_the_other_in_their_order():
     assert held.release(0) == []
 
 
-def test_of_books_that_do_not_go_on_no_old_snapshot_is_stored():
+def test_no_replay_applies_a_snapshot_that_is_older_than_what_the_other_had():
     held = HeldDepth()
     held.hold([row(1, None, 3, is_snapshot=True), row(2, 4, 5)])
     held.hold([row(3, None, 7, market="ETH_USDT", is_snapshot=True)])
@@ -59,7 +59,12 @@ def test_of_books_that_do_not_go_on_no_old_snapshot_is_stored():
 
     rows = held.release(20, {CHAIN: Last(8, 20)})
 
-    assert [event.last_update_id for _, _, _, _, event, _ in rows] == [5, 7, 9]
+    assert [(event.last_update_id, event.origin) for *_, event, _ in rows] == [
+        (3, "audit"),
+        (5, "live"),
+        (7, "rest"),
+        (9, "rest"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,16 @@ def run_of_gap(gap: Gap) -> str:
     return gap.gap_id.partition(".")[0]
 
 
+def may_hit(gap: Gap, run: str) -> bool:
+    """Return whether a connection of a run without ids may lack what a gap tells of.
+
+    A gap of no length that befell another run says nothing of it: what is left
+    of it, where that run recorded beside this one or before, is no time.
+    """
+    is_empty = gap.started_at == gap.ended_at
+    return run_of_gap(gap) == run or not (is_empty or is_taken_over(gap))
+
+
 def is_of_the_clock(gap: Gap) -> bool:
     """Return whether the wall clock was set, and that is all.
 
@@ -301,7 +311,9 @@ class OrderBook:
             return None
         chain = self._continuity
         has_ids = max(chain.applied, chain.received) >= 0
-        if is_taken_over(gap) and (has_ids or not self._is_of_run(run_of_gap(gap))):
+        if is_taken_over(gap) and has_ids:
+            return None
+        if not has_ids and not may_hit(gap, self._run or run_of_gap(gap)):
             return None
         if has_ids and is_mismatch(gap):
             self._forget()
@@ -312,9 +324,10 @@ class OrderBook:
             return self.doubted() if is_of_nobody(gap) else None
         return self.lost()
 
-    def _is_of_run(self, run: str) -> bool:
-        """Return whether the book follows a connection of a run, or may do so."""
-        return self._conn is None or self._conn.partition(".")[0] == run
+    @property
+    def _run(self) -> str | None:
+        """The run whose connection the book follows; None if it is not known."""
+        return None if self._conn is None else self._conn.partition(".")[0]
 
     def _is_foreign(self, event: DepthUpdate[Levels], conn: str | None) -> bool:
         if event.is_snapshot:

@@ -37,7 +37,7 @@ from recorder.replay.book import (
     is_of_the_clock,
     is_taken_over,
     is_told_by_ids,
-    run_of_gap,
+    may_hit,
 )
 from recorder.replay.compiled import Ints
 from recorder.store.account import Span, merged, outside
@@ -171,10 +171,7 @@ class Outages:
         run = run_of(conn)
         job = self._jobs.get(run)
         mine = [
-            gap
-            for gap in self._gaps
-            if job in (None, gap.job)
-            and not (is_taken_over(gap) and run_of_gap(gap) != run)
+            gap for gap in self._gaps if job in (None, gap.job) and may_hit(gap, run)
         ]
         skipped = [
             _interval(gap)

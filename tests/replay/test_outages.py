@@ -148,6 +148,14 @@ def test_without_ids_a_connection_has_the_gaps_of_its_own_job():
     assert outages.without_ids("run-b.3").lost.tolist() == [6, 9]
 
 
+def test_without_ids_what_is_left_of_no_length_is_of_the_run_that_it_befell():
+    left = msgspec.structs.replace(gap(5, 5, reason="process_killed"), gap_id="a.1")
+    outages = Outages([left], {"job": [(0, 9)]}, {"a": "job", "b": "job"})
+
+    assert outages.without_ids("a.0").lost.tolist() == [5, 9]
+    assert outages.without_ids("b.0").lost.tolist() == [9]
+
+
 def test_without_ids_a_connection_of_an_unknown_job_has_all_gaps():
     outages = Outages([gap(5, 8), gap(6, 9, job="other")], {}, {})
 

@@ -80,22 +80,15 @@ class HeldDepth:
             left, self._rows = self._rows + left, []
         return left
 
-    def joins(self, chain: Chain, last: Last, *, was_known: bool = True) -> bool:
-        """Return whether a book goes on exactly where another run ended.
-
-        Args:
-            chain: The chain.
-            last: Its last message there.
-            was_known: Whether its book was known there; if not, only a later
-                snapshot goes on.
-        """
+    def joins(self, chain: Chain, last: Last) -> bool:
+        """Return whether what is held goes on exactly where another run ended."""
         if self.is_full:
             return False
         mine = [e for row in self._rows if _chain(e := _event(row)) == chain]
         return any(
-            (event.is_snapshot and (event.last_update_id or 0) > last.update_id)
-            or (was_known and event.last_update_id == last.update_id)
-            or (was_known and event.first_update_id == last.update_id + 1)
+            event.last_update_id == last.update_id
+            or event.first_update_id == last.update_id + 1
+            or (event.is_snapshot and (event.last_update_id or 0) > last.update_id)
             for event in mine
         )
 

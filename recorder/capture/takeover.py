@@ -235,7 +235,7 @@ class TakeOver:
             if gap.scope == "book" and (gap.ended_at or ended_at) >= ended_at
         }
         return {
-            chain: self._held.joins(chain, last, was_known=chain not in unknown)
+            chain: chain not in unknown and self._held.joins(chain, last)
             for chain, last in theirs.items()
             if chain in books and books[chain].continuity.received != NO_ID
         }

@@ -226,10 +226,9 @@ class _Judge:
         asked = self._instants(times)
         for at_ns, number in asked:
             view = self._ask(at_ns)
-            is_told = self._is_told(at_ns)
-            if view.known and is_told:
+            if view.known and any(contains(gap, at_ns) for gap in self._gaps):
                 across.append(str(at_ns))
-            elif not view.known and not is_told:
+            elif not view.known and not self._is_told(at_ns):
                 untold.append(str(at_ns))
             elif view.known and (view.bids, view.asks) not in [
                 self._expected(n, self._levels) for n in self._numbers(at_ns, number)

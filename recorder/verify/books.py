@@ -133,7 +133,7 @@ class _Ids:
         """Yield what was found."""
         for run, ids in self._runs.items():
             for hole in ids.holes:
-                if self._has_other(run, hole):
+                if self._has_other(run, hole) or self._is_named(run, hole):
                     continue
                 yield self._finding(
                     "missing_updates",
@@ -161,6 +161,19 @@ class _Ids:
             ids.has(hole.after + 1, hole.before - 1)
             for other, ids in self._runs.items()
             if other != run and self._ledger.jobs.get(other) == job
+        )
+
+    def _is_named(self, run: str, hole: Hole) -> bool:
+        """Return whether a gap names the ids, wherever it lies.
+
+        Rows of a run that took over from another are stored later than they came.
+        """
+        job = self._ledger.jobs.get(run)
+        return any(
+            said.gap.after_update_id is not None
+            and said.gap.after_update_id <= hole.after
+            and hole.before <= (said.gap.before_update_id or 0)
+            for said in self._ledger.gaps_of(job, self._chain, "rows")
         )
 
     def _finding(

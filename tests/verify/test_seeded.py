@@ -436,6 +436,21 @@ def test_a_planted_fault_is_found_by_its_name(case, plant, expected):
     assert {finding.kind for finding in report.findings} == expected
 
 
+def test_updates_that_a_gap_names_by_their_ids_are_told_wherever_it_lies(case):
+    """Rows of a run that took over are stored later than they came."""
+    update_gone(case)
+    case.edit(
+        case.path("gaps"),
+        lambda row: row["market"] == "ETH_USDT" and row["scope"] == "rows",
+        after_update_id=1_099,
+        before_update_id=1_101,
+    )
+
+    report = case.verified()
+
+    assert {finding.kind for finding in report.findings} == {"unknown_book"}
+
+
 def test_every_kind_is_planted():
     from recorder.verify import KINDS
 

@@ -13,7 +13,7 @@ import random
 import shutil
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -87,7 +87,7 @@ async def run_campaign(root: Path, seconds: float, seed: int) -> list[str]:
                 complaints = [*runs.complaints, *await settle(root, wall, exchange)]
             finally:
                 await runs.give_up()
-        return complaints + verdicts(root, exchange, asked, runs, wall, volume, seed)
+        return verdicts(complaints, root, exchange, asked, runs, wall, volume, seed)
 
 
 def settings_of(seed: int) -> Settings:
@@ -171,6 +171,7 @@ async def settle(root: Path, wall: Wall, exchange: Exchange) -> list[str]:
 
 
 def verdicts(
+    complaints: Sequence[str],
     root: Path,
     exchange: Exchange,
     asked: Mapping[str, Collection[Chain]],
@@ -179,7 +180,7 @@ def verdicts(
     volume: Volume | None,
     seed: int,
 ) -> list[str]:
-    """Compare what was stored with what happened; return complaints."""
+    """Compare what was stored with what happened; return all complaints."""
     done = Counter(fault.name for fault in exchange.truth.faults)
     print("faults performed:", dict(sorted(done.items())))
     print("done to captures:", dict(sorted(runs.done.items())))
@@ -197,7 +198,9 @@ def verdicts(
         listing, exchange.truth, asked, options=HEARD, lives=lives, seed=seed
     )
     # Rows are early where our clock was behind, as `recorder verify` warns.
-    complaints = report(root, listing, judgement, warns=False)
+    for complaint in complaints:
+        print("FAIL ", complaint)
+    complaints = [*complaints, *report(root, listing, judgement, warns=False)]
     for source, chains in sorted(asked.items()):
         evidence = Evidence(listing, exchange.truth, source, chains, lives)
         told = Told(evidence, runs.processes, volume)

@@ -20,9 +20,9 @@ from trials.campaign_runs import Process
 SECOND_NS: Final = 1_000_000_000
 
 REASONS: Final = {
-    "TERM": "process_stopped",
-    "asked": "process_stopped",
-    "KILL": "process_killed",
+    "TERM": frozenset({"process_stopped"}),
+    "asked": frozenset({"process_stopped"}),
+    "KILL": frozenset({"process_killed"}),
 }
 """What a gap says of an end."""
 
@@ -93,9 +93,9 @@ class Told:
         if any(o.shown.first[0] <= at <= o.shown.last[0] for o in others):
             self.counts["ends beside another"] += 1
             return
-        reason = REASONS.get(process.ended_by)
-        if process.code and reason == "process_stopped":
-            reason = "process_killed"  # for the volume was full, it could not say
+        reasons = REASONS.get(process.ended_by, frozenset())
+        if process.code and reasons:
+            reasons |= REASONS["KILL"]  # the volume was full: it could not say
         named = silent = 0
         for chain in self._evidence.chains:
             gaps = self._evidence.gaps_of(chain, "rows")
@@ -105,8 +105,8 @@ class Told:
                     f"nobody recorded {chain} at {at}, by {process.ended_by}, "
                     "and no gap says so"
                 )
-            named += any(gap.reason == reason for gap in here)
-            silent += any(gap.reason != reason for gap in here)
+            named += any(gap.reason in reasons for gap in here)
+            silent += any(gap.reason not in reasons for gap in here)
             if process.ended_by == "KILL":
                 self._judge_cost(process, here, at)
         self.counts[f"{process.ended_by} told"] += bool(named)
@@ -115,8 +115,9 @@ class Told:
             for c in self._evidence.coverage
         )
         is_plain = len(self._evidence.chains) >= MANY
-        if is_plain and reason is not None and was_covering and not named:
-            self._complain(f"no gap says {reason} at {at}, where {silent} are")
+        if is_plain and reasons and was_covering and not named:
+            told = " or ".join(sorted(reasons))
+            self._complain(f"no gap says {told} at {at}, where {silent} are")
 
     def _judge_cost(self, process: Process, here: Iterable[Gap], at: int) -> None:
         """A kill costs little, unless the disk or the process itself was in the way."""

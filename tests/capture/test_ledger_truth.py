@@ -29,6 +29,7 @@ from recorder.capture.session import Session
 from recorder.clock import SystemClock
 from recorder.errors import StoreError
 from recorder.model import Chain
+from recorder.store import last_instant
 from recorder.store.layout import DAY_NS
 from recorder.store.ledger import Ledger
 from recorder.store.listing import open_listing
@@ -234,6 +235,8 @@ class World:
         self.root = root
         self.monkeypatch = monkeypatch
         self.machine = Machine()
+        # Who recovers a run asks the machine how long ago it wrote last.
+        monkeypatch.setattr(last_instant, "counting_ns", self.machine.counting)
         self.jobs = [Job(name, source, root, self.machine) for name in ("x", "y")]
         self.trades = []  # (real time, chain, id)
 

@@ -93,17 +93,17 @@ class HeldDepth:
         )
 
     def release(
-        self, ended_at: int, theirs: Mapping[Chain, Last] | None = None
+        self, ended_at: int, torn: Mapping[Chain, Last] | None = None
     ) -> list[RowTuple]:
         """Give all rows back, with times after the last of the other run.
 
         Args:
             ended_at: Last instant of that run, nanoseconds.
-            theirs: Its last messages. Snapshots that are not newer are marked as
-                some that no replay applies: they would show books that were
-                there earlier.
+            torn: Chains that do not go on where it ended, with their last messages
+                there. Snapshots that are not newer are marked as some that no
+                replay applies: they would show books that were there earlier.
         """
-        last_ids = {chain: last.update_id for chain, last in (theirs or {}).items()}
+        last_ids = {chain: last.update_id for chain, last in (torn or {}).items()}
         rows, last = [], ended_at
         for row in sorted(self._rows, key=lambda row: row[:4]):
             event = _event(row)

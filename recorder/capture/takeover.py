@@ -193,7 +193,9 @@ class TakeOver:
             meets=meets,
         )
         key = "depth", source
-        depth = [*received.rows.get(key, []), *self._held.release(ended_at, theirs)]
+        # Of a chain of which nothing is known any more it is not known either.
+        away = {c: last for c, last in theirs.items() if not meets.get(c, False)}
+        depth = [*received.rows.get(key, []), *self._held.release(ended_at, away)]
         rows = received.rows | {key: depth}
         hand(msgspec.structs.replace(received, rows=rows, state=overlay.state()))
         laid = overlay.lay(now)
@@ -226,14 +228,20 @@ class TakeOver:
         """Return of chains with ids whether the messages of both runs meet.
 
         If not, a replay loses the book where the other ended; or has none there,
-        because the other waited for a snapshot.
+        because the other waited for a snapshot, or lacked something at its end.
         """
         books = self._session.books
-        unknown = {
-            Chain(gap.market or "", gap.stream or "")
-            for gap in gaps
-            if gap.scope == "book" and (gap.ended_at or ended_at) >= ended_at
-        }
+        oldest = min((last.at for last in theirs.values()), default=0)
+        unknown: set[Chain] = set()
+        for gap in gaps:
+            if gap.ended_at is None or gap.ended_at > oldest:
+                about = Chain(gap.market or "", gap.stream or "")
+                named = theirs if gap.stream is None else theirs.keys() & {about}
+                unknown.update(
+                    chain
+                    for chain in named
+                    if is_unknown_at_end(gap, theirs[chain], ended_at)
+                )
         return {
             chain: chain not in unknown and self._held.joins(chain, last)
             for chain, last in theirs.items()
@@ -321,6 +329,20 @@ class Whole:
             self._successor.release()
         if self.lock is not None:
             self.lock.release()
+
+
+def is_unknown_at_end(gap: Gap, last: Last, ended_at: int) -> bool:
+    """Return whether a replay has no book at the end of a run, because of a gap.
+
+    Args:
+        gap: A gap of that run, of the chain.
+        last: The last message of the chain that it stored.
+        ended_at: When it ended, nanoseconds.
+    """
+    if gap.scope == "book":
+        return (gap.ended_at or ended_at) >= ended_at
+    is_of_rows = gap.scope == "rows" and gap.reason != "clock_step"
+    return is_of_rows and gap.ended_at is not None and gap.ended_at > last.at
 
 
 def _ended_at(gaps: Iterable[Gap], theirs: Mapping[Chain, Last]) -> int:

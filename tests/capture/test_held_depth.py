@@ -3,7 +3,8 @@
 import pytest
 
 from recorder.capture.held_depth import HeldDepth, Last
-from recorder.model import Chain, DepthUpdate
+from recorder.capture.takeover import is_unknown_at_end
+from recorder.model import Chain, DepthUpdate, Gap
 
 
 CHAIN = Chain("BTC_USDT", "depth:100ms")
@@ -106,3 +107,33 @@ def test_they_do_not_wait_in_more_memory_than_they_may_take():
     assert len(held) == 0
     assert [r[0] for r in held.hold([row(4, 7, 8)])] == [4]
     assert not held.joins(CHAIN, Last(8, 5))
+
+
+def gap(scope, reason, started_at, ended_at):
+    return Gap(
+        gap_id="run.1",
+        market=None,
+        stream=None,
+        job="job",
+        scope=scope,
+        reason=reason,
+        started_at=started_at,
+        ended_at=ended_at,
+    )
+
+
+@pytest.mark.parametrize(
+    ("told", "is_unknown"),
+    [
+        (gap("book", "resync", 5, 20), True),
+        (gap("book", "resync", 5, None), True),
+        (gap("book", "resync", 5, 19), False),
+        (gap("rows", "process_stopped", 12, 13), True),  # then the clock was set
+        (gap("rows", "clock_step", 13, 20), False),
+        (gap("times", "clock_step", 13, 30), False),
+        (gap("rows", "connect_lost", 5, 9), False),
+        (gap("rows", "process_stopped", 20, None), False),  # that is the end
+    ],
+)
+def test_whether_a_book_is_known_where_a_run_ended(told, is_unknown):
+    assert is_unknown_at_end(told, Last(7, 10), 20) == is_unknown

@@ -156,6 +156,12 @@ class Told:
             widths = [width for gap in near if (width := told_width(gap)) is not None]
             if any(abs(width - setting.by_ns) <= WIDTH_NS for width in widths):
                 self.counts["settings of the clock told"] += 1
+            elif any(
+                gap.reason == "process_killed" and contains(gap, setting.at)
+                for gap in self._evidence.gaps
+            ):
+                # What had not been written was lost, that it was set among it.
+                self.counts["settings of the clock in kills"] += 1
             else:
                 self._complain(
                     f"the clock was set by {setting.by_ns / 1e9:.3f} s at {setting.at}, "

@@ -553,6 +553,23 @@ async def test_everything_can_stop():
                 await client.until("announcement")
 
 
+async def test_who_has_stopped_answers_no_ping():
+    async with (
+        ListingServer(quick()) as server,
+        listening(server, autoping=False) as client,
+    ):
+        server.service.order(Fault(name=f"{PREFIX}stall"))
+        await until(lambda: bool(server.truth.faults))
+        await client.socket.ping()
+
+        async def pong() -> None:
+            while (await client.socket.receive()).type is not aiohttp.WSMsgType.PONG:
+                pass
+
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(pong(), 0.3)
+
+
 @pytest.mark.parametrize("name", ["malformed", "text", "changelog", "renewal_notice"])
 async def test_what_the_documents_exclude_can_be_sent(name: str):
     async with ListingServer(quick()) as server, listening(server) as client:

@@ -26,7 +26,7 @@ class Life(NamedTuple):
         source: What it recorded.
         shown: What its clock showed.
         settled_at: When it had the job of another, which it took over; real time,
-            nanoseconds. 0 if there was no other.
+            nanoseconds. 0 if there was no other; after its end if it never had.
     """
 
     run: str
@@ -73,6 +73,12 @@ class Lives:
         """Return the runs of a feed, in the order in which they began."""
         return self._by_source.get(source, [])
 
+    def _keepers(self, source: str) -> list[Life]:
+        """Return the runs of a feed that ever kept the account of their job."""
+        return [
+            life for life in self.of(source) if life.settled_at <= life.shown.last[0]
+        ]
+
     def life_of(self, conn: str) -> Life | None:
         """Return the run of one of our connections."""
         return self._by_run.get(run_of(conn))
@@ -90,7 +96,7 @@ class Lives:
         if shown == FOREVER:
             return shown
         before: Life | None = None
-        for life in self.of(source):
+        for life in self._keepers(source):
             first, last = life.shown.first, life.shown.last
             if shown <= last[1]:
                 if shown >= first[1] or before is None:
@@ -116,7 +122,7 @@ class Lives:
             return False
         return any(
             life.shown.first[0] < mine.shown.first[0] and real < life.shown.last[0]
-            for life in self.of(mine.source)
+            for life in self._keepers(mine.source)
         )
 
     def is_followed(self, conn: str) -> bool:

@@ -68,6 +68,13 @@ def test_who_is_followed_when_it_ends_leaves_the_rest_to_the_other():
     assert not LIVES.is_followed("other.0")
 
 
+def test_who_began_a_little_sooner_and_never_had_the_job_kept_no_account():
+    lives = Lives([life("b", 9, 20, 0, settled_at=99), life("a", 10, 50, 5)], {})
+
+    assert not lives.has_no_account("a.0", 15 * S)
+    assert lives.told("gate_spot", 18 * S) == 13 * S + LATE_NS
+
+
 def test_rows_may_be_held_until_a_run_has_the_job():
     lives = Lives([life("a", 0, 50, 0), life("c", 40, 90, 0, settled_at=52)], {})
 

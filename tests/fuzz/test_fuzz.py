@@ -9,14 +9,15 @@ from hypothesis import HealthCheck, Phase, given, settings
 from recorder.sources import load
 from trials.fuzz.corpus import corpus_of
 from trials.fuzz.damage import damaged, parsed, shown
-from trials.fuzz.feeds import try_frames
+from trials.fuzz.feeds import try_frames, try_steps
 from trials.fuzz.run import JOURNALS, new_store, numbers, targets
 
 
-FOUND = [
-    json.loads(line)
-    for line in Path(__file__).with_name("found.jsonl").read_text().splitlines()
-]
+HERE = Path(__file__).parent
+FOUND, FOUND_IN_STEPS = (
+    [json.loads(line) for line in (HERE / name).read_text().splitlines()]
+    for name in ("found.jsonl", "found_steps.jsonl")
+)
 FEEDS = sorted(targets().keys() - {JOURNALS})
 
 briefly = settings(
@@ -34,6 +35,15 @@ def test_what_was_found_once_leaves_something_of_every_frame(case, tmp_path):
     became = try_frames(source, corpus_of(source), frames, tmp_path / "store")
 
     assert became["undecodable, kept"] + became["kept"] > 0
+
+
+@pytest.mark.parametrize("case", FOUND_IN_STEPS, ids=lambda case: case["name"])
+def test_what_was_found_once_is_stored_as_it_was_said(case, tmp_path):
+    source = load(case["source"])
+
+    became = try_steps(source, corpus_of(source), case["steps"], tmp_path / "store")
+
+    assert became.total() == sum(frame is not None for _, _, frame in case["steps"])
 
 
 @pytest.mark.parametrize("name", FEEDS)

@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -129,6 +129,27 @@ def try_frames(
     return desk.judge()
 
 
+Step: TypeAlias = tuple[str, str, str | None]
+"""Market and stream of a chain, and what its connection brings; None: it is lost."""
+
+
+def try_steps(
+    source: Source, corpus: Corpus, steps: Sequence[Step], root: Path
+) -> Counter[str]:
+    """Have frames recorded, each over the connection of some chain.
+
+    Args, errors: As of `try_feed`.
+    """
+    desk = Desk(source, corpus, root)
+    try:
+        for market, stream, frame in steps:
+            payload = None if frame is None else frame.encode()
+            desk.step(Chain(market, stream), payload)
+    finally:
+        desk.close()
+    return desk.judge()
+
+
 class Desk:
     """A session with its writer, and a connection for each group of chains."""
 
@@ -218,6 +239,15 @@ class Desk:
             self._flush()
             self._close(place)
         self._flush()
+
+    def step(self, chain: Chain, payload: bytes | None) -> None:
+        """Have the connection of a chain bring a frame; None: it is lost."""
+        self._clock.now += STEP_NS
+        place = next(n for n, group in enumerate(self._groups) if chain in group)
+        if payload is None:
+            self._close(place)
+        else:
+            self._say(payload, place)
 
     def _say(self, payload: bytes, number: int) -> None:
         place = number % len(self._links)

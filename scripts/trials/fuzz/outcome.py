@@ -22,6 +22,10 @@ ROWS: Final = {
 }
 
 
+TROUBLE: Final = ("63999", "64007")
+"""What OKX answers while it is in trouble inside, to be asked again."""
+
+
 class Told(NamedTuple):
     """A frame, and what its feed said of it."""
 
@@ -89,7 +93,10 @@ class Seen:
                 is_double = bool(self._told)
                 self._told.add((event.kind, event.state, event.payload))
             case Kline():
-                key = msgspec.structs.astuple(event)
+                # The time is that of the push: another connection has its own.
+                key = msgspec.structs.astuple(
+                    msgspec.structs.replace(event, ts_event=None)
+                )
                 is_double = self._klines.get(key, conn) != conn
                 self._klines[key] = conn
             case DepthUpdate():
@@ -146,7 +153,10 @@ def _left(told: Told, said: Said, stored: Stored, seen: Seen) -> str:
 
 
 def says_nothing(payload: bytes) -> bool:
-    """Return whether a frame holds no news: a good answer, or an empty list."""
+    """Return whether a frame holds no news.
+
+    So do a good answer, one to be asked again, and an empty list.
+    """
     try:
         frame = json.loads(payload)
     except (ValueError, RecursionError):
@@ -154,6 +164,8 @@ def says_nothing(payload: bytes) -> bool:
     if not isinstance(frame, dict):
         return False
     method, event = frame.get("method"), frame.get("event")
+    if event == "error" and frame.get("code") in TROUBLE:
+        return True
     if event == "unsubscribe" or (method is None and isinstance(frame.get("id"), int)):
         return True
     places = [frame.get(key) for key in ("result", "data", "params")]

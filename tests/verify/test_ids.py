@@ -73,6 +73,27 @@ def test_what_came_before_is_a_double():
     ]
 
 
+def test_a_snapshot_above_both_counts_leaves_open_what_came_of_the_new_one():
+    rows = [(10, 15, 15), (20, None, 10), (21, None, 18), (22, 15, 15), (23, 15, 15)]
+
+    chain = follow(rows, [(11, 20)])
+
+    assert chain.holes == []
+    assert [(twice.at, twice.first, twice.last) for twice in chain.twice] == [
+        (23, 15, 15)
+    ]
+
+
+def test_a_new_count_that_grew_beyond_the_older_has_holes_and_doubles_of_its_own():
+    rows = [(10, 15, 15), (20, None, 10), (21, 11, 14), (22, 15, 30), (23, 33, 40)]
+    rows += [(24, 20, 21), (25, 5, 5), (26, 5, 5)]
+
+    chain = follow(rows, [(11, 20)])
+
+    assert chain.holes == [Hole(22, 23, 30, 33)]
+    assert [(twice.at, twice.first) for twice in chain.twice] == [(24, 20), (26, 5)]
+
+
 def test_lower_ids_behind_a_gap_are_a_new_count():
     rows = [(10, 500, 500), (20, 3, 3), (21, 4, 4), (22, 6, 6)]
 

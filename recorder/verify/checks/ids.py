@@ -140,9 +140,8 @@ class IdChain:
         if last == NO_ID or (not is_snapshot and not 0 <= first <= last):
             return
         start = last if first == NO_ID else first
-        if self._older is not None and start > self._older.top:
-            # It was a row that came late, and no new count.
-            self._count, self._older = self._older, None
+        is_for_all = is_snapshot and first == NO_ID
+        self._decide(start, is_for_all=is_for_all)
         count = self._count
         if count.top == NO_ID:
             count.note_hole(0, start - 1)
@@ -150,12 +149,28 @@ class IdChain:
         elif last <= count.top:
             self._take_lower(at, start, last, is_snapshot=is_snapshot)
         else:
-            # A snapshot without a first id stands for all that came before it.
-            is_hole = start > count.top + 1 and not (is_snapshot and first == NO_ID)
+            is_hole = start > count.top + 1 and not is_for_all
             if is_hole and not self._gaps.touch(count.top_at + 1, at):
                 self.holes.append(Hole(count.top_at, at, count.top, start))
             count.note_hole(count.top + 1, last if is_snapshot else start - 1)
             self._rise(last, at)
+
+    def _decide(self, start: int, *, is_for_all: bool) -> None:
+        """Decide whether lower ids were a new count once ids lie above the older.
+
+        Args:
+            start: First id of the next row.
+            is_for_all: Whether that stands for all that came before it.
+        """
+        older, count = self._older, self._count
+        if older is None or max(start, count.top) <= older.top:
+            return
+        if count.top >= older.top or is_for_all:
+            # Either would go on like this: what one of them lacks may come late.
+            count.may_lack(older)
+        else:  # a row had come late
+            self._count = older
+        self._older = None
 
     def _take_lower(self, at: int, first: int, last: int, *, is_snapshot: bool) -> None:
         """Take ids below the newest."""
@@ -169,31 +184,42 @@ class IdChain:
 class _Count:
     """What came of one numbering: all up to ``top`` but for some holes."""
 
-    __slots__ = ("_holes", "top", "top_at")
+    __slots__ = ("holes", "top", "top_at")
 
     def __init__(self, top: int, top_at: int, holes: list[tuple[int, int]]) -> None:
         self.top = top
         self.top_at = top_at
-        self._holes = holes
+        self.holes = holes
 
     def note_hole(self, first: int, last: int) -> None:
         """Note that ids did not come, or not each by itself."""
         if first <= last:
-            self._holes.append((first, last))
-            del self._holes[:-HOLES_MAX]
+            self.holes.append((first, last))
+            del self.holes[:-HOLES_MAX]
+
+    def may_lack(self, other: "_Count") -> None:
+        """Add the holes of a count that this one may have gone on with."""
+        low = [(first, min(last, self.top)) for first, last in other.holes]
+        joined: list[tuple[int, int]] = []
+        for first, last in sorted([*self.holes, *(h for h in low if h[0] <= h[1])]):
+            if joined and first <= joined[-1][1] + 1:
+                joined[-1] = joined[-1][0], max(joined[-1][1], last)
+            else:
+                joined.append((first, last))
+        self.holes = joined
 
     def has(self, first: int, last: int) -> bool:
         """Return whether all of some ids came."""
         return last <= self.top and not any(
-            low <= last and first <= high for low, high in self._holes
+            low <= last and first <= high for low, high in self.holes
         )
 
     def fill(self, first: int, last: int) -> bool:
         """Take ids out of the hole that has all of them, if one has."""
-        for number, (low, high) in enumerate(self._holes):
+        for number, (low, high) in enumerate(self.holes):
             if low <= first <= last <= high:
                 rest = [(low, first - 1), (last + 1, high)]
-                self._holes[number : number + 1] = [r for r in rest if r[0] <= r[1]]
+                self.holes[number : number + 1] = [r for r in rest if r[0] <= r[1]]
                 return True
         return False
 

@@ -234,9 +234,8 @@ class Ledger:
         }
         shared = next(iter(taken.values()), [])
         if not any(taken.values()):
-            shared = [(told.started_at, told.started_at)]
-            taken = {}
-        is_shared = len(taken) in (0, len(self._accounts))
+            taken = dict.fromkeys(taken, shared := [(told.started_at, told.started_at)])
+        is_shared = len(taken) == len(self._accounts)
         if is_shared and all(spans == shared for spans in taken.values()):
             whose: list[tuple[Chain | None, Span]] = [(None, span) for span in shared]
         else:

@@ -159,6 +159,19 @@ def test_a_gap_of_unknown_victims_inside_their_gaps_keeps_its_word_and_no_time()
     ]
 
 
+def test_a_gap_inside_the_gaps_of_some_chains_is_not_told_of_the_others():
+    book = ledger()
+    book.start(0)
+    book.covered(A, 1)
+
+    book.missed_by_any("undecodable", 5, 6, detail="frame 3", chains=[B])
+    gaps = book.due()
+
+    assert [(gap.market, gap.stream, gap.started_at, gap.ended_at) for gap in gaps] == [
+        (*B, 5, 5)
+    ]
+
+
 def test_a_storm_of_unknown_victims_cuts_the_chains_a_few_times_only():
     book = ledger()
     book.covered(A, 1)

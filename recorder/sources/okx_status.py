@@ -11,7 +11,8 @@ alive. The answer is the text ``pong``.
 An error answers a whole request, or one channel of it. Its code decides:
 what is wrong with the request or the address stays wrong, trouble of the
 venue is asked again after a pause, and who asks too often has to stay away
-for a while. What it says in words may hold the request itself, escaped, and
+for a while. A code that nobody knows counts as trouble, and its frame is
+kept. What it says in words may hold the request itself, escaped, and
 is never taken apart.
 
 Interruptions of less than five seconds are not announced here. Notice 64008
@@ -80,6 +81,9 @@ _PERMANENT: Final = _WRONG_ADDRESS | frozenset(
     {"60011", "60012", "60013", "60019", "60027", "60033", "64000"}
 )
 """What is wrong will be so the next time."""
+
+_TROUBLE: Final = frozenset({"63999", "64007"})
+"""Errors inside the venue, which pass."""
 
 _TOO_OFTEN: Final = "60014"
 
@@ -241,7 +245,9 @@ class Dialogue:
             return [_come_back(words, _STAY_AWAY_SECONDS)]
         if asked.tries < TRIES:
             self._later.put(asked.tries + 1, now_ns + wait_ns(asked.tries))
-            return []
+            if code in _TROUBLE:
+                return []
+            return [Unrecognized(error=f"not known, asked again: {words}")]
         return [_come_back(f"{words} (asked {TRIES} times)", _TROUBLE_SECONDS)]
 
     def _answered(self, frame: _Frame) -> _Asked | None:

@@ -193,7 +193,7 @@ def test_what_another_address_would_serve_says_so(
     assert refused.reason == f"{code}: words of {code}; check -O host and --ws-url"
 
 
-@pytest.mark.parametrize("code", ["63999", "64007", "50013", None])
+@pytest.mark.parametrize("code", ["63999", "64007"])
 def test_trouble_of_the_venue_is_asked_again_with_pauses(
     dialogue: Dialogue, code: str | None
 ) -> None:
@@ -217,6 +217,20 @@ def test_trouble_of_the_venue_is_asked_again_with_pauses(
     words = "no code: no words" if code is None else f"{code}: words of {code}"
     assert quit_.verdict.why == f"{words} (asked 5 times)"
     assert (quit_.verdict.action, quit_.verdict.wait_seconds) == ("retry", 60)
+
+
+@pytest.mark.parametrize("code", ["600120", "50013", None])
+def test_an_error_that_nobody_knows_is_kept_and_asked_again(
+    dialogue: Dialogue, code: str | None
+) -> None:
+    (request,) = dialogue.open(NOW_NS)
+
+    kept, send = dialogue.receive(error(request, code), NOW_NS)
+
+    words = "no code: no words" if code is None else f"{code}: words of {code}"
+    assert kept == Unrecognized(error=f"not known, asked again: {words}")
+    assert isinstance(send, Send)
+    assert len(send.requests) == 1
 
 
 def test_who_asks_too_often_stays_away_for_minutes(dialogue: Dialogue) -> None:

@@ -169,6 +169,7 @@ class Books:
         if not continuity.follows(first, last):
             before = continuity.received
             proven = continuity.applied if before == NO_ID else NO_ID
+            held_first = continuity.held_first
             if before == NO_ID and (False, first, last) in book.recent:
                 emit(RowDoubled(market=event.market, stream=event.stream))
                 return True
@@ -178,6 +179,7 @@ class Books:
                 return True
             if book.suspects:
                 self._counts.pass_over(book)
+            book.lower(ts_recv, first, held_first)
             book.begin(first)
             book.has_changes = book.rule.snapshot == "each"
             if verdict.was_live and first is not None and is_row_gap(proven, first):
@@ -321,7 +323,7 @@ class Books:
         continuity = book.continuity
         if continuity.is_live:
             return
-        if book.suspects:  # nobody knows which numbering it is of
+        if book.suspects or book.awaits_update:  # which numbering is it of?
             self._queue.retry(book, ts_recv)
             return
         message = Message(ts_recv, conn, seq, 0, event, payload)
@@ -375,6 +377,7 @@ class Books:
             )
         )
         book.continuity.crossed()
+        book.spoil(ts_recv)
         self._note(self._ledger.book_lost(chain, "resync", ts_recv))
         self._start_over(book, ts_recv)
 

@@ -112,6 +112,10 @@ class DepthChain:
         pending: The snapshot that waits for updates to prove it.
         is_pending_first: Whether no updates had come that it must reach: once
             it is proven, its book was known from its receipt on.
+        lowered_at: When the last update came, if its ids began below what had
+            come on connections before; else 0.
+        awaits_update: Whether that one could not be stored. A replay does not
+            know then that the ids are lower, and refuses a snapshot with such.
         suspects: Stale updates that continue each other, the last ones: either
             doubles, or the first of a new numbering.
         late: Updates that came late, the last ones; None if none did.
@@ -122,6 +126,7 @@ class DepthChain:
         "accepted_event",
         "adopted",
         "asked_until",
+        "awaits_update",
         "began",
         "chain",
         "continuity",
@@ -133,6 +138,7 @@ class DepthChain:
         "is_pending_first",
         "last_at",
         "late",
+        "lowered_at",
         "missing",
         "passed",
         "pending",
@@ -167,6 +173,8 @@ class DepthChain:
         self.retry_ns = FIRST_RETRY_NS
         self.suspects: list[Message] = []
         self.late: LateRun | None = None
+        self.lowered_at = 0
+        self.awaits_update = False
         self.through = self.began = NO_ID
 
     @property
@@ -232,6 +240,15 @@ class DepthChain:
             self.began = first
             if first <= self.through:  # it counts anew: what is late is no double
                 self.through = NO_ID
+
+    def lower(self, at: int, first: int | None, held_first: int) -> None:
+        """Note an update that is not routine, and what it had to continue."""
+        self.lowered_at = at if first is not None and first < held_first else 0
+        self.awaits_update = False
+
+    def spoil(self, at: int) -> None:
+        """Note that the row received then could not be stored."""
+        self.awaits_update = at == self.lowered_at == self.last_at
 
     def note(self, update: Message) -> None:
         """Note that a message before those of its connection is stored."""

@@ -486,6 +486,24 @@ def test_a_row_that_cannot_be_stored_breaks_its_chain(bench):
     assert bench.books.next_due(20 + FIRST_ASK_NS) == (IDS, 0)
 
 
+def test_of_lower_ids_a_snapshot_is_no_use_while_no_row_tells_of_them(bench):
+    """A replay takes one only if it has a row that began so low."""
+    bench.accept(IDS, 0)
+    bench.update(10, 100, 100)
+    bench.books.lost(IDS)
+    bench.accept(IDS, 30)
+    bench.update(40, 50, 60)
+    bench.books.spoiled(IDS, 40, "not a number")
+
+    bench.rest(50, epoch=1, base=60)
+    was_known = bench.state() == "live"
+    bench.update(60, 61, 62)
+    bench.rest(70, epoch=1, base=61)
+
+    assert (was_known, bench.state()) == (False, "live")
+    assert [ts for ts, _, _ in bench.stored()] == [10, 40, 60, 70]
+
+
 def test_without_ids_a_clean_frame_makes_the_book_known(bench):
     bench.accept(BARE, 0)
     bench.bare(5, is_clean=False)

@@ -44,6 +44,7 @@ from trials.fuzz.outcome import Seen, Stored, Told, became
 
 START_NS: Final = 1_790_000_000 * SECOND_NS
 STEP_NS: Final = SECOND_NS // 10
+ASKED_AFTER_NS: Final = 10 * SECOND_NS
 ACCEPT: Final = b"\0accept\0"
 """Stands for answers that accept all chains of a connection."""
 
@@ -129,8 +130,11 @@ def try_frames(
     return desk.judge()
 
 
-Step: TypeAlias = tuple[str, str, str | None]
-"""Market and stream of a chain, and what its connection brings; None: it is lost."""
+Step: TypeAlias = tuple[str, str, str | list[str] | None]
+"""Market and stream of a chain, and what its connection brings; None: it is lost.
+
+A list is told by HTTP, as soon as a snapshot is asked for.
+"""
 
 
 def try_steps(
@@ -142,9 +146,8 @@ def try_steps(
     """
     desk = Desk(source, corpus, root)
     try:
-        for market, stream, frame in steps:
-            payload = None if frame is None else frame.encode()
-            desk.step(Chain(market, stream), payload)
+        for market, stream, what in steps:
+            desk.step(Chain(market, stream), what)
     finally:
         desk.close()
     return desk.judge()
@@ -240,14 +243,27 @@ class Desk:
             self._close(place)
         self._flush()
 
-    def step(self, chain: Chain, payload: bytes | None) -> None:
-        """Have the connection of a chain bring a frame; None: it is lost."""
+    def step(self, chain: Chain, what: str | list[str] | None) -> None:
+        """Take the next `Step` of a chain."""
         self._clock.now += STEP_NS
         place = next(n for n, group in enumerate(self._groups) if chain in group)
-        if payload is None:
+        if what is None:
             self._close(place)
+        elif isinstance(what, str):
+            self._say(what.encode(), place)
         else:
-            self._say(payload, place)
+            self._flush()  # so that the session knows what could not be stored
+            for body in what:
+                self._tell(chain, body.encode())
+
+    def _tell(self, chain: Chain, body: bytes) -> None:
+        self._clock.now += ASKED_AFTER_NS
+        ask = HttpRequest(path="/book", query=())
+        while due := self._session.books.next_due(self._clock.now_ns()):
+            if due[0] == chain:
+                self._session.snapshots.take(*due, ask, self._clock.now_ns(), body)
+                return
+        raise FoundError(f"no snapshot of {chain} is asked for")
 
     def _say(self, payload: bytes, number: int) -> None:
         place = number % len(self._links)

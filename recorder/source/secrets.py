@@ -54,6 +54,7 @@ class Secrets(Mapping[str, str]):
     def __init__(self, values: Mapping[str, str] | None = None) -> None:
         self._values = dict(values or {})
         self._signatures: deque[str] = deque(maxlen=SIGNATURES)
+        self._spelled: dict[str, re.Pattern[bytes] | None] = {}
         self._spell()
 
     def __getitem__(self, name: str) -> str:
@@ -94,7 +95,10 @@ class Secrets(Mapping[str, str]):
         if not self._plain:
             return payload
         if b"\\" in payload or b"%" in payload:
-            payload = self._spelled.sub(_INSTEAD, payload)
+            for text, spelled in self._spelled.items():
+                # Made once, when it is needed: that takes milliseconds.
+                found = self._spelled[text] = spelled or re.compile(_pattern(text))
+                payload = found.sub(_INSTEAD, payload)
         for value in self._plain:
             payload = payload.replace(value, _INSTEAD)
         return self._without_beginning(payload)
@@ -112,7 +116,7 @@ class Secrets(Mapping[str, str]):
         # The longest first: one may be a part of another.
         texts.sort(key=len, reverse=True)
         self._plain = tuple(text.encode("utf-8", "surrogatepass") for text in texts)
-        self._spelled = re.compile(b"|".join(map(_pattern, texts)))
+        self._spelled = {text: self._spelled.get(text) for text in texts}
 
 
 def _pattern(text: str) -> bytes:

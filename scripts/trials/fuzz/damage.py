@@ -8,6 +8,7 @@ pairs, so that a key may stand in it twice.
 import json  # noqa: TID251 - what damages frames shares nothing with the decoders
 import random
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias
 
 
@@ -141,9 +142,15 @@ def shown(value: Any) -> str:
     return json.dumps(value)
 
 
+@lru_cache(maxsize=1_000)
+def _whole(frame: bytes) -> Any:
+    """Return a whole frame, `parsed`; nothing in it may be changed in place."""
+    return parsed(frame)
+
+
 def _damage_json(frame: bytes, rng: random.Random, frames: Sequence[bytes]) -> bytes:
     try:
-        root = parsed(frame)
+        root = _whole(frame)
     except (ValueError, RecursionError):
         return frame
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
@@ -247,7 +254,7 @@ def _other_size(value: Any, rng: random.Random, _frames: Sequence[bytes]) -> Any
 def _of_another_frame(value: Any, rng: random.Random, frames: Sequence[bytes]) -> Any:
     """What stands somewhere in another frame."""
     try:
-        other = parsed(rng.choice(frames))
+        other = _whole(rng.choice(frames))
     except (ValueError, RecursionError):
         return value
     for place in rng.choice(_paths(other, ())):

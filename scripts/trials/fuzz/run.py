@@ -29,7 +29,11 @@ EXAMPLES: Final = 20
 """Trials of a round."""
 
 SIZES: Final = {JOURNALS: (1, 6)}
-"""How many numbers a trial takes, at least and at most; of feeds 40 to 200."""
+"""How many numbers a trial takes, at least and at most."""
+
+FEED_SIZES: Final = (200, 1_000)
+"""And those of feeds. A store that is made, verified and read takes longer than
+a hundred frames."""
 
 
 def targets() -> dict[str, Trial]:
@@ -77,7 +81,7 @@ def fuzz(
 ) -> str | None:
     """Fuzz one target; return the first that was found, made small."""
     until = time.monotonic() + seconds
-    sizes = numbers(*SIZES.get(name, (40, 200)))
+    sizes = numbers(*SIZES.get(name, FEED_SIZES))
     tried: list[int] = []
 
     def one(given: list[int]) -> None:

@@ -370,16 +370,7 @@ class Books:
 
     def spoiled(self, chain: Chain, ts_recv: int, error: str) -> None:
         """Note that a row was received but could not be stored."""
-        book = self._books[chain]
-        self._note(
-            self._ledger.missed(
-                chain, "undecodable", ts_recv, ts_recv + 1, detail=error
-            )
-        )
-        book.continuity.crossed()
-        book.spoil(ts_recv)
-        self._note(self._ledger.book_lost(chain, "resync", ts_recv))
-        self._start_over(book, ts_recv)
+        self._wrong.spoil(self._books[chain], ts_recv, error)
 
     def unsure(self, chain: Chain, at: int, reason: str) -> None:
         """Note that messages were lost; only ids could tell whether of this."""

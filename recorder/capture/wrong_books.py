@@ -62,3 +62,28 @@ class WrongBooks:
             self._ledger.book_was_lost(chain, reason, since, until, detail=detail)
         )
         return False
+
+    def spoil(self, book: DepthChain, ts_recv: int, error: str) -> None:
+        """Note that a row could not be stored: replays know nothing of it.
+
+        Args:
+            book: Whose.
+            ts_recv: Our clock at the row.
+            error: Why, for people.
+        """
+        chain, ledger = book.chain, self._ledger
+        self._note(
+            ledger.missed(chain, "undecodable", ts_recv, ts_recv + 1, detail=error)
+        )
+        gap = ledger.book_gap(chain)
+        lost_at = ts_recv if gap is None else gap.started_at
+        if ts_recv < lost_at:  # for another reason, and later than in truth
+            is_past = ts_recv < book.known_since
+            until = min(lost_at, book.mended_at(ts_recv)) if is_past else lost_at
+            self._note(
+                ledger.book_was_lost(chain, "resync", ts_recv, until, detail=error)
+            )
+        book.continuity.crossed()
+        book.spoil(ts_recv)
+        self._note(ledger.book_lost(chain, "resync", ts_recv))
+        self._start_over(book, ts_recv)

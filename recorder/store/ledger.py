@@ -318,6 +318,10 @@ class Ledger:
         """Note that the order book was not known, and is again or lost anew."""
         return [self._gap(chain, "book", reason, started_at, ended_at, detail=detail)]
 
+    def book_gap(self, chain: Chain) -> Gap | None:
+        """Return the gap that a chain's book is in."""
+        return self._accounts[chain].book_gap
+
     def book_known(self, chain: Chain, at: int) -> list[LedgerRow]:
         """Note that the order book is known again."""
         self.books_seen.add(chain)

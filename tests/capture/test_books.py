@@ -486,6 +486,33 @@ def test_a_row_that_cannot_be_stored_breaks_its_chain(bench):
     assert bench.books.next_due(20 + FIRST_ASK_NS) == (IDS, 0)
 
 
+def test_a_book_was_lost_with_a_row_that_could_not_be_stored_not_later(bench):
+    bench.accept(BARE, 0)
+    bench.bare(10, is_clean=True)
+    bench.bare(20, is_clean=False)
+    bench.books.unsure(BARE, 25, "a frame was lost")
+
+    bench.books.spoiled(BARE, 10, "not a number")
+    bench.bare(30, is_clean=True)
+
+    assert [gap for gap in bench.gaps() if gap[0] == "book"] == [
+        ("book", "resync", 0, 10),
+        ("book", "resync", 25, 30),
+        ("book", "resync", 10, 25),
+    ]
+
+
+def test_a_book_that_was_mended_since_was_lost_until_then(bench):
+    bench.accept(BARE, 0)
+    bench.bare(10, is_clean=True)
+    bench.bare(20, is_clean=True)
+    bench.books.unsure(BARE, 25, "a frame was lost")
+
+    bench.books.spoiled(BARE, 10, "not a number")
+
+    assert ("book", "resync", 10, 20) in bench.gaps()
+
+
 def test_of_lower_ids_a_snapshot_is_no_use_while_no_row_tells_of_them(bench):
     """A replay takes one only if it has a row that began so low."""
     bench.accept(IDS, 0)

@@ -173,8 +173,9 @@ class Journal:
             if os.path.samestat(named, os.fstat(self._handle)):
                 return
         handle = calls.reopen(self.path)
-        calls.close(self._handle)
-        self._handle = handle
+        lost, self._handle = self._handle, handle
+        with suppress(OSError):  # all that was written was synced
+            calls.close(lost)
         if os.fstat(handle).st_size < self.bytes:
             raise StoreError(
                 f"the journal {self.path} has lost rows that were on the disk: check "
@@ -187,7 +188,7 @@ class Journal:
         # a whole one and one that a kill left are read in the same way.
         handle, self._handle = self._handle, -1
         if handle >= 0:
-            with told(f"close {self.path}"):
+            with suppress(OSError):  # all that was written was synced
                 calls.close(handle)
 
 

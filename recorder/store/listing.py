@@ -311,15 +311,16 @@ def check_store(root: Path) -> None:
         ConfigError: If there is no such folder, or it holds something else.
         StoreError: If it may not be read.
     """
-    if not root.exists():
-        raise ConfigError(
-            f"there is no store at {root}; give the folder of a capture as --store"
-        )
-    if not root.is_dir():
-        raise ConfigError(
-            f"{root} is a file, not a store; give the folder of a capture as --store"
-        )
     with told(f"read the store {root}"):
+        if not root.exists():
+            raise ConfigError(
+                f"there is no store at {root}; give the folder of a capture as --store"
+            )
+        if not root.is_dir():
+            raise ConfigError(
+                f"{root} is a file, not a store; give the folder of a capture as "
+                "--store"
+            )
         looks_like_one = is_store(root)
     if not looks_like_one:
         raise ConfigError(

@@ -10,7 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from recorder.errors import CorruptSegmentError, StoreError, UnknownSchemaError
+from recorder.errors import (
+    CorruptSegmentError,
+    DiskError,
+    StoreError,
+    UnknownSchemaError,
+)
 from recorder.store.disk import told
 from recorder.store.tables import TEXT, TIME, Table
 
@@ -93,7 +98,7 @@ def _told_of(path: Path) -> Iterator[None]:
         try:
             yield
         except FileNotFoundError as error:
-            raise StoreError(
+            raise DiskError(
                 f"the segment {path} was removed while it was read; ask again"
             ) from error
         except PermissionError as error:

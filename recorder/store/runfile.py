@@ -8,6 +8,7 @@ each journal is on the disk, and what a clock showed that nobody sets.
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -155,13 +156,16 @@ def read_run_file(root: Path, run: str) -> RunFile | None:
         None if there is no such file: the run ended cleanly.
 
     Raises:
-        StoreError: If the file is not a run file.
+        StoreError: If the file is not a run file, or cannot be read now.
     """
     path = run_path(root, run)
     try:
-        said = _RUN_FILE.decode(path.read_bytes())
-    except FileNotFoundError:
-        return None
+        with told(f"read {path}"):
+            try:
+                content = path.read_bytes()
+            except FileNotFoundError:
+                return None
+        said = _RUN_FILE.decode(content)
     except msgspec.MsgspecError as error:
         raise StoreError(
             f"the run file {path} cannot be read ({error}); move it away: what was "
@@ -191,10 +195,9 @@ class _Heartbeat(NamedTuple):
 
 def _heartbeat(path: Path) -> _Heartbeat:
     """Return what a heartbeat file says; nothing of what is not there or torn."""
-    try:
+    lines = []
+    with told(f"read {path}"), suppress(FileNotFoundError):
         lines = path.read_bytes().split()
-    except FileNotFoundError:
-        lines = []
     synced: dict[int, int] = {}
     times = []
     counted: tuple[int, int] | None = None

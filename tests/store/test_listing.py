@@ -1,5 +1,6 @@
 """Every row is listed once, whatever the capture does meanwhile."""
 
+import errno
 import os
 import resource
 import shutil
@@ -108,6 +109,18 @@ def test_a_store_that_is_not_there_is_an_error(root: Path) -> None:
 
     root.touch()
     with pytest.raises(ConfigError, match="is a file, not a store"):
+        open_listing(root)
+
+
+def test_a_store_that_cannot_be_looked_at_is_an_error_of_the_disk(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_path: Path) -> bool:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Path, "exists", refuse)
+
+    with pytest.raises(DiskError, match="the disk reports an error"):
         open_listing(root)
 
 

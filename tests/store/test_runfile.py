@@ -89,3 +89,19 @@ def test_a_broken_run_file_is_told_by_name(root: Path, content: bytes) -> None:
 
     with pytest.raises(StoreError, match=r"r1\.json cannot be read"):
         read_run_file(root, "r1")
+
+
+def test_a_run_file_that_cannot_be_read_now_is_an_error_of_the_store(
+    tmp_path: Path,
+) -> None:
+    path = run_path(tmp_path, "r1")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(msgspec.json.encode(SAID))
+    beat = heartbeat_path(tmp_path, "r1")
+    beat.symlink_to(tmp_path / ("x" * 300))  # a name that no file can have
+
+    with pytest.raises(StoreError, match=f"cannot read {beat}"):
+        read_run_file(tmp_path, "r1")
+
+    beat.unlink()
+    assert read_run_file(tmp_path, "r1") is not None

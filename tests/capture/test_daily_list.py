@@ -188,6 +188,16 @@ async def test_a_list_that_cannot_be_had_is_asked_for_again_all_day(root, caplog
     assert [row[4].market for row in keeper.taken()["markets"]] == ["A"]
 
 
+async def test_a_store_that_has_gone_is_asked_again_and_ends_nothing(root, caplog):
+    keeper = Keeper(root, [b'["A"]'], markets=("A",), days=0.1)
+    root.rmdir()
+
+    await keeper.run()
+
+    assert keeper.asked_at == []
+    assert caplog.messages.count(MarketListFailed.message) > 2
+
+
 async def test_a_day_that_passed_without_a_list_is_not_asked_for_any_more(root):
     answers = [TransportError("it is down")] * 100 + [b'["A"]']
     keeper = Keeper(root, answers, markets=("A",), days=1.2)

@@ -11,9 +11,11 @@ loses the job, and finds that out before it writes anything more.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -22,6 +24,7 @@ from recorder.capture.held_depth import BYTES_MAX, HeldDepth, Last, read_last
 from recorder.capture.plan import CapturePlan
 from recorder.capture.session import Session
 from recorder.clock import Clock, SystemClock, wall_ns
+from recorder.errors import ConfigError, DiskError, RecorderError
 from recorder.model import Chain, Gap, beside
 from recorder.store.disk import told
 from recorder.store.job_lock import (
@@ -37,18 +40,21 @@ from recorder.store.overlay import Kept, Overlay
 from recorder.store.recover import recover, settle_hung
 from recorder.store.revisions import gaps_of_job, newest_row_ns
 from recorder.store.run import Run
-from recorder.store.runfile import read_run_file
+from recorder.store.runfile import read_run_file, run_lock_path
 from recorder.store.writer import Flush
 from recorder.telemetry import (
     AskedToLeave,
     TakeOverAsked,
     TakeOverBegan,
+    TakeOverDelayed,
     TakeOverDone,
     TakeOverForced,
     emit,
 )
 from recorder.transitions import NO_ID
 
+
+T = TypeVar("T")
 
 BOOKS_SECONDS: Final = 30.0
 """How long books may stay unknown after all chains were accepted."""
@@ -65,6 +71,9 @@ ROWS_MAX: Final = 1_000_000
 
 HUNG_SECONDS: Final = 30.0
 """Who has not heard so long after it was asked to leave does not live."""
+
+DELAY_SECONDS: Final = 5.0
+"""Before what the disk refused is tried again."""
 
 LEAVING_SECONDS: Final = 600.0
 """Who has heard gets so long to write what it has."""
@@ -151,9 +160,11 @@ class TakeOver:
         if self._run.successor is None:
             return
         emit(TakeOverBegan(job=self._plan.job, run=self._run.id))
-        follow = self._run.successor, self._is_live, self._run, self._plan.job
-        with told(f"write to the store {self._run.root}"):
-            self._run.take_over(await wait_for_job(*follow))
+        run, job = self._run, self._plan.job
+        with told(f"write to the store {run.root}"):
+            lock = await wait_for_job(self._run.successor, self._is_live, run, job)
+        # From here on nobody else records it.
+        await insist(partial(run.take_over, lock), run.root, job)
 
     async def lay(self, hand: Callable[[Flush], None]) -> None:
         """Make the account of the job this run's.
@@ -161,21 +172,20 @@ class TakeOver:
         Args:
             hand: Takes flushes, to be written in their order.
 
+        What the disk refuses for now is tried again: nobody else records any more.
+
         Raises:
-            StoreError: If the store cannot be read or written.
+            StoreError: If the store cannot be read for good.
         """
-        store, source = self._plan.config.store, self._plan.source.name
-        await asyncio.to_thread(recover, store)
-        listing = await asyncio.to_thread(open_listing, store, is_living=True)
-        gaps = await asyncio.to_thread(gaps_of_job, listing, self._plan.job)
-        since = self._run.id, self._began_at
-        theirs = await asyncio.to_thread(read_last, listing, source, *since)
+        source = self._plan.source.name
+        store, job = self._plan.config.store, self._plan.job
+        gaps, theirs, newest = await insist(self._read, store, job)
         await self._until_received(theirs)
         ended_at = _ended_at(gaps, theirs)
         if isinstance(self._clock, SystemClock):
             # Revisions of gaps are newer than what they revise, and messages that
             # waited are older than those to come.
-            newest = max(newest_row_ns(listing, source), ended_at)
+            newest = max(newest, ended_at)
             self._clock.not_before(newest + len(self._held) + ROWS_MAX)
         # Nothing is awaited from here on: nothing is received meanwhile.
         now = self._clock.now_ns()
@@ -207,6 +217,20 @@ class TakeOver:
             self._session.books.accepted(chain, ended_at, None)
         hand(self._session.take(now))
         emit(TakeOverDone(job=self._plan.job, run=self._run.id))
+
+    def _read(self) -> tuple[Sequence[Gap], dict[Chain, Last], int]:
+        """Return gaps of the job, what others received last, and the newest row."""
+        store, source = self._plan.config.store, self._plan.source.name
+        recover(store)
+        listing = open_listing(store, is_living=True)
+        found = (
+            gaps_of_job(listing, self._plan.job),
+            read_last(listing, source, self._run.id, self._began_at),
+            newest_row_ns(listing, source),
+        )
+        # A volume that vanished leaves an empty folder, which looks like a store.
+        run_lock_path(store, self._run.id).stat()
+        return found
 
     async def _until_received(self, theirs: Mapping[Chain, Last]) -> None:
         """Wait, but not for long, until we have what the other run had."""
@@ -306,21 +330,26 @@ class Whole:
         self._root = root
 
     async def take(self, has_all: Callable[[], bool]) -> None:
-        """Wait until it is ours.
+        """Wait until it is ours, as long as the disk refuses that, too.
 
         Args:
             has_all: Whether every part of it is, so that nothing of what the
                 other records still is lost if it ends.
 
         Raises:
-            StoreError: If the store cannot be written.
+            StoreError: If the store cannot be written, for good.
         """
-        if self._successor is not None:
-            with told(f"write to the store {self._root}"):
-                lock = await wait_for_job(self._successor, has_all, None, self._job)
-            tell_of_many(lock, wall_ns())
+        while self._successor is not None:
+            try:
+                with told(f"write to the store {self._root}"):
+                    lock = await wait_for_job(self._successor, has_all, None, self._job)
+                tell_of_many(lock, wall_ns())
+            except DiskError as error:
+                await _delay(error, self._job)
+                continue
             self.lock = lock
-            self._successor.release()
+            with suppress(OSError):  # what is left of it stands in nobody's way
+                self._successor.release()
             self._successor = None
 
     def release(self) -> None:
@@ -353,6 +382,30 @@ def _ended_at(gaps: Iterable[Gap], theirs: Mapping[Chain, Last]) -> int:
     return max([*ends, *(last.at for last in theirs.values())], default=0)
 
 
+async def insist(work: Callable[[], T], root: Path, job: str) -> T:
+    """Do some work with a store in a thread, as soon as the disk lets it be done.
+
+    Args:
+        work: It may be begun again.
+        root: The store's folder.
+        job: For the log.
+
+    Raises:
+        StoreError: If it cannot be done, whatever the disk does.
+    """
+    while True:
+        try:
+            with told(f"use the store {root}"):
+                return await asyncio.to_thread(work)
+        except (ConfigError, DiskError) as error:  # a store that has gone, too
+            await _delay(error, job)
+
+
+async def _delay(error: RecorderError, job: str) -> None:
+    emit(TakeOverDelayed(job=job, why=str(error)))
+    await asyncio.sleep(DELAY_SECONDS)
+
+
 async def wait_for_job(
     successor: Successor, is_live: Callable[[], bool], run: Run | None, job: str
 ) -> JobLock:
@@ -376,6 +429,8 @@ async def wait_for_job(
         if is_live() and successor.ask():
             asked_at = now()
             emit(TakeOverAsked(job=job, run=None if run is None else run.id))
+        elif asked_at is None and successor.has_asked:
+            asked_at = now()  # before the disk refused something
         if asked_at is not None:
             limit = LEAVING_SECONDS if successor.is_heard else HUNG_SECONDS
             if now() - asked_at > limit:

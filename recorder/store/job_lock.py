@@ -181,6 +181,11 @@ class Successor:
         return True
 
     @property
+    def has_asked(self) -> bool:
+        """Whether anybody was asked to leave."""
+        return self._asked != b""
+
+    @property
     def is_heard(self) -> bool:
         """Whether nobody has still to hear what was asked."""
         return not leave_path(self._root, self._job).exists()

@@ -95,7 +95,8 @@ class Run:
         job_lock.tell(self.id, self.started_at, self._ends_at)
         self.job_lock = job_lock
         if self.successor is not None:
-            self.successor.release()
+            with suppress(OSError):  # what is left of it stands in nobody's way
+                self.successor.release()
             self.successor = None
 
     def check(self) -> None:

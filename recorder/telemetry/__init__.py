@@ -80,6 +80,7 @@ from recorder.telemetry.runs import (
     SimulatorStarted,
     TakeOverAsked,
     TakeOverBegan,
+    TakeOverDelayed,
     TakeOverDone,
     TakeOverForced,
 )
@@ -184,6 +185,7 @@ __all__ = [
     "SubscriptionRefused",
     "TakeOverAsked",
     "TakeOverBegan",
+    "TakeOverDelayed",
     "TakeOverDone",
     "TakeOverForced",
     "TradeRuleDisproved",

@@ -51,6 +51,15 @@ class TakeOverDone(Signal, frozen=True):
     run: str
 
 
+class TakeOverDelayed(Signal, frozen=True):
+    """What a take-over needs of the disk cannot be had now; it is tried again."""
+
+    message: ClassVar[str] = "cannot take over for now, recording on"
+    level: ClassVar[int] = logging.WARNING
+    job: str
+    why: str
+
+
 class TakeOverForced(Signal, frozen=True):
     """A run did not answer when it was asked to leave, and has lost its job."""
 

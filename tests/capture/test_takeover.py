@@ -4,12 +4,14 @@ import asyncio
 import signal
 import sys
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
 from recorder import open_store
 from recorder.capture import takeover
-from recorder.errors import JobRunningError
+from recorder.capture.takeover import Whole
+from recorder.errors import ConfigError, DiskError, JobRunningError
 from recorder.model import TAKEN_OVER, Chain, Gap
 from recorder.replay.book import OrderBook
 from recorder.simulator.server import Exchange
@@ -18,8 +20,10 @@ from recorder.store.job_lock import check_job, leave_path, next_path
 from recorder.store.listing import open_listing
 from recorder.store.recover import recover
 from recorder.store.revisions import newest_revisions, plain_rows
+from recorder.store.run import Run
 from recorder.store.runfile import read_run_files
 from recorder.store.writer import WriterStats
+from recorder.telemetry import TakeOverDelayed
 from recorder.verify import verify
 
 
@@ -300,6 +304,66 @@ async def test_one_that_does_not_answer_loses_its_job(recorder_of, monkeypatch):
     assert kinds == {
         ("not_started", "covered", "process_killed", "covered", "process_stopped")
     }
+
+
+async def test_who_has_the_job_waits_for_a_disk_that_refuses_the_account(
+    recorder_of, monkeypatch, caplog
+):
+    """Nobody else records any more: to give up would be a loss."""
+    refusals = {
+        (takeover, "recover"): [DiskError("first")],
+        (takeover, "open_listing"): [ConfigError("second"), OSError(5, "third")],
+        (takeover, "run_lock_path"): [Path("/nowhere")],
+        (Run, "take_over"): [OSError(30, "fifth")],
+    }
+
+    def refusing(really, left):
+        def work(*args, **more):
+            refusal = left.pop() if left else None
+            if isinstance(refusal, Exception):
+                raise refusal
+            return really(*args, **more) if refusal is None else refusal
+
+        return work
+
+    monkeypatch.setattr(takeover, "DELAY_SECONDS", 0.01)
+    for (home, name), left in refusals.items():
+        monkeypatch.setattr(home, name, refusing(getattr(home, name), left))
+    async with Exchange(Settings(seed=5, rate=60)) as exchange:
+        job = Job(recorder_of, exchange)
+        _, leaving = await job.begin()
+        second = await job.follow()
+        first = await leaving
+        await stop(*second)
+
+    assert first.failure is None
+    assert not any(refusals.values())
+    assert caplog.messages.count(TakeOverDelayed.message) == 5
+    assert {*map(tuple, kinds_of(job.root).values())} == {WHOLE}
+    assert verify(job.root).findings == ()
+
+
+async def test_a_job_of_several_is_waited_for_while_the_disk_refuses(
+    tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr(takeover, "DELAY_SECONDS", 0.001)
+    first = Whole(tmp_path, JOB, takes_over=True)
+    second = Whole(tmp_path, JOB, takes_over=True)
+    refusals = [OSError(5, "Input/output error"), OSError(24, "Too many open files")]
+
+    def has_all():
+        if refusals:
+            raise refusals.pop()
+        first.release()
+        return True
+
+    await second.take(has_all)
+
+    assert second.lock is not None
+    assert caplog.messages.count(TakeOverDelayed.message) == 2
+    with pytest.raises(JobRunningError):
+        check_job(tmp_path, JOB)
+    second.release()
 
 
 async def test_one_that_the_venue_refuses_leaves_the_other_alone(recorder_of):

@@ -94,6 +94,26 @@ def test_a_new_count_that_grew_beyond_the_older_has_holes_and_doubles_of_its_own
     assert [(twice.at, twice.first) for twice in chain.twice] == [(24, 20), (26, 5)]
 
 
+def test_what_came_late_of_the_older_count_is_no_hole_in_the_new_one():
+    """Each hole of the older one only once."""
+    rows = [(10, 350, 353), (20, 371, 379), (30, 250, 252), (40, 368, 368)]
+
+    late = follow(rows, [(11, 20), (21, 30)])
+    again = follow([*rows, (50, 368, 368)], [(11, 20), (21, 30)])
+
+    assert (late.holes, late.twice) == ([], [])
+    assert again.holes == [Hole(30, 50, 252, 368)]
+
+
+def test_what_came_late_of_the_older_count_is_no_double_in_the_new_one():
+    rows = [(10, 10, 13), (20, 16, 19), (30, 5, 14), (40, 14, 14), (50, 14, 14)]
+
+    chain = follow(rows, [(11, 20), (21, 30)])
+
+    assert chain.holes == []
+    assert [(twice.at, twice.first) for twice in chain.twice] == [(50, 14)]
+
+
 def test_lower_ids_behind_a_gap_are_a_new_count():
     rows = [(10, 500, 500), (20, 3, 3), (21, 4, 4), (22, 6, 6)]
 

@@ -144,6 +144,7 @@ class IdChain:
         self._decide(start, is_for_all=is_for_all)
         count = self._count
         if count.top == NO_ID:
+            count.begin = start
             count.note_hole(0, start - 1)
             self._rise(last, at)
         elif last <= count.top:
@@ -151,6 +152,8 @@ class IdChain:
         else:
             is_hole = start > count.top + 1 and not is_for_all
             if is_hole and not self._gaps.touch(count.top_at + 1, at):
+                if self._is_late(start, last):
+                    return
                 self.holes.append(Hole(count.top_at, at, count.top, start))
             count.note_hole(count.top + 1, last if is_snapshot else start - 1)
             self._rise(last, at)
@@ -177,16 +180,29 @@ class IdChain:
         count = self._count
         if self._gaps.touch(count.top_at + 1, at):
             self._older, self._count = count, _Count(last, at, [(0, first - 1)])
-        elif not count.fill(first, last) and not is_snapshot:  # that may come again
+        elif not (
+            count.fill(first, last)
+            or is_snapshot  # that may come again
+            or self._is_late(first, last)
+        ):
             self.twice.append(Twice(count.top_at, at, first, last))
+
+    def _is_late(self, first: int, last: int) -> bool:
+        """Return whether a row fills a hole of the count before a new one.
+
+        What lies below where that began is unknown, and no hole.
+        """
+        older = self._older
+        return older is not None and first > older.begin and older.fill(first, last)
 
 
 class _Count:
     """What came of one numbering: all up to ``top`` but for some holes."""
 
-    __slots__ = ("holes", "top", "top_at")
+    __slots__ = ("begin", "holes", "top", "top_at")
 
     def __init__(self, top: int, top_at: int, holes: list[tuple[int, int]]) -> None:
+        self.begin = top
         self.top = top
         self.top_at = top_at
         self.holes = holes

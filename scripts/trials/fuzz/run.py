@@ -13,7 +13,9 @@ from typing import Final, TypeAlias
 import hypothesis
 from hypothesis import HealthCheck, Phase, strategies as st
 
+from recorder.replay.watch import warm_up as warm_up_watch
 from recorder.sources import load, names
+from recorder.store.levels import warm_up
 from trials.fuzz.corpus import corpus_of
 from trials.fuzz.feeds import try_feed
 from trials.fuzz.journals import try_journals
@@ -64,6 +66,9 @@ def new_store() -> Iterator[Path]:
 def run_fuzz(seconds: float, seed: int, only: Collection[str] = ()) -> list[str]:
     """Fuzz each target for so long; return what was found."""
     found = []
+    # To compile takes half a minute, the first time on a machine.
+    warm_up()
+    warm_up_watch()
     for name, trial in targets().items():
         if only and name not in only:
             continue

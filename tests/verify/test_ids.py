@@ -94,6 +94,19 @@ def test_a_new_count_that_grew_beyond_the_older_has_holes_and_doubles_of_its_own
     assert [(twice.at, twice.first) for twice in chain.twice] == [(24, 20), (26, 5)]
 
 
+@pytest.mark.parametrize("before", [[], [(5, 40, 49)]], ids=["first", "anew"])
+def test_an_update_that_a_first_snapshot_stood_for_may_come_late(before):
+    def twice(rows):
+        chain = IdChain(Gaps([(6, 9)]))
+        for row in rows:
+            one = updates([row])
+            is_image = row[0] == 10
+            chain.follow(one._replace(is_snapshot=np.array([is_image])))
+        return [found.at for found in chain.twice]
+
+    assert twice([*before, (10, 0, 9), (11, 8, 9), (12, 8, 9)]) == [12]
+
+
 def test_what_came_late_of_the_older_count_is_no_hole_in_the_new_one():
     """Each hole of the older one only once."""
     rows = [(10, 350, 353), (20, 371, 379), (30, 250, 252), (40, 368, 368)]

@@ -145,7 +145,7 @@ class IdChain:
         count = self._count
         if count.top == NO_ID:
             count.begin = start
-            count.note_hole(0, start - 1)
+            count.note_hole(0, last if is_snapshot else start - 1)
             self._rise(last, at)
         elif last <= count.top:
             self._take_lower(at, start, last, is_snapshot=is_snapshot)
@@ -179,7 +179,8 @@ class IdChain:
         """Take ids below the newest."""
         count = self._count
         if self._gaps.touch(count.top_at + 1, at):
-            self._older, self._count = count, _Count(last, at, [(0, first - 1)])
+            hole = 0, last if is_snapshot else first - 1
+            self._older, self._count = count, _Count(last, at, [hole])
         elif not (
             count.fill(first, last)
             or is_snapshot  # that may come again

@@ -182,6 +182,12 @@ class NewCounts:
                 begun += ledger.missed(chain, "sequence_gap", since, since, **told)
             rows += begun
         self._note(rows)
+        gap = ledger.book_gap(chain)
+        if gap is not None and since < gap.started_at:  # for another reason, later
+            until = gap.started_at
+            self._note(
+                ledger.book_was_lost(chain, "resync", since, until, detail=detail)
+            )
         self._note(ledger.book_lost(chain, "resync", since))
 
     def _count_anew(self, book: DepthChain) -> None:

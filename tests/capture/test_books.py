@@ -502,6 +502,18 @@ def test_a_book_was_lost_with_a_row_that_could_not_be_stored_not_later(bench):
     ]
 
 
+def test_a_book_was_lost_where_the_venue_counted_anew_not_later(bench):
+    bench.accept(IDS, 0)
+    bench.full(10, 50)
+    bench.update(20, 8, 8)
+    bench.books.unsure(IDS, 25, "a frame was lost")
+
+    bench.books.stop()
+
+    assert ("rows", "sequence_gap", 11, 20) in bench.gaps()
+    assert ("book", "resync", 11, 25) in bench.gaps()
+
+
 def test_a_book_that_was_mended_since_was_lost_until_then(bench):
     bench.accept(BARE, 0)
     bench.bare(10, is_clean=True)

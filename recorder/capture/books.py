@@ -237,6 +237,9 @@ class Books:
 
     def _stale(self, book: DepthChain, message: Message) -> None:
         """Take a message that lies wholly below what was received."""
+        if message.name in book.recent:  # whatever is missing, it is here
+            emit(RowDoubled(market=book.chain.market, stream=book.chain.stream))
+            return
         is_late = self._jumps.filled(book, *message.ids)
         if book.was_passed(*message.ids) or is_late:
             before_at = book.last_at

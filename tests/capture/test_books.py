@@ -514,6 +514,20 @@ def test_a_book_was_lost_where_the_venue_counted_anew_not_later(bench):
     assert ("book", "resync", 11, 25) in bench.gaps()
 
 
+def test_an_update_of_lower_ids_that_comes_twice_is_stored_once(bench):
+    """That a gap of before lacks such ids as well makes no row of the second."""
+    bench.accept(IDS, 0)
+    bench.full(10, 10)
+    bench.update(20, 107, 109)
+    bench.books.lost(IDS)
+    bench.accept(IDS, 30)
+
+    bench.update(40, 11, 11)
+    bench.update(50, 11, 11)
+
+    assert [ts for ts, _, _ in bench.stored()] == [10, 20, 40]
+
+
 def test_a_book_that_was_mended_since_was_lost_until_then(bench):
     bench.accept(BARE, 0)
     bench.bare(10, is_clean=True)

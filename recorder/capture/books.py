@@ -116,6 +116,8 @@ class Books:
             `believed` once its snapshot came.
         """
         book = self._books[chain]
+        if not (book.rule.has_ids or self._ledger.is_covered(chain)):
+            book.continuity.lost()  # a replay loses it where its gap ends
         is_believed = self._images.accepted(book, at)
         if book.continuity.is_live:
             return is_believed

@@ -528,6 +528,21 @@ def test_an_update_of_lower_ids_that_comes_twice_is_stored_once(bench):
     assert [ts for ts, _, _ in bench.stored()] == [10, 20, 40]
 
 
+def test_without_ids_an_image_before_the_acceptance_is_lost_with_the_gap(bench):
+    """A replay shows nothing of before the end of a gap."""
+    bench.books.accepted(BARE, 0, None)
+    bench.books.take_restarts(IN_BAND_NS)
+    bench.bare(IN_BAND_NS + 10, is_clean=True)
+
+    bench.books.accepted(BARE, IN_BAND_NS + 20, None)
+    was_known = bench.books.states()[BARE] == "live"
+    bench.bare(IN_BAND_NS + 30, is_clean=False)
+    bench.bare(IN_BAND_NS + 40, is_clean=True)
+
+    assert (was_known, bench.books.states()[BARE]) == (False, "live")
+    assert ("book", "resync", IN_BAND_NS + 20, IN_BAND_NS + 40) in bench.gaps()
+
+
 def test_a_book_that_was_mended_since_was_lost_until_then(bench):
     bench.accept(BARE, 0)
     bench.bare(10, is_clean=True)

@@ -15,16 +15,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 
 from recorder.capture.ending import LOOK_SECONDS
 from recorder.capture.held_depth import BYTES_MAX, HeldDepth, Last, read_last
+from recorder.capture.insisting import delay, insist
 from recorder.capture.plan import CapturePlan
 from recorder.capture.session import Session
 from recorder.clock import Clock, SystemClock, wall_ns
-from recorder.errors import ConfigError, DiskError, RecorderError
+from recorder.errors import DiskError
 from recorder.model import Chain, Gap, beside
 from recorder.store.disk import told
 from recorder.store.job_lock import (
@@ -46,15 +47,12 @@ from recorder.telemetry import (
     AskedToLeave,
     TakeOverAsked,
     TakeOverBegan,
-    TakeOverDelayed,
     TakeOverDone,
     TakeOverForced,
     emit,
 )
 from recorder.transitions import NO_ID
 
-
-T = TypeVar("T")
 
 BOOKS_SECONDS: Final = 30.0
 """How long books may stay unknown after all chains were accepted."""
@@ -71,9 +69,6 @@ ROWS_MAX: Final = 1_000_000
 
 HUNG_SECONDS: Final = 30.0
 """Who has not heard so long after it was asked to leave does not live."""
-
-DELAY_SECONDS: Final = 5.0
-"""Before what the disk refused is tried again."""
 
 LEAVING_SECONDS: Final = 600.0
 """Who has heard gets so long to write what it has."""
@@ -345,7 +340,7 @@ class Whole:
                     lock = await wait_for_job(self._successor, has_all, None, self._job)
                 tell_of_many(lock, wall_ns())
             except DiskError as error:
-                await _delay(error, self._job)
+                await delay(error, self._job)
                 continue
             self.lock = lock
             with suppress(OSError):  # what is left of it stands in nobody's way
@@ -380,30 +375,6 @@ def _ended_at(gaps: Iterable[Gap], theirs: Mapping[Chain, Last]) -> int:
         gap.started_at for gap in gaps if gap.ended_at is None and gap.scope == "rows"
     ]
     return max([*ends, *(last.at for last in theirs.values())], default=0)
-
-
-async def insist(work: Callable[[], T], root: Path, job: str) -> T:
-    """Do some work with a store in a thread, as soon as the disk lets it be done.
-
-    Args:
-        work: It may be begun again.
-        root: The store's folder.
-        job: For the log.
-
-    Raises:
-        StoreError: If it cannot be done, whatever the disk does.
-    """
-    while True:
-        try:
-            with told(f"use the store {root}"):
-                return await asyncio.to_thread(work)
-        except (ConfigError, DiskError) as error:  # a store that has gone, too
-            await _delay(error, job)
-
-
-async def _delay(error: RecorderError, job: str) -> None:
-    emit(TakeOverDelayed(job=job, why=str(error)))
-    await asyncio.sleep(DELAY_SECONDS)
 
 
 async def wait_for_job(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from recorder import open_store
-from recorder.capture import takeover
+from recorder.capture import insisting, takeover
 from recorder.capture.takeover import Whole
 from recorder.errors import ConfigError, DiskError, JobRunningError
 from recorder.model import TAKEN_OVER, Chain, Gap
@@ -326,7 +326,7 @@ async def test_who_has_the_job_waits_for_a_disk_that_refuses_the_account(
 
         return work
 
-    monkeypatch.setattr(takeover, "DELAY_SECONDS", 0.01)
+    monkeypatch.setattr(insisting, "DELAY_SECONDS", 0.01)
     for (home, name), left in refusals.items():
         monkeypatch.setattr(home, name, refusing(getattr(home, name), left))
     async with Exchange(Settings(seed=5, rate=60)) as exchange:
@@ -346,7 +346,7 @@ async def test_who_has_the_job_waits_for_a_disk_that_refuses_the_account(
 async def test_a_job_of_several_is_waited_for_while_the_disk_refuses(
     tmp_path, monkeypatch, caplog
 ):
-    monkeypatch.setattr(takeover, "DELAY_SECONDS", 0.001)
+    monkeypatch.setattr(insisting, "DELAY_SECONDS", 0.001)
     first = Whole(tmp_path, JOB, takes_over=True)
     second = Whole(tmp_path, JOB, takes_over=True)
     refusals = [OSError(5, "Input/output error"), OSError(24, "Too many open files")]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from recorder.model import parse_levels
-from recorder.store import levels
+from recorder.store import levels, text_code
 from recorder.store.levels import (
     column_of_levels,
     is_exact,
@@ -320,4 +320,4 @@ def test_a_number_beyond_all_doubles_is_refused() -> None:
 def test_warming_up_compiles_what_reading_needs() -> None:
     levels.warm_up()
 
-    assert levels._scan.signatures
+    assert text_code.scan_levels.signatures

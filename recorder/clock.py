@@ -64,6 +64,10 @@ class Clock(Protocol):
         """Return nanoseconds since 1970 UTC, greater than any value before."""
         ...  # pragma: no cover - protocol
 
+    def not_before(self, at_ns: int) -> None:
+        """Let no reading from now on be below a time."""
+        ...  # pragma: no cover - protocol
+
 
 class Step(NamedTuple):
     """The wall clock was set, or had been before it was looked at first.

@@ -355,6 +355,10 @@ class Continuity:
         self._fields = (LIVE, last, last, NO_ID, 0, NO_ID)
         return True
 
+    def went_on(self, last: int) -> None:
+        """Take it that a live chain went on, without a break, to an id."""
+        self._fields = (LIVE, last, last, NO_ID, 0, NO_ID)
+
     def update(self, first: int | None, last: int | None) -> Verdict:
         """Judge an update.
 

@@ -139,7 +139,7 @@ class Audits:
         self._next_at = now + self._pace_ns
         mine.due_at = now + self._every_ns
         book = self._books[chain]
-        if not book.continuity.is_live or book.suspects:
+        if not book.is_live or book.suspects:
             return None  # it is being mended, by a snapshot
         mine.epoch = book.epoch
         return chain
@@ -160,7 +160,7 @@ class Audits:
         except (WireError, ValueError) as error:
             self.failed(chain, str(error), ts_recv)
             return
-        if book.epoch != mine.epoch or not book.continuity.is_live:
+        if book.epoch != mine.epoch or not book.is_live:
             return
         self._waiting[chain] = _Evidence(event, ts_recv, body, *self._rows.rest_frame())
         self._orders.append(order)

@@ -94,7 +94,7 @@ class Books:
     @property
     def known_total(self) -> int:
         """Books that are known now."""
-        return sum(book.continuity.is_live for book in self._books.values())
+        return sum(book.is_live for book in self._books.values())
 
     @property
     def total(self) -> int:
@@ -107,6 +107,10 @@ class Books:
             book.chain: STATE_NAMES[book.continuity.state]
             for book in self._books.values()
         }
+
+    def all(self) -> list[DepthChain]:
+        """Return what is known of each chain."""
+        return list(self._books.values())
 
     def accepted(self, chain: Chain, at: int, ts_event: int | None) -> bool:
         """Note that the venue accepted the chain: its updates will come.

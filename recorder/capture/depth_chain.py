@@ -1,13 +1,18 @@
 """What is known of one depth chain while it is being recorded."""
 
 from collections import deque
-from typing import Final, NamedTuple, Protocol, TypeAlias
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias
 
 from recorder.continuity import Continuity
 from recorder.model import Chain, DepthUpdate, Gap, RawLevels
 from recorder.source import BookRule
 from recorder.telemetry import BookKnown, SnapshotUseless, emit
-from recorder.transitions import NO_ID
+from recorder.transitions import LIVE, NO_ID
+
+
+if TYPE_CHECKING:
+    from recorder.capture.plain import Follower
 
 
 UPDATES_REMEMBERED: Final = 16
@@ -92,15 +97,17 @@ class LateRun(NamedTuple):
 class DepthChain:
     """What is known of one depth chain.
 
+    While machine code follows it (`recorder.capture.plain`), what that learned is
+    taken over as soon as `continuity`, `recent` or `last_at` is looked at.
+
     Attributes:
+        follower: Who follows it, and under which number; None if nobody does.
         through: Last id received before the connection went away.
         began: First id received since.
         missing: Ranges of book changes that are missing, by gap.
         passed: Ranges of book changes for which snapshots on the socket stand,
             the last ones. Nothing of them need be missing, but an update may
             still come late.
-        recent: Names of the last messages stored, to know them again when a new
-            connection begins with what the old one ended with.
         adopted: When the last snapshots were received that levels stem from.
         has_changes: Whether it brings changes though each message should be the
             whole book.
@@ -122,6 +129,9 @@ class DepthChain:
     """
 
     __slots__ = (
+        "_continuity",
+        "_last_at",
+        "_recent",
         "accepted_at",
         "accepted_event",
         "adopted",
@@ -129,20 +139,18 @@ class DepthChain:
         "awaits_update",
         "began",
         "chain",
-        "continuity",
         "epoch",
         "failures",
+        "follower",
         "has_changes",
         "is_asked",
         "is_image_missed",
         "is_pending_first",
-        "last_at",
         "late",
         "lowered_at",
         "missing",
         "passed",
         "pending",
-        "recent",
         "restart_at",
         "retry_ns",
         "rule",
@@ -153,12 +161,13 @@ class DepthChain:
     def __init__(self, chain: Chain, rule: BookRule) -> None:
         self.chain = chain
         self.rule = rule
-        self.continuity = Continuity()
+        self.follower: tuple[Follower, int] | None = None
+        self._continuity = Continuity()
         self.epoch = 0
         self.missing: dict[Gap, _Ranges] = {}
         self.passed: _Ranges = []
-        self.recent: deque[Name] = deque(maxlen=UPDATES_REMEMBERED)
-        self.last_at = 0
+        self._recent: deque[Name] = deque(maxlen=UPDATES_REMEMBERED)
+        self._last_at = 0
         self.adopted: deque[int] = deque(maxlen=ADOPTIONS_REMEMBERED)
         self.accepted_at: int | None = None
         self.is_image_missed = False
@@ -176,6 +185,61 @@ class DepthChain:
         self.lowered_at = 0
         self.awaits_update = False
         self.through = self.began = NO_ID
+
+    @property
+    def continuity(self) -> Continuity:
+        """Its sequence check, which is not followed by machine code from now on."""
+        self._take_back()
+        return self._continuity
+
+    @property
+    def recent(self) -> "deque[Name]":
+        """Names of the last messages stored.
+
+        They are known again by them when a new connection begins with what the
+        old one ended with.
+        """
+        self._take_back()
+        return self._recent
+
+    @property
+    def last_at(self) -> int:
+        """When its last message was received that is stored, or it was accepted."""
+        self._take_back()
+        return self._last_at
+
+    @last_at.setter
+    def last_at(self, at: int) -> None:
+        self._take_back()
+        self._last_at = at
+
+    @property
+    def is_live(self) -> bool:
+        """Whether its book is known; it goes on to be followed as it is."""
+        return self.follower is not None or self._continuity.is_live
+
+    def _take_back(self) -> None:
+        if self.follower is not None:
+            follower, number = self.follower
+            follower.give_back(number)
+
+    def next_to_follow(self) -> int | None:
+        """Return the id that the next update simply continues; None if none can."""
+        chain = self._continuity
+        is_whole = chain.state == LIVE and chain.applied == chain.received != NO_ID
+        return chain.applied + 1 if is_whole and not self.suspects else None
+
+    def went_on(self, last: int, at: int, ids: Sequence[tuple[int, int]]) -> None:
+        """Take over what came while machine code followed it.
+
+        Args:
+            last: The last id received.
+            at: When that was.
+            ids: First and last ids of the last updates, oldest first.
+        """
+        self._continuity.went_on(last)
+        self._recent.extend((False, *pair) for pair in ids)
+        self._last_at = at
 
     @property
     def known_since(self) -> int:

@@ -98,7 +98,7 @@ class Liveness:
         late += [
             chain
             for chain in self.bare
-            if self.lacks_image(chain) and self._books[chain].continuity.is_live
+            if self.lacks_image(chain) and self._books[chain].is_live
         ]
         return late + [chain for chain in self._in_band if self.lacks_image(chain)]
 

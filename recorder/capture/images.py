@@ -64,7 +64,7 @@ class Images:
         """Note an acceptance; return whether the chain is believed by it."""
         if book.rule.snapshot != "in_band":
             return True
-        if book.continuity.is_live:
+        if book.is_live:
             return True
         book.asked_until = at + IN_BAND_NS
         book.accepted_at = at
@@ -95,7 +95,7 @@ class Images:
 
     def ask(self, book: DepthChain, at: int) -> None:
         """Have a book's snapshot asked for afresh."""
-        if book.is_asked_afresh and not book.continuity.is_live:
+        if book.is_asked_afresh and not book.is_live:
             book.restart_at = at
             book.asked_until = 0
 

@@ -12,7 +12,9 @@ from typing import Final, NamedTuple
 import aiohttp
 
 from recorder.capture import unread
+from recorder.capture.before_waiting import before_waiting
 from recorder.capture.link import Link, Opcode
+from recorder.capture.plain import RUN_MAX
 from recorder.capture.reactions import CONNECT_SECONDS
 from recorder.capture.session import Session
 from recorder.clock import Clock
@@ -114,6 +116,9 @@ class Life:
         self._socket = socket
         self._session = session
         self._clock = clock
+        self._opcode: Opcode = "text"
+        self._payloads: list[bytes] = []
+        self._read_at = 0
         self._opened_at = asyncio.get_running_loop().time()
         self._is_answering = False
 
@@ -141,13 +146,14 @@ class Life:
             async with asyncio.TaskGroup() as tasks:
                 talking = tasks.create_task(self._talk())
                 watching = tasks.create_task(self._watch())
-                self.end = await self._read()
+                self.end = await before_waiting(self._read(), self._hand_on)
                 talking.cancel()
                 watching.cancel()
         except* (aiohttp.ClientError, OSError) as group:
             error = group.exceptions[0]
             self.end = End(None, str(error) or type(error).__name__)
         finally:
+            self._hand_on()
             self.leaving.set()
             await _close(self._socket)
             self._tell()
@@ -193,22 +199,26 @@ class Life:
         return True
 
     async def _read(self) -> End:
-        """Hand every message to the session; return why there are no more."""
+        """Gather messages to be handed on; return why there are no more."""
         link = self.link
         receive = self._socket.receive
-        now_ns = self._clock.now_ns
-        frame = self._session.frame
         text, binary = aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY
+        payloads = self._payloads
         while True:
             message = await receive()
-            ts_recv = now_ns()
             kind = message.type
             if kind is text or kind is binary:
                 opcode: Opcode = "binary" if kind is binary else "text"
-                frame(link, ts_recv, message.data, opcode=opcode)
-                if link.leaving is not None:
-                    self.leaving.set()
-            elif kind is aiohttp.WSMsgType.PING:
+                if opcode is not self._opcode or len(payloads) == RUN_MAX:
+                    self._hand_on()
+                    self._opcode = opcode
+                if not payloads:
+                    self._read_at = self._clock.now_ns()
+                payloads.append(message.data)
+                continue
+            self._hand_on()
+            ts_recv = self._clock.now_ns()
+            if kind is aiohttp.WSMsgType.PING:
                 self._session.heard(link, ts_recv)
                 self._is_answering = True
                 await self._socket.pong(message.data)
@@ -222,6 +232,24 @@ class Life:
                 return End(None, f"broken WebSocket frame: {message.data}")
             else:
                 return End(None, "the peer vanished without closing")
+
+    def _hand_on(self) -> None:
+        """Hand what was gathered to the session.
+
+        Before anything is waited for: nobody may see the session without what
+        was received before. All of it lay in the socket when the first was read,
+        so the others are said to be received a nanosecond after one another.
+        """
+        if not self._payloads:
+            return
+        payloads = self._payloads.copy()
+        self._payloads.clear()
+        end = self._read_at + len(payloads)
+        self._clock.not_before(end)
+        stamps = range(self._read_at, end)
+        self._session.frames(self.link, stamps, payloads, opcode=self._opcode)
+        if self.link.leaving is not None:
+            self.leaving.set()
 
     async def _talk(self) -> None:
         """Send what the session wants sent, no faster than the venue allows."""

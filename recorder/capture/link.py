@@ -2,10 +2,14 @@
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from recorder.model import Chain
 from recorder.source import Dialogue, Request, Verdict
+
+
+if TYPE_CHECKING:
+    from recorder.capture.plain import Form
 
 
 Opcode = Literal["text", "binary", "http"]
@@ -67,6 +71,7 @@ class Link:
             look, nanoseconds; None if it does not.
         doubted_at: Since when frames were read late; None if they were not,
             or if it was heard of long after, at ``settled_at`` at least.
+        form: What its plain frames look like; None if it has none.
     """
 
     __slots__ = (
@@ -78,6 +83,7 @@ class Link:
         "dialogue",
         "doubted_at",
         "first",
+        "form",
         "idle",
         "is_dead",
         "last_at",
@@ -127,6 +133,7 @@ class Link:
         self.behind_since: int | None = None
         self.doubted_at: int | None = None
         self.settled_at: int | None = None
+        self.form: Form | None = None
 
     @property
     def sure_at(self) -> int:

@@ -9,6 +9,7 @@ from recorder.capture.seldom import Seldom
 from recorder.clock import Clock
 from recorder.model import TABLE_OF, FetchedEvent, Gap, KeptFrame, LedgerRow
 from recorder.store.batch import RowTuple
+from recorder.store.depth_block import DepthBlock, Place
 from recorder.telemetry import (
     BookUnknown,
     FrameKept,
@@ -63,6 +64,32 @@ class Rows:
         self._clock = clock
         self._rows: dict[type, list[RowTuple]] = {}
         self._seldom = Seldom()
+        self._places: Sequence[Place] = ()
+        self._blocks: list[DepthBlock] = []
+        self._block_rows = self._block_bytes = 0
+
+    def lay_out(self, places: Sequence[Place]) -> None:
+        """Say of which chains rows may come in blocks, by number."""
+        self._places = places
+
+    def block(self, frames: int, size: int) -> DepthBlock:
+        """Return a block that has room for some frames, of so many bytes in all."""
+        if not self._blocks or not self._blocks[-1].has_room(frames, size):
+            self._blocks.append(DepthBlock(self._source, self._places))
+        return self._blocks[-1]
+
+    def grow(self, block: DepthBlock, count: int) -> None:
+        """Note how many rows the last block has now."""
+        more, before = count - block.count, block.bytes
+        block.count = count
+        self.waiting += more
+        self._block_rows += more
+        self._block_bytes += block.bytes - before
+
+    def take_blocks(self) -> tuple[DepthBlock, ...]:
+        """Take the rows away that are in blocks; before `take`."""
+        blocks, self._blocks = self._blocks, []
+        return tuple(block for block in blocks if block.count)
 
     def put(
         self,
@@ -174,7 +201,8 @@ class Rows:
     @property
     def bytes_waiting(self) -> int:
         """About how much memory the rows take that wait to be taken."""
-        return self.waiting * ROW_BYTES + self._payload_bytes
+        rows = self.waiting - self._block_rows
+        return rows * ROW_BYTES + self._payload_bytes + self._block_bytes
 
     @property
     def bytes_held(self) -> int:
@@ -199,6 +227,7 @@ class Rows:
         self._taken.append(self.bytes_waiting)
         self._taken_total += 1
         self.waiting = self._payload_bytes = 0
+        self._block_rows = self._block_bytes = 0
         self._last_payload = None
         return {(TABLE_OF[kind], self._source): part for kind, part in rows.items()}
 

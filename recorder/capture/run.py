@@ -30,6 +30,7 @@ from recorder.capture.lines import Lines
 from recorder.capture.market_lists import LIST_SECONDS
 from recorder.capture.other_jobs import tell_of_other_jobs
 from recorder.capture.outcome import why_failed
+from recorder.capture.plain import warm_up as warm_up_plain
 from recorder.capture.plan import CapturePlan, CaptureResult, Progress
 from recorder.capture.reactions import RefusedError
 from recorder.capture.rest import ANSWER_SECONDS, RestClient
@@ -141,6 +142,7 @@ class Capture:
         warm_up()
         if any(plan.source.book_rule(chain.stream) for chain in plan.chains):
             warm_up_watch()
+            warm_up_plain()
         self._session = Session(
             plan.source,
             plan.options,

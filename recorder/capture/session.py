@@ -15,21 +15,22 @@ from recorder.capture.backfill_rows import BackfillRows
 from recorder.capture.books import Books
 from recorder.capture.clock_watch import ClockWatch
 from recorder.capture.doubles import Doubles
+from recorder.capture.frames import Frames
 from recorder.capture.handovers import Handovers
 from recorder.capture.hearing import Hearing
 from recorder.capture.http_markets import HttpMarkets
 from recorder.capture.http_snapshots import HttpSnapshots
 from recorder.capture.intake import Intake
-from recorder.capture.link import Link, Opcode
+from recorder.capture.link import Link
 from recorder.capture.notices import Explainer, Notices
+from recorder.capture.plain import PlainFrames
 from recorder.capture.pool import Pool
 from recorder.capture.restarts import Restarts, silence_of
 from recorder.capture.rows import Rows
-from recorder.capture.shedding import LOOK_EVERY, Shedding
+from recorder.capture.shedding import Shedding
 from recorder.capture.spoiled import tell_spoiled
 from recorder.capture.unread import is_behind
 from recorder.clock import Clock
-from recorder.errors import WireError
 from recorder.model import Chain, ConnectionLife, LedgerRow
 from recorder.source import NO_SECRETS, Request, Secrets, Source
 from recorder.store.batch import RowFault
@@ -65,6 +66,9 @@ class Session:
 
     Attributes:
         shedding: Decides when frames are dropped.
+        plain: Reads runs of plain frames.
+        frame: Takes one frame, as `Frames.take`.
+        frames: Takes frames that came together, as `Frames.take_run`.
     """
 
     def __init__(
@@ -87,7 +91,6 @@ class Session:
         self.secrets = secrets
         self.was_connected = False
         self.was_ignored = False
-        self.frames_total = 0
         self._options = dict(options)
         self._clock = clock
         self._ledger = ledger
@@ -142,9 +145,23 @@ class Session:
             notices := notices or Notices(),
         )
         self.explainer = Explainer(notices, ledger, self._rows.note)
+        self.plain = PlainFrames(source, self.books, self._rows, self._silence.heard)
+        self.plain.is_on = not (is_archiving or secrets)
         self.handovers = Handovers(
             self._intake, self.books, ledger, doubles, self._silence, self._rows.note
         )
+        self._frames = Frames(
+            self._intake,
+            self._rows,
+            self.books,
+            self.plain,
+            self.shedding,
+            self.handovers,
+            secrets,
+            is_archiving=is_archiving,
+        )
+        self.frame = self._frames.take
+        self.frames = self._frames.take_run
         self.accepted = self._intake.accepted
         self.refused = self._intake.refused
         self.keys_refused = self._intake.keys_refused
@@ -162,6 +179,11 @@ class Session:
     def has_many_rows(self) -> bool:
         """Whether so many rows wait to be taken that it is to be done soon."""
         return self._rows.bytes_waiting > self.shedding.bytes_early
+
+    @property
+    def frames_total(self) -> int:
+        """Frames received so far."""
+        return self._frames.total
 
     @property
     def dropped_total(self) -> int:
@@ -196,6 +218,7 @@ class Session:
         self.was_connected = True
         dialogue = self.source.dialogue(wanted, self._options, self.secrets)
         link = Link(conn, url, dialogue, wanted, at)
+        link.form = self.plain.form_of(link)
         self._links[conn] = link
         self._hearing.opened(link)
         if first is not None and first.conn in self._links:
@@ -223,43 +246,6 @@ class Session:
         """
         if self._stopped_at is None and self.shedding.since is None:
             link.last_at = at
-
-    def frame(
-        self, link: Link, ts_recv: int, payload: bytes, *, opcode: Opcode
-    ) -> None:
-        """Take one frame as it was read from the socket.
-
-        Args:
-            link: The connection.
-            ts_recv: Our clock at the read, nanoseconds.
-            payload: The whole message.
-            opcode: ``text`` or ``binary``, as it came.
-        """
-        seq = link.seq
-        link.seq = seq + 1
-        link.bytes_total += len(payload)
-        self.frames_total += 1
-        if self._stopped_at is not None:
-            return
-        if self.shedding.since is not None:
-            self.shedding.drop(link.conn)
-            return
-        if not seq % LOOK_EVERY:
-            self.shedding.look(ts_recv + 1)
-        before, link.last_at = link.last_at, ts_recv
-        # Before anything is made of it: a venue may say back what it was told.
-        payload = self.secrets.hide_bytes(payload)
-        try:
-            unknown = self._intake.take(link, ts_recv, seq, payload)
-        except (WireError, ValueError) as exc:  # ids that no update can have
-            self._undecodable(link, before, ts_recv, seq, payload, str(exc), opcode)
-            return
-        if unknown is not None:
-            self._rows.keep(
-                ts_recv, link.conn, seq, payload, "unknown", unknown, opcode
-            )
-        elif self._is_archiving:
-            self._rows.keep(ts_recv, link.conn, seq, payload, "archive", None, opcode)
 
     def closed(self, link: Link, at: int, code: int | None, reason: str | None) -> None:
         """Note that a connection is gone: what it carried is missing now."""
@@ -297,27 +283,6 @@ class Session:
             self._intake.gave_up(
                 chains, self._clock.now_ns(), why, is_about_keys=is_about_keys
             )
-
-    def _undecodable(
-        self,
-        link: Link,
-        before: int,
-        ts_recv: int,
-        seq: int,
-        payload: bytes,
-        error: str,
-        opcode: Opcode,
-    ) -> None:
-        """Keep a frame that says nothing we understand; it may have been a row."""
-        self._rows.keep(ts_recv, link.conn, seq, payload, "undecodable", error, opcode)
-        detail = f"frame {link.conn}/{seq} is in the table frames: {error}"
-        self.handovers.spoiled(link, before + 1, ts_recv + 1, detail)
-        self._unsure(link, before + 1, "a frame could not be decoded")
-
-    def _unsure(self, link: Link, at: int, reason: str) -> None:
-        for chain in link.in_charge(link.chains):
-            if chain in self.books:
-                self.books.unsure(chain, at, reason)
 
     # The clock -----------------------------------------------------------
 
@@ -375,7 +340,7 @@ class Session:
         self._ledger.missed_by_any(reason, since, now, detail=detail)
         for link in self._links.values():
             link.last_at = now
-            self._unsure(link, since, "frames were dropped")
+            self._frames.unsure(link, since, "frames were dropped")
             if link.unanswered:
                 link.is_dead = True
                 link.why_dead = "what it answered to a subscription was dropped"
@@ -396,6 +361,7 @@ class Session:
         for link in self._links.values():
             self._hearing.hear(link)
         return Flush(
+            blocks=self._rows.take_blocks(),
             rows=self._rows.take(),
             through_ns=through_ns,
             state=self._ledger.state(self._hearing.number_of),
@@ -430,6 +396,7 @@ class Session:
             self._intake.stop()
             self._clock_watch.stop()
             self._stopped_at = at
+            self._frames.is_stopped = True
             for link in self._links.values():
                 self._hearing.hear(link)
             for link in self._links.values():

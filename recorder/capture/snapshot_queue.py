@@ -49,7 +49,7 @@ class SnapshotQueue:
             _, _, book = heapq.heappop(self._due)
             if book.asked_until > 0 and not book.is_asked:
                 book.asked_until = 0
-                if not book.continuity.is_live:
+                if not book.is_live:
                     book.is_asked = True
                     return book
         return None

@@ -102,6 +102,8 @@ class TakeOver:
         self._run = run
         self._plan = plan
         self._session = session
+        # What is to wait here comes as rows, not in blocks.
+        session.plain.is_held = not self.is_over
         self._ledger = ledger
         self._clock = clock
         self._began_at = began_at
@@ -207,6 +209,7 @@ class TakeOver:
         self._session.note(laid)
         self._untold = self._kept.untold(laid)
         self.is_over = True
+        self._session.plain.is_held = False
         for chain in torn:
             self._session.books.lost(chain)
             self._session.books.accepted(chain, ended_at, None)
@@ -279,7 +282,7 @@ class TakeOver:
             return False
         self._covered_at = now if self._covered_at is None else self._covered_at
         seconds, books = now - self._covered_at, session.books
-        if all(books[c].continuity.is_live for c in chains if c in books):
+        if all(books[c].is_live for c in chains if c in books):
             return seconds >= SETTLE_SECONDS
         return seconds >= BOOKS_SECONDS
 

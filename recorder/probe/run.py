@@ -93,6 +93,7 @@ class Probe:
             doubles=Doubles(),
             secrets=plan.secrets,
         )
+        self._session.plain.is_on = False  # rows are counted one by one
         connects = Shared().connects(plan.source, plan.ws_url)
         self._lines = Lines(self._plan, NAME, self._session, self._clock, connects)
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from numba.extending import register_jitable
 
 from recorder import continuity, transitions
+from recorder.store.machine_code import fingerprint_of
 
 
 S = TypeVar("S", bound=np.generic)
@@ -37,17 +38,9 @@ for _function in _SEQUENCE_CHECK:
 
 
 def fingerprint() -> int:
-    """Return a number that changes with the code of the sequence check.
-
-    Machine code is kept by its own source file. A function that calls the
-    sequence check must have this number in its closure, which is part of
-    what it is kept by: else an old check could live on in it.
-    """
-    text = repr(transitions.TRANSITIONS)
-    for function in _SEQUENCE_CHECK:
-        code = function.__code__
-        text += repr((code.co_code, code.co_consts, code.co_names))
-    return crc32(text.encode())
+    """Return a number that changes with the code of the sequence check."""
+    start = crc32(repr(transitions.TRANSITIONS).encode())
+    return fingerprint_of(_SEQUENCE_CHECK, start)
 
 
 def read_only(array: npt.NDArray[S]) -> npt.NDArray[S]:

@@ -48,6 +48,7 @@ from recorder.source.names import (
 from recorder.source.numbers import (
     decimal_ns,
 )
+from recorder.source.plain import OPTIONAL, PARTS, PlainDepth
 from recorder.source.queries import Denied, Parameter, Query, Told, Value
 from recorder.source.reactions import (
     Backoff,
@@ -63,6 +64,8 @@ from recorder.source.witness import (
 
 __all__ = [
     "NO_SECRETS",
+    "OPTIONAL",
+    "PARTS",
     "Backoff",
     "BookRule",
     "Denied",
@@ -76,6 +79,7 @@ __all__ = [
     "Option",
     "Parameter",
     "PastEvent",
+    "PlainDepth",
     "Query",
     "Question",
     "Quit",

@@ -8,6 +8,7 @@ from recorder.model import Chain, DepthUpdate, Market, RawLevels
 from recorder.source.dialogue import Dialogue
 from recorder.source.history import History
 from recorder.source.http import HttpRequest
+from recorder.source.plain import PlainDepth
 from recorder.source.queries import Query
 from recorder.source.reactions import Backoff, Ending, Verdict
 from recorder.source.secrets import Secret, Secrets
@@ -112,6 +113,10 @@ def _all_of_it(_payload: str) -> str | None:
     return None
 
 
+def _never_plain(_chains: Sequence[Chain]) -> PlainDepth | None:
+    return None
+
+
 def _no_opinion(_ending: Ending) -> Verdict | None:
     return None
 
@@ -160,6 +165,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
         market_list: How markets are listed; None if they cannot be.
         queries: What it answers when it is asked over its WebSocket.
         history: What it tells afterwards, one for each table.
+        plain: How the changes of order books look that a connection with some
+            chains brings; None if there is no such form.
     """
 
     name: str
@@ -193,3 +200,4 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     market_list: MarketList | None = None
     queries: tuple[Query, ...] = ()
     history: tuple[History, ...] = ()
+    plain: Callable[[Sequence[Chain]], PlainDepth | None] = _never_plain

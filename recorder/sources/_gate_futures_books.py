@@ -15,9 +15,14 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from recorder.model import Chain, DepthUpdate, RawLevels
-from recorder.source import BookRule, HttpRequest, table_of
+from recorder.source import BookRule, HttpRequest, PlainDepth, table_of
 from recorder.sources import _gate_futures_wire as wire, _gate_obu
-from recorder.sources._gate_v4_books import parameter_of, plan as plan_apart
+from recorder.sources._gate_v4_books import (
+    Books,
+    parameter_of,
+    plain as plain_of,
+    plan as plan_apart,
+)
 
 
 UPDATE_CHANNEL: Final = "futures.order_book_update"
@@ -110,3 +115,8 @@ def snapshot_decode(chain: Chain, body: bytes) -> DepthUpdate[RawLevels]:
         WireError: If the body does not fit, also if it carries no id.
     """
     return wire.snapshot_of(chain, body, UPDATES[parameter_of(chain.stream)])
+
+
+def plain(chains: Sequence[Chain]) -> PlainDepth | None:
+    """Return how the changes look that a connection brings, if they are plain."""
+    return plain_of(UPDATE_CHANNEL, Books.of(chains, UPDATES))

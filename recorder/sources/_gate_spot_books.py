@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from recorder.model import Chain, DepthUpdate, RawLevels
-from recorder.source import BookRule, HttpRequest, table_of
+from recorder.source import BookRule, HttpRequest, PlainDepth, table_of
 from recorder.sources import _gate_obu, _gate_spot_wire as wire, _gate_v4_books
-from recorder.sources._gate_v4_books import parameter_of
+from recorder.sources._gate_v4_books import Books, parameter_of
 
 
 UPDATE_CHANNEL: Final = "spot.order_book_update"
@@ -97,3 +97,8 @@ def snapshot_decode(chain: Chain, body: bytes) -> DepthUpdate[RawLevels]:
         WireError: If the body does not fit, also if it carries no id.
     """
     return wire.snapshot_of(chain, body, UPDATES[parameter_of(chain.stream)])
+
+
+def plain(chains: Sequence[Chain]) -> PlainDepth | None:
+    """Return how the changes look that a connection brings, if they are plain."""
+    return _gate_v4_books.plain(UPDATE_CHANNEL, Books.of(chains, UPDATES))

@@ -13,6 +13,7 @@ import msgspec
 
 from recorder.errors import WireError
 from recorder.model import Chain, DepthUpdate, RawLevels
+from recorder.source import PlainDepth
 from recorder.sources._gate import Id, Moment, depth_stream_of, moment_ns, side_of
 
 
@@ -165,3 +166,38 @@ def plan(
 def parameter_of(stream: str) -> str:
     """Return what stands after the colon of a canonical stream."""
     return stream.partition(":")[2]
+
+
+def plain(channel: str, books: Books) -> PlainDepth | None:
+    """Return how pushes of changes look, if they are plain; None if there are none.
+
+    Args:
+        channel: The channel that they come over.
+        books: Those of a connection.
+    """
+    if not books.markets:
+        return None
+    return PlainDepth(
+        frame={
+            "time": "number",
+            "time_ms": "number",
+            "channel": f'"{channel}"',
+            "event": '"update"',
+            "result": "result",
+        },
+        result={
+            "t": "milliseconds",
+            "e": "text",
+            "E": "number",
+            "l": "text",
+            "s": "market",
+            "U": "first",
+            "u": "last",
+            "b": "bids",
+            "a": "asks",
+        },
+        chains={
+            name: Chain(market, books.stream) for name, market in books.markets.items()
+        },
+        depth_limit=books.depth_limit,
+    )

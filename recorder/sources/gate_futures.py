@@ -369,4 +369,5 @@ SOURCE: Final = Source(
     snapshot=SnapshotRule(request=books.snapshot_request, decode=books.snapshot_decode),
     market_list=CONTRACTS,
     history=HISTORY,
+    plain=books.plain,
 )

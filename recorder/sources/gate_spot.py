@@ -350,4 +350,5 @@ SOURCE: Final = Source(
     snapshot=SnapshotRule(request=books.snapshot_request, decode=books.snapshot_decode),
     market_list=SPOT_MARKETS,
     history=HISTORY,
+    plain=books.plain,
 )

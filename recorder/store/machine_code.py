@@ -4,8 +4,9 @@ It lies with the store because the store is the lowest room that compiles;
 `recorder.replay` takes it from here.
 """
 
-from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any, ParamSpec, TypeVar
+from zlib import crc32
 
 import numba
 
@@ -26,3 +27,22 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
     except RuntimeError:  # neither the package nor the home is writable
         dispatcher = numba.njit(nogil=True)(function)
     return dispatcher
+
+
+def fingerprint_of(functions: Iterable[Callable[..., Any]], start: int = 0) -> int:
+    """Return a number that changes with the code of some functions.
+
+    Machine code is kept by its own source file. A function that calls others, of
+    other files, must have this number in its closure, which is part of what it is
+    kept by: else old code of theirs could live on in it.
+
+    Args:
+        functions: Plain ones, or what numba made of them.
+        start: A number that has changed if anything else has.
+    """
+    found = start
+    for function in functions:
+        code = getattr(function, "py_func", function).__code__
+        said = repr((code.co_code, code.co_consts, code.co_names))
+        found = crc32(said.encode(), found)
+    return found

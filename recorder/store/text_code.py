@@ -8,8 +8,8 @@ no check: digits below 2**53, divided by a power of ten of at most 10**22,
 give the nearest double (both are exact doubles, and a division rounds
 correctly).
 
-All of it is in one module, for machine code is kept by the file of the
-function that is called from Python: what that one calls must not change alone.
+Machine code is kept by the file of the function that is called from Python. One
+in another module that calls these must have a fingerprint of `READERS` in it.
 """
 
 from typing import Final
@@ -28,28 +28,28 @@ _0, _1, _2, _10 = (np.uint64(n) for n in (0, 1, 2, 10))
 _DIGITS_MAX = np.uint64(15)
 _PLACES_MAX = np.uint64(22)
 _LIMIT = np.uint64(10**15)
-_NUL, _SPACE = (np.uint64(n) for n in b"\0 ")
+_NUL, SPACE = (np.uint64(n) for n in b"\0 ")
 _BLANKS = tuple(np.uint64(n) for n in b" \n\r\t")
-_QUOTE, _COMMA, _DOT, _ZERO, _COLON = (np.uint64(n) for n in b'",.0:')
-_OPEN, _CLOSE, _P, _S, _BEGIN, _END = (np.uint64(n) for n in b"[]ps{}")
+QUOTE, COMMA, _DOT, ZERO, COLON = (np.uint64(n) for n in b'",.0:')
+OPEN, CLOSE, _P, _S, BEGIN, END = (np.uint64(n) for n in b"[]ps{}")
 
 
 @njit(nogil=True, inline="always")
-def _blanks(text, at):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+def blanks(text, at):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
     """Return the next position that is not a blank."""
-    while text[at] <= _SPACE and text[at] in _BLANKS:
+    while text[at] <= SPACE and text[at] in _BLANKS:
         at += _1
     return at
 
 
 @njit(nogil=True, inline="always")
-def _digits(text, at, mantissa):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+def digits(text, at, mantissa):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
     """Read digits; more than 19 wrap around, so that the caller must count."""
-    digit = np.uint64(text[at]) - _ZERO
+    digit = np.uint64(text[at]) - ZERO
     while digit < _10:  # a byte below the digits wraps around to above them
         mantissa = mantissa * _10 + digit
         at += _1
-        digit = np.uint64(text[at]) - _ZERO
+        digit = np.uint64(text[at]) - ZERO
     return mantissa, at
 
 
@@ -60,12 +60,12 @@ def _long_number(text, begin, dot, end):  # type: ignore[no-untyped-def]  # prag
     The second value is False if more than 15 digits count.
     """
     if dot < end:
-        while text[end - _1] == _ZERO:
+        while text[end - _1] == ZERO:
             end -= _1
     mantissa = _0
     for at in range(begin, end):
         if at != dot:
-            mantissa = mantissa * _10 + np.uint64(text[at]) - _ZERO
+            mantissa = mantissa * _10 + np.uint64(text[at]) - ZERO
             if mantissa >= _LIMIT:
                 return 0.0, False
     places = end - dot - _1 if dot < end else _0
@@ -82,24 +82,24 @@ def _number(text, at):  # type: ignore[no-untyped-def]  # pragma: no cover - com
         The value and the position after it; position 0 if it is not so plain
         that its double is known to be exact.
     """
-    quoted = text[at] == _QUOTE
+    quoted = text[at] == QUOTE
     if quoted:
         at += _1
     begin = at
-    mantissa, at = _digits(text, at, _0)
+    mantissa, at = digits(text, at, _0)
     places = _0
     dot = at
     if text[at] == _DOT:
-        mantissa, at = _digits(text, at + _1, mantissa)
+        mantissa, at = digits(text, at + _1, mantissa)
         places = at - dot - _1
         if places == _0 or dot == begin:
             return 0.0, _0
     end = at
     if quoted:
-        if text[at] != _QUOTE:
+        if text[at] != QUOTE:
             return 0.0, _0
         at += _1
-    elif text[begin] == _ZERO and dot > begin + _1:  # no number of JSON
+    elif text[begin] == ZERO and dot > begin + _1:  # no number of JSON
         return 0.0, _0
     if end - begin <= _DIGITS_MAX:
         if end == begin:
@@ -110,19 +110,19 @@ def _number(text, at):  # type: ignore[no-untyped-def]  # pragma: no cover - com
 
 
 @njit(nogil=True, inline="always")
-def _pair(text, at):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+def pair(text, at):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
     """Read ``["price", "amount"]``; the position returned is 0 if it is not one."""
-    price, at = _number(text, _blanks(text, at + _1))
+    price, at = _number(text, blanks(text, at + _1))
     if at == _0:
         return 0.0, 0.0, _0
-    at = _blanks(text, at)
-    if text[at] != _COMMA:
+    at = blanks(text, at)
+    if text[at] != COMMA:
         return 0.0, 0.0, _0
-    amount, at = _number(text, _blanks(text, at + _1))
+    amount, at = _number(text, blanks(text, at + _1))
     if at == _0:
         return 0.0, 0.0, _0
-    at = _blanks(text, at)
-    if text[at] != _CLOSE:
+    at = blanks(text, at)
+    if text[at] != CLOSE:
         return 0.0, 0.0, _0
     return price, amount, at + _1
 
@@ -135,29 +135,29 @@ def _member(text, at):  # type: ignore[no-untyped-def]  # pragma: no cover - com
         The key, its value, and the position of what follows; position 0 if it
         is something else.
     """
-    at = _blanks(text, at)
-    if text[at] != _QUOTE:
+    at = blanks(text, at)
+    if text[at] != QUOTE:
         return text[at], 0.0, _0
     key = text[at + _1]
-    if (key != _P and key != _S) or text[at + _2] != _QUOTE:
+    if (key != _P and key != _S) or text[at + _2] != QUOTE:
         return key, 0.0, _0
-    at = _blanks(text, at + _2 + _1)
-    if text[at] != _COLON:
+    at = blanks(text, at + _2 + _1)
+    if text[at] != COLON:
         return key, 0.0, _0
-    value, at = _number(text, _blanks(text, at + _1))
+    value, at = _number(text, blanks(text, at + _1))
     if at == _0:
         return key, 0.0, _0
-    return key, value, _blanks(text, at)
+    return key, value, blanks(text, at)
 
 
 @njit(nogil=True)
-def _object(text, at):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+def object_level(text, at):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
     """Read ``{"p": .., "s": ..}``; the position returned is 0 if it is not one."""
     key, price, at = _member(text, at + _1)
-    if at == _0 or text[at] != _COMMA:
+    if at == _0 or text[at] != COMMA:
         return 0.0, 0.0, _0
     other, amount, at = _member(text, at + _1)
-    if at == _0 or text[at] != _END or other == key:
+    if at == _0 or text[at] != END or other == key:
         return 0.0, 0.0, _0
     if key == _S:
         return amount, price, at + _1
@@ -172,15 +172,15 @@ def _row(text, at, prices, amounts, count):  # type: ignore[no-untyped-def]  # p
         Levels in all arrays so far, and the position after the separator;
         position 0 if this row has to be read the slow way.
     """
-    at = _blanks(text, at)
-    if text[at] != _OPEN:
+    at = blanks(text, at)
+    if text[at] != OPEN:
         return count, _0
-    at = _blanks(text, at + _1)
-    while text[at] != _CLOSE:
-        if text[at] == _OPEN:
-            price, amount, at = _pair(text, at)
-        elif text[at] == _BEGIN:
-            price, amount, at = _object(text, at)
+    at = blanks(text, at + _1)
+    while text[at] != CLOSE:
+        if text[at] == OPEN:
+            price, amount, at = pair(text, at)
+        elif text[at] == BEGIN:
+            price, amount, at = object_level(text, at)
         else:
             return count, _0
         if at == _0:
@@ -188,15 +188,15 @@ def _row(text, at, prices, amounts, count):  # type: ignore[no-untyped-def]  # p
         prices[count] = price
         amounts[count] = amount
         count += _1
-        at = _blanks(text, at)
-        if text[at] == _CLOSE:
+        at = blanks(text, at)
+        if text[at] == CLOSE:
             break
-        if text[at] != _COMMA:
+        if text[at] != COMMA:
             return count, _0
-        at = _blanks(text, at + _1)
-        if text[at] == _CLOSE:  # a comma too many
+        at = blanks(text, at + _1)
+        if text[at] == CLOSE:  # a comma too many
             return count, _0
-    at = _blanks(text, at + _1)
+    at = blanks(text, at + _1)
     return count, at + _1 if text[at] == _NUL else _0
 
 
@@ -222,3 +222,7 @@ def scan_levels(text, prices, amounts, offsets, slow):  # type: ignore[no-untype
             count = after
         offsets[row + 1] = count
     return at
+
+
+READERS: Final = (blanks, digits, _long_number, _number, pair, _member, object_level)
+"""What others call, and what that calls."""

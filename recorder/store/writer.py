@@ -13,7 +13,7 @@ Whatever else fails ends the writer: it takes no more rows, says so through
 ``on_error``, and `Writer.close` raises it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
@@ -30,6 +30,7 @@ import pyarrow.compute as pc
 from recorder.errors import StoreError
 from recorder.store.batch import Built, RowFault, RowTuple, build
 from recorder.store.conversions import Conversions
+from recorder.store.depth_block import DepthBlock, laid_together
 from recorder.store.disk import store_error, told
 from recorder.store.journal import Journal
 from recorder.store.layout import DAY_NS, SECOND_NS, Partition, Stem, date_of
@@ -59,6 +60,7 @@ class Flush(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         rows: By (table, source), in the order of arrival.
+        blocks: More rows of depth, of one source.
         through_ns: With these, every row received up to then was handed over.
         state: What is open now; None if that did not change.
         heard: For each connection, first instant at which nothing was heard
@@ -69,6 +71,7 @@ class Flush(msgspec.Struct, frozen=True, kw_only=True):
 
     rows: dict[Key, list[RowTuple]]
     through_ns: int
+    blocks: tuple[DepthBlock, ...] = ()
     state: RunState | None = None
     heard: tuple[int, ...] = ()
     counted_ns: int | None = None
@@ -225,7 +228,7 @@ class Writer:
 
     def _write(self, flush: Flush) -> None:
         """Make a flush durable, then tell: of faults before that it is."""
-        built = self._patience.insist(partial(_build_within_memory, flush.rows))
+        built = self._patience.insist(partial(_build_within_memory, flush))
         rows = dict(self._stats.rows)
         for key, result in built.items():
             for date, batch in split_by_date(result.batch):
@@ -312,12 +315,14 @@ class Writer:
             self._conversions.add(self._journals.pop(partition))
 
 
-def _build_within_memory(rows: dict[Key, list[RowTuple]]) -> dict[Key, Built]:
+def _build_within_memory(flush: Flush) -> dict[Key, Built]:
     with told("make room for rows"):
-        return _build_all(rows)
+        return build_all(flush.rows, flush.blocks)
 
 
-def _build_all(rows: dict[Key, list[RowTuple]]) -> dict[Key, Built]:
+def build_all(
+    rows: dict[Key, list[RowTuple]], blocks: Sequence[DepthBlock]
+) -> dict[Key, Built]:
     """Return record batches, with the frames that they want kept among them.
 
     Returns:
@@ -339,6 +344,16 @@ def _build_all(rows: dict[Key, list[RowTuple]]) -> dict[Key, Built]:
         frames.setdefault(source, []).append(row)
         if row[4].reason == "inexact":
             emit(FrameInexact(conn=conn, seq=seq, error=row[4].error))
+    if blocks:
+        key = "depth", blocks[0].source
+        batches = [block.batch() for block in blocks]
+        others = built.get(key)
+        if others is not None:
+            batches.append(others.batch)
+        batch = laid_together(batches)
+        built[key] = (
+            Built(batch, [], []) if others is None else others._replace(batch=batch)
+        )
     for source, part in frames.items():
         built["frames", source] = build(TABLES["frames"], part, source)
     return dict(sorted(built.items(), key=lambda item: _PLACE.get(item[0][0], 0)))

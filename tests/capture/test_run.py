@@ -15,7 +15,7 @@ from recorder.capture.plan import CapturePlan
 from recorder.capture.pool import Pool
 from recorder.capture.rows import ROW_BYTES
 from recorder.capture.run import Capture
-from recorder.clock import SystemClock
+from recorder.clock import SystemClock, wall_ns
 from recorder.config import CaptureConfig
 from recorder.errors import ConfigError, JobRunningError, StoreError
 from recorder.model import Chain
@@ -570,17 +570,15 @@ async def test_coverage_can_be_asked_for_while_recording_goes_on(recorder_of):
             capture.request_stop()
 
 
-class AheadClock(SystemClock):
-    """A wall clock that is an hour ahead, and will be put right."""
-
-    def now_ns(self):
-        return super().now_ns() + 3_600 * 10**9
+def clock_ahead():
+    """Return the clock of a machine that is an hour ahead, and will be put right."""
+    return SystemClock(wall=lambda: wall_ns() + 3_600 * 10**9)
 
 
 async def test_after_the_wall_clock_was_put_back_time_goes_on(recorder_of):
     async with Exchange(Settings(seed=5, rate=40)) as exchange:
         first = recorder_of.capture(
-            exchange, "gate_spot", clock=AheadClock(), stop_after_seconds=1.5
+            exchange, "gate_spot", clock=clock_ahead(), stop_after_seconds=1.5
         )
         before = await first.run()
         after = await recorder_of.run(exchange, "gate_spot", 1.5)

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from aiohttp import web
 
-from recorder.clock import SystemClock
+from recorder.clock import SystemClock, wall_ns
 from recorder.probe.choice import choose
 from recorder.probe.report import Finding
 from recorder.simulator.faults import parse
@@ -158,21 +158,9 @@ async def test_keys_that_the_feed_does_not_know_are_named(
     assert '"high_24h"' in text
 
 
-class ShiftedClock(SystemClock):
-    """The wall clock, set wrong.
-
-    Args:
-        seconds: So far ahead.
-    """
-
-    __slots__ = ("_shift",)
-
-    def __init__(self, seconds):
-        super().__init__()
-        self._shift = int(seconds * 1_000_000_000)
-
-    def now_ns(self):
-        return super().now_ns() + self._shift
+def shifted(seconds):
+    """Return the clock of a machine that is set wrong, so far ahead."""
+    return SystemClock(wall=lambda: wall_ns() + int(seconds * 1_000_000_000))
 
 
 @pytest.mark.parametrize(
@@ -182,7 +170,7 @@ async def test_a_clock_that_is_off_is_named(look, found, text_of, ahead, words):
     async with Exchange(settings()) as exchange:
         report = await look(
             until=lambda report: report.clock.answers,
-            clock=ShiftedClock(ahead),
+            clock=shifted(ahead),
             streams=("trades",),
             **place(exchange),
         )
@@ -201,7 +189,7 @@ async def test_a_clock_of_which_only_pushes_tell_is_named_with_doubt(
         report = await look(
             "gate_v3",
             until=lambda report: report.clock.pushes >= 5,
-            clock=ShiftedClock(3.0),
+            clock=shifted(3.0),
             streams=("trades",),
             ws_url=exchange.ws_url_v3,
         )

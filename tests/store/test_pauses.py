@@ -277,16 +277,16 @@ def test_memory_that_ran_out_is_waited_for_too(
     start_ns: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    real, left = writer_module._build_all, 2
+    real, left = writer_module.build_all, 2
 
-    def build(rows: Any) -> Any:
+    def build(rows: Any, blocks: Any) -> Any:
         nonlocal left
         left -= 1
         if left >= 0:
             raise MemoryError
-        return real(rows)
+        return real(rows, blocks)
 
-    monkeypatch.setattr(writer_module, "_build_all", build)
+    monkeypatch.setattr(writer_module, "build_all", build)
 
     flush(start(), [trade(1)], start_ns + SECOND)
 

@@ -414,10 +414,10 @@ def test_a_mistake_of_ours_is_heard_of_too(
     start_ns: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def fail(_rows: object) -> None:
+    def fail(*_rows: object) -> None:
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr(writer_module, "_build_all", fail)
+    monkeypatch.setattr(writer_module, "build_all", fail)
     writer = start()
     writer.submit(Flush(rows={}, through_ns=start_ns))
     told.happened.wait(10)

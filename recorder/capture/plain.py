@@ -1,0 +1,285 @@
+"""Frames of the plain form, many at a time: see `recorder.source.plain`.
+
+A book whose updates simply continue it is followed by machine code alone: its last
+id is kept in an array, and its rows go right into a block. As soon as anybody looks
+at its `DepthChain`, or a message of it is not plain, it is given back: what the
+machine code learned goes into the chain, which is followed in the usual way until
+it is picked up again.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import count
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from recorder.capture.books import Books
+from recorder.capture.depth_chain import DepthChain
+from recorder.capture.link import Link
+from recorder.capture.rows import Rows
+from recorder.model import Chain
+from recorder.source import OPTIONAL, PARTS, PlainDepth, Source
+from recorder.store.depth_block import DepthBlock, Place
+from recorder.store.plain_code import (
+    CONSTANT,
+    EXPECTED,
+    KEY_BYTES_MAX,
+    KEYS_MAX,
+    LAST_AT,
+    LEFT,
+    RECENT,
+    ROWS,
+    TAKEN,
+    TOUCHED,
+    UNKNOWN,
+    read_frames,
+)
+
+
+RUN_MAX: Final = 512
+"""Frames of one run; more are not read at once from a socket."""
+
+RUN_MIN: Final = 3
+"""Fewer frames take less time in the usual way."""
+
+RUN_BYTES_MAX: Final = 1 << 20
+"""What is longer is taken in the usual way: a block must have room for a run."""
+
+NOT_FOLLOWED: Final = -1
+
+
+class Form(NamedTuple):
+    """What one connection's plain frames look like, for machine code.
+
+    Attributes:
+        shape: Keys, kinds, constants, needed keys.
+        names: Text of the markets, places in it and chains, hash table.
+        one_change_levels: As of `PlainDepth`.
+    """
+
+    shape: tuple[
+        npt.NDArray[np.uint64],
+        npt.NDArray[np.int64],
+        npt.NDArray[np.uint8],
+        npt.NDArray[np.uint64],
+    ]
+    names: tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.int64]]
+    one_change_levels: int
+
+
+class Follower:
+    """Books that are followed by machine code, and may be given back.
+
+    Args:
+        heard: When a row of a chain was last received; see `Silence`.
+
+    Attributes:
+        state: What is known of each chain, as `recorder.store.plain_code` has it.
+        recent: The last ids of each.
+    """
+
+    def __init__(self, books: Sequence[DepthChain]) -> None:
+        self.books = books
+        self.state = np.zeros((len(books), 4), np.int64)
+        self.state[:, EXPECTED] = NOT_FOLLOWED
+        self.recent = np.zeros((len(books), RECENT, 2), np.int64)
+
+    def pick_up(self, number: int) -> None:
+        """Follow a book from now on, if updates simply continue it."""
+        book = self.books[number]
+        if book.follower is None and (first := book.next_to_follow()) is not None:
+            state = self.state[number]
+            state[EXPECTED] = first
+            state[LAST_AT] = book.last_at
+            state[TAKEN] = 0
+            book.follower = self, number
+
+    def give_back(self, number: int) -> None:
+        """Tell a book what came meanwhile, and follow it no more."""
+        book = self.books[number]
+        book.follower = None
+        expected, last_at, taken = self.state[number, : TAKEN + 1].tolist()
+        self.state[number, EXPECTED] = NOT_FOLLOWED
+        if taken:
+            turns = [turn % RECENT for turn in range(max(0, taken - RECENT), taken)]
+            ids = self.recent[number, turns].tolist()
+            book.went_on(expected - 1, last_at, [(first, last) for first, last in ids])
+
+
+class PlainFrames:
+    """Reads runs of frames, and leaves those that are not plain.
+
+    Args:
+        source: The feed.
+        books: All depth chains of the run.
+        rows: Takes the rows.
+        heard: When a row of a chain was last received: see `Silence`.
+
+    Attributes:
+        is_on: Whether frames are read in this way at all.
+        is_held: Whether they are not for now.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        books: Books,
+        rows: Rows,
+        heard: dict[tuple[str, str], int],
+    ) -> None:
+        self.is_on = True
+        self.is_held = False
+        self._source = source
+        self._rows = rows
+        self._heard = heard
+        chains = books.all()
+        self._numbers = {book.chain: number for number, book in enumerate(chains)}
+        self._chains = [book.chain for book in chains]
+        self._follower = Follower(chains)
+        self._runs = count(1)
+        self._unknown: npt.NDArray[np.int64] = np.empty(0, np.int64)
+        places = [Place(book.chain, book.rule.depth_limit) for book in chains]
+        rows.lay_out(places)
+
+    def form_of(self, link: Link) -> Form | None:
+        """Return the form of a connection's plain frames; None if it has none."""
+        told = self._source.plain(link.chains)
+        return None if told is None else _form(told, self._numbers)
+
+    def can_take(self, link: Link, frames: int, size: int) -> bool:
+        """Return whether a run of frames, of so many bytes, may be given to `take`."""
+        return (
+            link.form is not None
+            and RUN_MIN <= frames <= RUN_MAX
+            and self.is_on
+            and not (self.is_held or link.twins)
+            and size <= RUN_BYTES_MAX
+        )
+
+    def take(
+        self,
+        link: Link,
+        form: Form,
+        seq: int,
+        stamps: range,
+        payloads: Sequence[bytes],
+    ) -> list[int]:
+        """Take a run of frames.
+
+        Args:
+            link: The connection that they came over.
+            form: What its plain frames look like.
+            seq: Number of the first of them.
+            stamps: Our clock when each was read, nanoseconds, one by one.
+            payloads: The messages.
+
+        Returns:
+            Which of them are to be taken in the usual way, in their order.
+        """
+        frames = len(payloads)
+        text = b"\0".join((*payloads, b""))
+        starts = np.zeros(frames + 1, np.int64)
+        sizes = np.fromiter(map(len, payloads), np.int64, frames)
+        np.add(sizes, 1, out=sizes)
+        sizes.cumsum(out=starts[1:])
+        block = self._rows.block(frames, len(text))
+        follower = self._follower
+        left, touched, unknown = np.empty((3, frames), np.int64)
+        counts = np.array([block.count, 0, 0, 0])
+        conn = block.number_of(link.conn)
+        read_frames(
+            np.frombuffer(text, np.uint8),
+            starts,
+            np.arange(stamps.start, stamps.stop),
+            np.array([seq, conn, next(self._runs), form.one_change_levels]),
+            form.shape,
+            form.names,
+            follower.state,
+            follower.recent,
+            block.rows,
+            block.ends,
+            block.levels,
+            left,
+            touched,
+            unknown,
+            counts,
+        )
+        self._rows.grow(block, int(counts[ROWS]))
+        found = touched[: counts[TOUCHED]]
+        at = follower.state[found, LAST_AT].tolist()
+        names = map(self._chains.__getitem__, found.tolist())
+        self._heard.update(zip(names, at, strict=True))
+        self._unknown = unknown[: counts[UNKNOWN]]
+        places: list[int] = left[: counts[LEFT]].tolist()
+        return places
+
+    def pick_up(self) -> None:
+        """Follow the books that were left in the last run, if they can be."""
+        for number in dict.fromkeys(self._unknown.tolist()):
+            self._follower.pick_up(number)
+
+
+def warm_up() -> None:
+    """Compile, which takes seconds the first time on a machine."""
+    told = PlainDepth(frame={}, result={}, chains={}, depth_limit=0)
+    form = _form(told, {})
+    none = np.empty(0, np.int64)
+    follower = Follower([])
+    block = DepthBlock("", [])
+    facts = np.zeros(4, np.int64)
+    read_frames(
+        np.frombuffer(b"", np.uint8), none, none, facts, form.shape, form.names,
+        follower.state, follower.recent, block.rows, block.ends, block.levels,
+        none, none, none, facts,
+    )  # fmt: skip
+
+
+def _form(told: PlainDepth, numbers: Mapping[Chain, int]) -> Form:
+    """Return a form as arrays.
+
+    Raises:
+        ValueError: If it has keys that are too many or too long.
+    """
+    keys = np.zeros((2, KEYS_MAX), np.uint64)
+    kinds = np.zeros((2, KEYS_MAX, 3), np.int64)
+    needed = np.zeros(2, np.uint64)
+    constants = b""
+    for level, parts in enumerate((told.frame, told.result)):
+        for place, (key, part) in enumerate(parts.items()):
+            name = key.encode()
+            if place >= KEYS_MAX or len(name) > KEY_BYTES_MAX:
+                raise ValueError(f"a plain form cannot have the key {key!r}")
+            keys[level, place] = int.from_bytes(name, "little")
+            if part in PARTS:
+                kinds[level, place] = PARTS.index(part), 0, 0
+            else:
+                value = part.encode()
+                kinds[level, place] = CONSTANT, len(constants), len(value)
+                constants += value
+            if part not in OPTIONAL:
+                needed[level] |= np.uint64(1 << place)
+    shape = keys, kinds, np.frombuffer(constants, np.uint8), needed
+    names = _names(told.chains, numbers)
+    return Form(shape, names, told.one_change_levels)
+
+
+def _names(
+    chains: Mapping[str, Chain], numbers: Mapping[Chain, int]
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the markets as text, where each lies in it, and a hash table."""
+    text = b""
+    places = np.zeros((len(chains), 3), np.int64)
+    slots = np.full(1 << (2 * len(chains) + 1).bit_length(), -1, np.int64)
+    for number, (market, chain) in enumerate(chains.items()):
+        name = market.encode()
+        places[number] = len(text), len(name), numbers[chain]
+        text += name
+        code = 14695981039346656037
+        for byte in name:
+            code = (code ^ byte) * 1099511628211 % (1 << 64)
+        slot = code % len(slots)
+        while slots[slot] >= 0:
+            slot = (slot + 1) % len(slots)
+        slots[slot] = number
+    return np.frombuffer(text, np.uint8), places, slots

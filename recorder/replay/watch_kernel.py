@@ -6,7 +6,7 @@ A side of a book is an ascending array of prices, and one of their amounts.
 from collections.abc import Callable
 from typing import Final
 
-import numpy as np
+from numba import njit
 
 from recorder.continuity import step_crossed, step_snapshot, step_update
 from recorder.replay.compiled import fingerprint
@@ -38,6 +38,32 @@ REACHED: Final = -3
 """The row was followed, and its book came to the id that was asked for."""
 
 
+@njit(nogil=True, inline="always")
+def _place(book, count, price):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Return how many of the first prices of a side are below a price."""
+    low = 0
+    left = count
+    while left > 1:
+        half = left >> 1
+        low += half if book[low + half - 1] < price else 0
+        left -= half
+    return low + (1 if left == 1 and book[low] < price else 0)
+
+
+@njit(nogil=True, inline="always")
+def _close_up(values, begin, end):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Take a value out: those behind it move to the front by one."""
+    for k in range(begin, end - 1):
+        values[k] = values[k + 1]
+
+
+@njit(nogil=True, inline="always")
+def _make_room(values, begin, end):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Make room for a value: it and those behind it move back by one."""
+    for k in range(end, begin, -1):
+        values[k] = values[k - 1]
+
+
 @compiled
 def set_levels(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     book, sizes, count, prices, amounts, is_bid
@@ -45,12 +71,12 @@ def set_levels(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Apply levels to one ascending side; return its new number of prices."""
     for i in range(prices.size):
         price = prices[i]
-        at = np.searchsorted(book[:count], price)
+        at = _place(book, count, price)
         is_there = at < count and book[at] == price
         if not amounts[i] > 0.0:
             if is_there:
-                book[at : count - 1] = book[at + 1 : count].copy()
-                sizes[at : count - 1] = sizes[at + 1 : count].copy()
+                _close_up(book, at, count)
+                _close_up(sizes, at, count)
                 count -= 1
         elif is_there:
             sizes[at] = amounts[i]
@@ -59,12 +85,12 @@ def set_levels(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
                 if at == (0 if is_bid else count):
                     continue  # it is the farthest itself
                 if is_bid:
-                    book[: count - 1] = book[1:count].copy()
-                    sizes[: count - 1] = sizes[1:count].copy()
+                    _close_up(book, 0, count)
+                    _close_up(sizes, 0, count)
                     at -= 1
                 count -= 1
-            book[at + 1 : count + 1] = book[at:count].copy()
-            sizes[at + 1 : count + 1] = sizes[at:count].copy()
+            _make_room(book, at, count)
+            _make_room(sizes, at, count)
             book[at] = price
             sizes[at] = amounts[i]
             count += 1

@@ -18,12 +18,14 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from recorder.model import Levels, RawLevels
+from recorder.store.machine_code import compiled
 from recorder.store.tables import LEVEL, LEVELS
 from recorder.store.text_code import scan_levels
 
 
 Doubles = npt.NDArray[np.float64]
 Offsets = npt.NDArray[np.int32]
+Rows = npt.NDArray[np.intp]
 
 _SEPARATOR: Final = b"\0"  # cannot stand in JSON text
 _LEVEL_BYTES_MIN: Final = 6  # "[1,2],"
@@ -92,9 +94,45 @@ def column_of_levels(rows: Sequence[Levels]) -> "pa.Array[Any]":
     return column_of_arrays(flat[:, 0].copy(), flat[:, 1].copy(), offsets)
 
 
+@compiled
+def _gather(  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+    order, offsets, prices, amounts, new_offsets, new_prices, new_amounts
+):
+    """Copy the levels of rows, in another order of the rows."""
+    count = 0
+    for place in range(order.size):
+        row = order[place]
+        for level in range(offsets[row], offsets[row + 1]):
+            new_prices[count] = prices[level]
+            new_amounts[count] = amounts[level]
+            count += 1
+        new_offsets[place + 1] = count
+
+
+def levels_in_order(column: "pa.Array[Any]", order: Rows) -> "pa.Array[Any]":
+    """Return some rows of a column of levels, in an order.
+
+    Several times faster than Arrow, which does not know that no level is null.
+
+    Args:
+        column: The levels; no row is null.
+        order: Numbers of rows.
+    """
+    lists = cast("pa.ListArray[Any]", column)
+    values = cast("pa.StructArray", lists.values)
+    offsets = lists.offsets.to_numpy()
+    levels = int((offsets[order + 1] - offsets[order]).sum())
+    prices, amounts = (values.field(n).to_numpy() for n in (0, 1))
+    moved = np.zeros(len(order) + 1, np.int32)
+    new_prices, new_amounts = np.empty(levels), np.empty(levels)
+    _gather(order, offsets, prices, amounts, moved, new_prices, new_amounts)
+    return column_of_arrays(new_prices, new_amounts, moved)
+
+
 def warm_up() -> None:
     """Compile, which takes seconds the first time on a machine."""
-    parse_levels_bulk([b'[["1","2"]]', b'[{"p":"1","s":2}]'])
+    found = parse_levels_bulk([b'[["1","2"]]', b'[{"p":"1","s":2}]'])
+    levels_in_order(found.column, np.array([1, 0]))
 
 
 def is_exact(text: str, value: float) -> bool:

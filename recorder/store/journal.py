@@ -27,7 +27,7 @@ from recorder.store.layout import INTERNAL, Partition, Stem, journal_path
 from recorder.store.tables import TABLES, Table
 
 
-_OPTIONS: Final = pa.ipc.IpcWriteOptions(compression="lz4")
+_OPTIONS: Final = pa.ipc.IpcWriteOptions()
 _SEAL: Final = b"recorder.checksum"
 _MESSAGE: Final = b"\xff\xff\xff\xff"
 """What every message of a stream begins with."""

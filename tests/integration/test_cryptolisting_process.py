@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -255,5 +256,7 @@ async def test_a_service_that_does_not_let_us_in_in_time_ends_in_1(run: Run) -> 
     assert code == 1
     assert b"the venue was never reached: " in run.said
     assert b"HTTP 429: connection_cooldown" in run.said
-    assert b"retry_in_seconds=5" in run.said
+    # It asks for 5 s, and allows a connection every 6 s in the long run.
+    (seconds,) = set(re.findall(rb"retry_in_seconds=(\d+)", run.said))
+    assert seconds in (b"5", b"6")
     assert len(server.truth.refusals) == 1

@@ -132,7 +132,8 @@ def depth_load(count: int, *, markets: int = 300, seed: int = 1) -> Load:
         market = made[number]
         bids, asks = market.update(rng)
         first = market.update_id + 1
-        market.update_id = last = first + int(rng.random() * (len(bids) + len(asks)))
+        # Each change sets one level, some the same one again.
+        market.update_id = last = first + len(bids) + len(asks) - rng.randrange(2)
         ms = (START_NS + index * _STEP_NS) // 10**6
         frames.append(
             (

@@ -258,7 +258,9 @@ class _Tracer:
             arrived = [at for at in self._kept if fault.ts_ns <= at <= last]
             for at in arrived[:1]:
                 self._kept.remove(at)  # it is this frame and no other
-            if is_told or arrived:  # else its connection was left before it came
+            # Else its connection was left before it came, and others of the
+            # chain's frames may have been hit at that time.
+            if arrived or not is_spare:
                 yield chain, bool(arrived)
         else:
             yield chain, is_lost
@@ -343,6 +345,8 @@ class _Tracer:
         if chain is None:
             return
         ours = self._ours(fault, chain)
+        if ours is None and self._carrier(chain, fault.conn or 0, fault.ts_ns):
+            return  # nothing of the connection is stored
         newest = 0
         for row in self._evidence.rows_of(chain):
             is_late, newest = last_id(row) < newest, max(newest, last_id(row))

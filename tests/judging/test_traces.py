@@ -174,6 +174,36 @@ def test_a_crossed_row_that_is_not_stored_crosses_nothing(conn, owed):
     assert Case(crossed, rows=rows).owed_and_told() == [(owed, 0)]
 
 
+@pytest.mark.parametrize(("other", "owed"), [((), 1), (((50, 1), (150, 1)), 0)])
+def test_a_crossed_row_of_which_another_connection_was_in_charge_is_not_stored(
+    other, owed
+):
+    """Of connection 3 nothing is stored at all, so nobody knows its name."""
+    crossed = fault("crossed", first_update_id=10, last_update_id=14, conn=3)
+    rows = [row(90, 0, 1, 9), row(101, 0, 10, 14)]
+
+    assert Case(crossed, rows=rows, sent=other).owed_and_told() == [(owed, 0)]
+
+
+@pytest.mark.parametrize(("other", "owed"), [((), 1), (((50, 2), (150, 2)), 0)])
+def test_a_frame_of_a_connection_that_was_left_need_not_have_come(other, owed):
+    """Another frame of the chain was hit at that time, and is in a gap."""
+    gap = Gap(
+        gap_id="g",
+        market=BOOK.market,
+        stream=BOOK.stream,
+        job="job",
+        scope="rows",
+        reason="undecodable",
+        started_at=101,
+        ended_at=102,
+    )
+
+    case = Case(fault("malformed"), sent=other, gaps=[gap])
+
+    assert case.owed_and_told() == [(owed, 0)]
+
+
 @pytest.mark.parametrize(("known", "told"), [((), 0), ((7,), 1)])
 def test_a_dropped_trade_that_another_connection_brought_is_there(known, told):
     drop = fault("drop", stream="trades", parameter="", trade_ids=(7,))

@@ -9,18 +9,14 @@ A replay goes on from one to the other where their ids meet. Where they do not,
 for the venue cuts messages otherwise, the book is asked for anew.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
-import pyarrow.compute as pc
 
 from recorder.model import Chain, DepthUpdate, RawLevels
 from recorder.store.batch import RowTuple
-from recorder.store.layout import SECOND_NS
-from recorder.store.listing import Listing
-from recorder.store.revisions import plain_rows
+from recorder.store.unlaid import Last
 
 
 BYTES_MAX: Final = 128 << 20
@@ -28,21 +24,6 @@ BYTES_MAX: Final = 128 << 20
 
 ROW_BYTES: Final = 600
 """What a message takes beside its levels."""
-
-LOOK_BACK_NS: Final = 600 * SECOND_NS
-"""How far back the last message of a quiet market is looked for."""
-
-
-class Last(NamedTuple):
-    """The last message of a chain that the other run stored.
-
-    Attributes:
-        update_id: The last id in it.
-        at: When it was received, nanoseconds.
-    """
-
-    update_id: int
-    at: int
 
 
 class HeldDepth:
@@ -114,37 +95,6 @@ class HeldDepth:
             rows.append((last, *row[1:4], event, *row[5:]))
         self._rows = []
         return rows
-
-
-def read_last(listing: Listing, source: str, run: str, since: int) -> dict[Chain, Last]:
-    """Return the last message of each chain that other runs stored.
-
-    Args:
-        listing: The store.
-        source: Name of the feed.
-        run: Id of the run whose messages are left out.
-        since: When that run began, nanoseconds.
-
-    Raises:
-        StoreError: If the store cannot be read.
-    """
-    rows = listing.read(
-        "depth",
-        source=source,
-        start_ns=since - LOOK_BACK_NS,
-        columns=["ts_recv", "market", "conn", "stream", "last_update_id"],
-    )
-    rows = rows.filter(pc.is_valid(rows["last_update_id"]))
-    reach: dict[Chain, list[Last]] = defaultdict(list)
-    for row in plain_rows(rows):
-        if not str(row["conn"]).startswith(f"{run}."):
-            chain = Chain(str(row["market"]), str(row["stream"]))
-            ids, at = row["last_update_id"], row["ts_recv"]
-            reach[chain].append(Last(int(str(ids)), int(str(at))))
-    return {
-        chain: Last(max(found)[0], max(last.at for last in found))
-        for chain, found in reach.items()
-    }
 
 
 def _event(row: RowTuple) -> DepthUpdate[RawLevels]:

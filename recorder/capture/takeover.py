@@ -20,7 +20,7 @@ from typing import Final
 import msgspec
 
 from recorder.capture.ending import LOOK_SECONDS
-from recorder.capture.held_depth import BYTES_MAX, HeldDepth, Last, read_last
+from recorder.capture.held_depth import BYTES_MAX, HeldDepth
 from recorder.capture.insisting import delay, insist
 from recorder.capture.plan import CapturePlan
 from recorder.capture.session import Session
@@ -42,6 +42,7 @@ from recorder.store.recover import recover, settle_hung
 from recorder.store.revisions import gaps_of_job, newest_row_ns
 from recorder.store.run import Run
 from recorder.store.runfile import read_run_file, run_lock_path
+from recorder.store.unlaid import Last, read_last
 from recorder.store.writer import Flush
 from recorder.telemetry import (
     AskedToLeave,
@@ -202,9 +203,7 @@ class TakeOver:
         key = "depth", source
         # Of a chain of which nothing is known any more it is not known either.
         away = {c: last for c, last in theirs.items() if not meets.get(c, False)}
-        depth = [*received.rows.get(key, []), *self._held.release(ended_at, away)]
-        rows = received.rows | {key: depth}
-        hand(msgspec.structs.replace(received, rows=rows, state=overlay.state()))
+        hand(msgspec.structs.replace(received, state=overlay.state()))
         laid = overlay.lay(now)
         self._session.note(laid)
         self._untold = self._kept.untold(laid)
@@ -213,7 +212,11 @@ class TakeOver:
         for chain in torn:
             self._session.books.lost(chain)
             self._session.books.accepted(chain, ended_at, None)
-        hand(self._session.take(now))
+        # Those who find the messages that waited find the account as well: what
+        # is stored of one and the same flush becomes a segment after all of it.
+        flush = self._session.take(now)
+        depth = [*self._held.release(ended_at, away), *flush.rows.get(key, [])]
+        hand(msgspec.structs.replace(flush, rows=flush.rows | {key: depth}))
         emit(TakeOverDone(job=self._plan.job, run=self._run.id))
 
     def _read(self) -> tuple[Sequence[Gap], dict[Chain, Last], int]:

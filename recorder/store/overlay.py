@@ -163,7 +163,7 @@ class Overlay:
                 first = self._kept.gaps(chain, "rows")[:1]
                 own = account.rows_gap or ended_gap(first[0], _FOREVER)
                 gaps.append(msgspec.structs.replace(own, ended_at=None))
-        return RunState(gaps=tuple(gaps))
+        return RunState(gaps=tuple(gaps), is_laid=False)
 
     def lay(self, at: int) -> list[LedgerRow]:
         """Make the accounts those of the job; return the rows that say so.

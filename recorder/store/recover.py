@@ -54,6 +54,7 @@ from recorder.store.runfile import (
 )
 from recorder.store.segment import convert, write_segment
 from recorder.store.tables import TABLES
+from recorder.store.unlaid import change_of_depth, has_account, is_unlaid
 from recorder.telemetry import RecoveryAwaited, RunRecovered, emit
 
 
@@ -183,10 +184,13 @@ def _recover_run(root: Path, run: str) -> RecoveredRun | None:
     segments = []
     for partition, stem in journals:
         synced = None if said is None else said.synced_of(stem.number)
-        segments.append(convert(root, partition, stem, synced=synced))
+        change = None
+        if partition.table == "depth" and said is not None:
+            change = change_of_depth(open_listing(root), said)
+        segments.append(convert(root, partition, stem, synced=synced, change=change))
     if said is not None:
         said = with_last_instant(root, said)
-        (_close_beside if said.is_beside else _close)(root, said)
+        _end_account(root, said)
         note_killed(root, said)
     with told(f"remove the files of run {run}"):
         for path in tmp_folder(root).glob(f"*_{run}_*"):
@@ -227,7 +231,7 @@ def settle_hung(root: Path, run: str) -> None:
     try:
         said = read_run_file(root, run)
         if said is not None:
-            _close(root, with_last_instant(root, said))
+            _end_account(root, with_last_instant(root, said))
             with told(f"remove the run file of run {run}"):
                 remove(run_path(root, run))
                 calls.sync_folder(runs_folder(root))
@@ -236,9 +240,14 @@ def settle_hung(root: Path, run: str) -> None:
             alone.release(remove=True)
 
 
-def _close(root: Path, said: RunFile) -> None:
+def _end_account(root: Path, said: RunFile) -> None:
     """Write the rows that end a killed run."""
     known = _Known(root, said)
+    (_close_beside if is_unlaid(known.listing, said) else _close)(root, said, known)
+
+
+def _close(root: Path, said: RunFile, known: "_Known") -> None:
+    """Write the rows that end the account of a killed run."""
     events: list[Coverage | Gap] = [*known.unwritten_gaps()]
     alive = utc_text(said.through_ns)
     for chain in known.chains():
@@ -261,14 +270,20 @@ def _close(root: Path, said: RunFile) -> None:
                 detail=f"run {said.run} ended without stopping, last alive at {alive}",
             )
             events.append(gap)
+    if not events and not has_account(known.listing, said):
+        # All is as it was found; but whose the rows are must be known.
+        events += said.state.gaps[:1]
     _write_events(root, said, max(said.through_ns, known.last_row_ns), events)
 
 
-def _close_beside(root: Path, said: RunFile) -> None:
-    """Write the row that ends a killed run which was beside another."""
-    at = max(said.through_ns, _last_row_ns(open_listing(root), said))
+def _close_beside(root: Path, said: RunFile, known: "_Known") -> None:
+    """Write the rows that end a killed run which did not have the account yet.
+
+    What the job had not recorded before is missing since the run began.
+    """
+    at = max(said.through_ns, known.last_row_ns)
     gap = beside(said.run, said.job, "process_killed", at)
-    _write_events(root, said, at, [gap])
+    _write_events(root, said, at, [*known.unwritten_gaps(), gap])
 
 
 class _Known:
@@ -280,6 +295,7 @@ class _Known:
     Attributes:
         last_row_ns: When the last row of the run was received, nanoseconds;
             0 if it has none after the heartbeat.
+        listing: The store.
     """
 
     def __init__(self, root: Path, said: RunFile) -> None:
@@ -293,7 +309,7 @@ class _Known:
         for gap in said.state.gaps:
             if gap.scope == "rows" and gap.stream is not None:
                 self._begin((gap.market, gap.stream), gap.started_at)
-        listing = open_listing(root)
+        self.listing = listing = open_listing(root)
         self._read_coverage(listing)
         self._read_gaps(listing)
         self.last_row_ns = _last_row_ns(listing, said)

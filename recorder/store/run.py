@@ -130,7 +130,8 @@ class Run:
             self._said, state=state, through_ns=through_ns
         )
         path = run_path(self.root, self.id)
-        said = msgspec.structs.replace(self._said, is_beside=self.job_lock is None)
+        is_beside = self.job_lock is None or not state.is_laid
+        said = msgspec.structs.replace(self._said, is_beside=is_beside)
         with told(f"write {path}"):
             write_whole(path, msgspec.json.encode(said))
 

@@ -48,10 +48,13 @@ class RunState(msgspec.Struct, frozen=True):
     Attributes:
         intervals: Coverage that has not ended or is not written yet.
         gaps: Gaps that have not ended, as their newest rows say.
+        is_laid: Whether the rows are on the disk by which the account of the job
+            is this run's; until then it is as the run before it left it.
     """
 
     intervals: tuple[OpenInterval, ...] = ()
     gaps: tuple[Gap, ...] = ()
+    is_laid: bool = True
 
 
 class RunFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,7 +69,8 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
         through_ns: Every row received up to then is durable.
         state: What was open at ``through_ns``.
         is_beside: Whether it only runs beside another of its job, which keeps
-            the account: if it dies, nothing is missing for that.
+            the account: if it dies, nothing is missing for that. Also while it
+            takes over: then rows of gaps tell whether the account is its own.
         heard: For each connection, first instant at which nothing was heard
             any more over it. Not in the file itself, but beside the heartbeat.
         synced: By the number of a journal, how much of it was on the disk,

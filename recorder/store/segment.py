@@ -6,6 +6,7 @@ follows from the journal's, so a conversion that was killed anywhere is
 simply done again.
 """
 
+from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -51,6 +52,7 @@ def convert(
     *,
     synced: int | None = None,
     is_living: bool = False,
+    change: Callable[[pa.Table], pa.Table] | None = None,
 ) -> Path | None:
     """Turn a journal into its segment, and remove it.
 
@@ -67,6 +69,7 @@ def convert(
             not known.
         is_living: Whether its run goes on: it has closed the journal, so that
             a torn end is a damage, too.
+        change: Makes of its rows those to be stored; None if they are.
 
     Returns:
         The segment; None if the journal has no complete batch.
@@ -95,6 +98,7 @@ def convert(
             remove(_tmp_path(root, partition, stem))
         elif batches:
             rows = _combine(batches)
+            rows = rows if change is None else change(rows)
             _write(root, partition, stem, rows, is_living=is_living)
             del rows
             made = True

@@ -2,9 +2,10 @@
 
 import pytest
 
-from recorder.capture.held_depth import HeldDepth, Last
+from recorder.capture.held_depth import HeldDepth
 from recorder.capture.takeover import is_unknown_at_end
 from recorder.model import Chain, DepthUpdate, Gap
+from recorder.store.unlaid import Last
 
 
 CHAIN = Chain("BTC_USDT", "depth:100ms")

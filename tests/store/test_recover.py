@@ -232,6 +232,21 @@ def test_a_chain_that_was_in_a_gap_stays_in_that_gap(
     assert intervals(root) == [("B", "trades", start_ns, start_ns + 7, "killed")]
 
 
+def test_a_run_that_left_everything_as_it_was_is_named_in_the_ledger(
+    run: Run, root: Path, start_ns: int
+) -> None:
+    open_gap = gap(start_ns)
+    put(run, "gaps", [(start_ns, "earlier.ledger", 0, 0, open_gap, None)], 0)
+    run.write_state(RunState((), (open_gap,)), start_ns + 7)
+    run.abandon()
+
+    recover(root)
+
+    rows = open_listing(root).read("gaps")
+    said = zip(rows["conn"].to_pylist(), rows["gap_id"].to_pylist(), strict=True)
+    assert list(said) == [("earlier.ledger", "g1"), (f"{run.id}.killed", "g1")]
+
+
 def test_a_gap_of_the_whole_job_is_a_gap_of_every_chain(
     run: Run, root: Path, start_ns: int
 ) -> None:

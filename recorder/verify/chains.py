@@ -208,7 +208,12 @@ class ChainCheck:
         )
 
     def _check_told(self, part: Part, job: str | None) -> None:
-        """Note rows received before the ledger speaks of their chain, or ever."""
+        """Note rows received before the ledger speaks of their chain, or ever.
+
+        Of a run that never had the account it says whose rows they are, no more.
+        """
+        if part.run in self._ledger.only_beside:
+            return
         chains = self._named(part, job) if job is not None else []
         if job is not None and part.table == UNASKED and not chains:
             return

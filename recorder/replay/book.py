@@ -93,10 +93,13 @@ def may_hit(gap: Gap, run: str) -> bool:
     """Return whether a connection of a run without ids may lack what a gap tells of.
 
     A gap of no length that befell another run says nothing of it: what is left
-    of it, where that run recorded beside this one or before, is no time.
+    of it, where that run recorded beside this one or before, is no time. Nor does
+    what another run knew of its book, for this one follows connections of its own.
     """
+    if run_of_gap(gap) == run:
+        return True
     is_empty = gap.started_at == gap.ended_at
-    return run_of_gap(gap) == run or not (is_empty or is_taken_over(gap))
+    return gap.scope == "rows" and not (is_empty or is_taken_over(gap))
 
 
 def is_of_the_clock(gap: Gap) -> bool:

@@ -136,8 +136,9 @@ def test_a_gap_counts_only_where_no_other_job_covers_it():
 
 
 def test_without_ids_a_connection_has_the_gaps_of_its_own_job():
+    book = msgspec.structs.replace(gap(7, scope="book"), gap_id="run-a.1")
     outages = Outages(
-        [gap(5, 8), gap(6, 9, job="other"), gap(7, scope="book")],
+        [gap(5, 8), gap(6, 9, job="other"), book],
         {"job": [(0, 5), (8, FOREVER)], "other": [(0, 6)]},
         {"run-a": "job", "run-b": "other"},
     )
@@ -151,6 +152,14 @@ def test_without_ids_a_connection_has_the_gaps_of_its_own_job():
 def test_without_ids_what_is_left_of_no_length_is_of_the_run_that_it_befell():
     left = msgspec.structs.replace(gap(5, 5, reason="process_killed"), gap_id="a.1")
     outages = Outages([left], {"job": [(0, 9)]}, {"a": "job", "b": "job"})
+
+    assert outages.without_ids("a.0").lost.tolist() == [5, 9]
+    assert outages.without_ids("b.0").lost.tolist() == [9]
+
+
+def test_without_ids_what_one_run_knew_of_its_book_says_nothing_of_another():
+    book = msgspec.structs.replace(gap(5, 8, scope="book"), gap_id="a.1")
+    outages = Outages([book], {"job": [(0, 9)]}, {"a": "job", "b": "job"})
 
     assert outages.without_ids("a.0").lost.tolist() == [5, 9]
     assert outages.without_ids("b.0").lost.tolist() == [9]

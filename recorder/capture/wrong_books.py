@@ -56,8 +56,10 @@ class WrongBooks:
             self._note(self._ledger.book_lost(chain, reason, since, detail=detail))
             self._start_over(book, ts_recv)
             return True
-        # It was mended or lost meanwhile; until then it was not known.
+        # It was mended or lost meanwhile; until then it was not known. Rows that
+        # waited for another run's end are stored later than they were received.
         until = book.mended_at(ts_recv) if is_past else book.last_at + 1
+        until = max(until, ts_recv + 1)
         self._note(
             self._ledger.book_was_lost(chain, reason, since, until, detail=detail)
         )

@@ -758,6 +758,15 @@ def test_a_book_found_crossed_while_its_connection_is_lost_needs_a_snapshot(benc
     assert ("book", "crossed", 20, 21) in bench.gaps()
 
 
+def test_a_crossing_in_a_row_that_is_stored_later_than_it_came_is_told(bench):
+    live(bench)
+    bench.books.lost(IDS)
+
+    bench.books.crossed(IDS, 40, 9)
+
+    assert bench.gaps()[-1] == ("book", "crossed", 40, 41)
+
+
 def test_a_crossing_before_a_chain_went_on_is_no_old_news(bench):
     live(bench)
     bench.notes += bench.ledger.lost(IDS, "connect_lost", 21)

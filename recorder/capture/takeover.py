@@ -199,6 +199,7 @@ class TakeOver:
             began_at=self._began_at,
             settle_ns=round(SETTLE_SECONDS * 1e9),
             meets=meets,
+            last_ids={chain: last.update_id for chain, last in theirs.items()},
         )
         key = "depth", source
         # Of a chain of which nothing is known any more it is not known either.

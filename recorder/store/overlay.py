@@ -110,6 +110,7 @@ class Overlay:
             is less, the gap has no length, but is not healed.
         meets: For chains of which ids tell, whether the rows of both runs meet,
             so that nothing is missing however short that was.
+        last_ids: Of the last message of each such chain that the other stored.
     """
 
     def __init__(
@@ -123,6 +124,7 @@ class Overlay:
         began_at: int,
         settle_ns: int,
         meets: Mapping[Chain, bool] | None = None,
+        last_ids: Mapping[Chain, int] | None = None,
     ) -> None:
         self._job = job
         self._run = run
@@ -131,6 +133,7 @@ class Overlay:
         self._began_at = began_at
         self._settle_ns = settle_ns
         self._meets = meets or {}
+        self._last_ids = last_ids or {}
         self._gaps_total = 0
         self._rows: list[LedgerRow] = []
         self._spans = {c: self._covered(c) for c in self._accounts}
@@ -232,6 +235,7 @@ class Overlay:
             self._name(chain, left)
         last = theirs[-1]
         start = last.started_at
+        self._name_beyond(chain, start)
         after = _within(spans, (start, _FOREVER))
         pieces = self._pieces(chain, start)
         until = self._head(start, pieces)
@@ -326,6 +330,16 @@ class Overlay:
             if both and gap.after_update_id is not None:
                 at = both[0][0]
                 self._rows.append(self._part(gap, chain, at, at))
+
+    def _name_beyond(self, chain: Chain, end: int) -> None:
+        """Say which ids we missed before the old run ended, and it had not reached.
+
+        It was behind. What we have of that time and it has not, is stored later.
+        """
+        last = self._last_ids.get(chain, _FOREVER)
+        for gap in self._kept.gaps(chain, "rows"):
+            if (gap.before_update_id or 0) > last + 1 and _span(gap)[1] <= end:
+                self._rows.append(self._part(gap, chain, end, end))
 
     def _clipped(self, piece: _Piece, chain: Chain) -> Gap:
         if piece.gap.stream is None:

@@ -304,3 +304,29 @@ def test_ids_that_neither_run_has_are_named(is_lost):
         if gap.after_update_id == 7
     ]
     assert named == [("sequence_gap", 1_010, 1_010, 9)] * is_lost
+
+
+@pytest.mark.parametrize(("last_id", "is_named"), [(6, True), (8, False)])
+def test_ids_that_the_first_had_not_reached_are_named(last_id, is_named):
+    """It was behind, and what the second has of that time is stored after its end."""
+    chain = CHAINS[1]
+    first, second = Run("one", (chain,), 1_000), Run("two", (chain,), 1_001)
+    for run in (first, second):
+        run.covered(chain, 0, 0)
+        run.wait(20)
+    ids = {"after_update_id": 7, "before_update_id": 9}
+    second.rows += second.ledger.missed(chain, "sequence_gap", 1_010, 1_012, **ids)
+    first.stop()
+    kept = Kept()
+    kept.see(second.rows)
+    overlay = Overlay(
+        *("job", "two", second.ledger, kept, newest(first.rows)),
+        began_at=second.began,
+        settle_ns=0,
+        last_ids={chain: last_id},
+    )
+
+    rows = overlay.lay(second.now)
+
+    named = [(g.started_at, g.ended_at) for g in newest(rows) if g.after_update_id == 7]
+    assert named == [(first.now, first.now)] * is_named

@@ -284,9 +284,10 @@ async def test_however_one_feed_ends_the_others_never_stop_and_it_says_why(
     assert report_all(outcomes) == 1  # some were refused for good
     report = capsys.readouterr().err.splitlines()
     failures = {o.name: o.result.failure for o in outcomes if o.result}
-    assert {name for name, why in failures.items() if why} == {
-        end.fault for end in ENDS if end.is_final or end.wait == 5.0
-    }
+    failed = {name for name, why in failures.items() if why}
+    final = {end.fault for end in ENDS if end.is_final}
+    # Who was told to come in five seconds may have done so by now.
+    assert final <= failed <= final | {e.fault for e in ENDS if e.wait == 5.0}
     for end in ENDS:
         told = [signal for feed, signal in trial.signals() if feed == end.fault]
         ends = [signal.why for signal in told if isinstance(signal, FeedEnded)]

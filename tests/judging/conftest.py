@@ -100,11 +100,13 @@ class Case(NamedTuple):
         table: str,
         market: str = "BTC_USDT",
         kinds: Collection[str] = (),
+        theirs: int | None = None,
     ) -> dict[str, Any]:
         """Return the place of the row that is farthest from any gap of rows.
 
-        Of the rows over a socket of one chain, or those of some kinds: who
-        meddles with it can blame no gap. A dictionary of columns.
+        Of the rows over a socket of one chain, or those of some kinds, or of one
+        of the exchange's connections: who meddles with it can blame no gap. A
+        dictionary of columns.
         """
         chain = next(
             chain
@@ -121,6 +123,9 @@ class Case(NamedTuple):
             )
 
         rows = evidence.rows_of(chain)
+        if theirs is not None:
+            conns = evidence.conns_of(chain)
+            rows = [row for row in rows if conns.get(row.conn) == theirs]
         wanted = [row for row in rows if not kinds or row.values["kind"] in kinds]
         row = max(wanted, key=distance)
         return {"conn": row.conn, "seq": row.seq, "idx": row.idx}

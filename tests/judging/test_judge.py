@@ -421,6 +421,9 @@ def test_rows_pushed_twice_and_stored_once_are_found(case):
     assert f"{frame.market} tickers: 1 rows were pushed, are not stored" in complaints
 
 
+V4_DEPTH = ("v4", "depth")
+
+
 def with_second_connection(case, stream, late_ns=1_000):
     """The truth, had another connection been sent the same of a stream."""
     frames = [f for f in case.truth.frames if f.feed == "v4" and f.stream == stream]
@@ -499,7 +502,9 @@ def test_what_a_fault_held_back_for_one_connection_is_known_again(case):
 def test_what_a_second_connection_brings_unaltered_need_not_be_stored(case, is_altered):
     (crossed,) = [fault for fault in case.truth.faults if fault.name == "crossed"]
     truth = with_second_connection(case, "depth")
-    place = case.calm("gate_spot", "depth", crossed.market)
+    # Of the connection whose frames the second one brings, too.
+    first = min(f.conn for f in case.truth.frames if (f.feed, f.stream) == V4_DEPTH)
+    place = case.calm("gate_spot", "depth", crossed.market, theirs=first)
     rows = plain(open_listing(case.root).read("depth", source="gate_spot"))
     (other,) = [row for row in rows if row.items() >= place.items()]
     wanted = crossed.last_update_id if is_altered else other["last_update_id"]

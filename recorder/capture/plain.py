@@ -26,6 +26,7 @@ from recorder.store.plain_code import (
     EXPECTED,
     KEY_BYTES_MAX,
     KEYS_MAX,
+    KINDS,
     LAST_AT,
     LEFT,
     RECENT,
@@ -252,7 +253,7 @@ def _form(told: PlainDepth, numbers: Mapping[Chain, int]) -> Form:
                 raise ValueError(f"a plain form cannot have the key {key!r}")
             keys[level, place] = int.from_bytes(name, "little")
             if part in PARTS:
-                kinds[level, place] = PARTS.index(part), 0, 0
+                kinds[level, place] = KINDS[part], 0, 0
             else:
                 value = part.encode()
                 kinds[level, place] = CONSTANT, len(constants), len(value)

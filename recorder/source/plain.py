@@ -8,7 +8,7 @@ is one that does not simply continue its book: what both understand must be the 
 """
 
 from collections.abc import Mapping
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
 import msgspec
 
@@ -29,17 +29,9 @@ Part: TypeAlias = Literal[
 """What the value of a key is: a ``number`` or a ``text`` that says nothing, the
 object with the rest (``result``), or a column of the row."""
 
-PARTS: Final[tuple[Part, ...]] = (
-    "number",
-    "text",
-    "result",
-    "market",
-    "milliseconds",
-    "first",
-    "last",
-    "bids",
-    "asks",
-)
+PARTS: Final[tuple[Part, ...]] = get_args(Part)
+"""All of them."""
+
 OPTIONAL: Final[frozenset[str]] = frozenset({"number", "text", "bids", "asks"})
 """What may be left out; a side that is, has no change."""
 

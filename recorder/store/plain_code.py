@@ -4,7 +4,7 @@ What it is not sure about it leaves, and it never takes a frame that the feed
 itself would understand in another way.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import numpy as np
@@ -41,6 +41,20 @@ RECENT: Final = 16
 NUMBER, TEXT, RESULT, MARKET, MILLISECONDS, FIRST, LAST, BIDS, ASKS, CONSTANT = range(
     10
 )
+
+KINDS: Final[Mapping[str, int]] = {
+    "number": NUMBER,
+    "text": TEXT,
+    "result": RESULT,
+    "market": MARKET,
+    "milliseconds": MILLISECONDS,
+    "first": FIRST,
+    "last": LAST,
+    "bids": BIDS,
+    "asks": ASKS,
+}
+"""By the words of `recorder.source.PARTS`. Only this file numbers them: machine code is
+kept for as long as it does not change."""
 
 # Columns of what is known of a chain: the id with which its next update begins
 # (-1: it is not followed here), when its last was received, updates taken since

@@ -34,7 +34,9 @@ from recorder.store.plain_code import (
     TAKEN,
     TOUCHED,
     UNKNOWN,
+    Names,
     read_frames,
+    table_of_names,
 )
 
 
@@ -55,7 +57,7 @@ class Form(NamedTuple):
 
     Attributes:
         shape: Keys, kinds, constants, needed keys.
-        names: Text of the markets, places in it and chains, hash table.
+        names: Of the markets.
         one_change_levels: As of `PlainDepth`.
     """
 
@@ -65,7 +67,7 @@ class Form(NamedTuple):
         npt.NDArray[np.uint8],
         npt.NDArray[np.uint64],
     ]
-    names: tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.int64]]
+    names: Names
     one_change_levels: int
 
 
@@ -261,26 +263,5 @@ def _form(told: PlainDepth, numbers: Mapping[Chain, int]) -> Form:
             if part not in OPTIONAL:
                 needed[level] |= np.uint64(1 << place)
     shape = keys, kinds, np.frombuffer(constants, np.uint8), needed
-    names = _names(told.chains, numbers)
-    return Form(shape, names, told.one_change_levels)
-
-
-def _names(
-    chains: Mapping[str, Chain], numbers: Mapping[Chain, int]
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return the markets as text, where each lies in it, and a hash table."""
-    text = b""
-    places = np.zeros((len(chains), 3), np.int64)
-    slots = np.full(1 << (2 * len(chains) + 1).bit_length(), -1, np.int64)
-    for number, (market, chain) in enumerate(chains.items()):
-        name = market.encode()
-        places[number] = len(text), len(name), numbers[chain]
-        text += name
-        code = 14695981039346656037
-        for byte in name:
-            code = (code ^ byte) * 1099511628211 % (1 << 64)
-        slot = code % len(slots)
-        while slots[slot] >= 0:
-            slot = (slot + 1) % len(slots)
-        slots[slot] = number
-    return np.frombuffer(text, np.uint8), places, slots
+    names = [(market, numbers[chain]) for market, chain in told.chains.items()]
+    return Form(shape, table_of_names(names), told.one_change_levels)

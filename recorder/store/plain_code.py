@@ -4,10 +4,11 @@ What it is not sure about it leaves, and it never takes a frame that the feed
 itself would understand in another way.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 from numba import njit
 
 from recorder.store.machine_code import compiled, fingerprint_of
@@ -27,6 +28,12 @@ from recorder.store.text_code import (
     pair,
 )
 
+
+Names: TypeAlias = tuple[
+    npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.int64]
+]
+"""Markets as text; where each begins in it, how long it is, and what it is the name
+of; a hash table of them."""
 
 KEYS_MAX: Final = 16
 """Keys that one object of a plain form may have."""
@@ -71,10 +78,35 @@ ROWS, LEFT, TOUCHED, UNKNOWN = range(4)
 _0, _1, _2, _8 = (np.uint64(n) for n in (0, 1, 2, 8))
 _BACKSLASH, _DELETE = np.uint64(92), np.uint64(127)
 _INTEGER_DIGITS_MAX = np.uint64(18)
-_HASH_START = np.uint64(14695981039346656037)
-_HASH_PRIME = np.uint64(1099511628211)
 _MS_MAX = np.int64((2**63 - 1) // 1_000_000)
 _OTHER, _LEFT, _TAKEN = 0, 1, 2
+
+# FNV-1a, by which a table of names is made and searched.
+_HASH_START = np.uint64(14695981039346656037)
+_HASH_PRIME = np.uint64(1099511628211)
+
+
+def table_of_names(names: Sequence[tuple[str, int]]) -> Names:
+    """Return markets as machine code finds them in a frame.
+
+    Args:
+        names: Each as it stands in a frame, and the number of its chain.
+    """
+    text = b""
+    places = np.zeros((len(names), 3), np.int64)
+    slots = np.full(1 << (2 * len(names) + 1).bit_length(), -1, np.int64)
+    for number, (market, chain) in enumerate(names):
+        name = market.encode()
+        places[number] = len(text), len(name), chain
+        text += name
+        code = int(_HASH_START)
+        for byte in name:
+            code = (code ^ byte) * int(_HASH_PRIME) % (1 << 64)
+        slot = code % len(slots)
+        while slots[slot] >= 0:
+            slot = (slot + 1) % len(slots)
+        slots[slot] = number
+    return np.frombuffer(text, np.uint8), places, slots
 
 
 @njit(nogil=True, inline="always")
@@ -311,7 +343,7 @@ def _compile(version: int) -> Callable[..., None]:
             facts: The number of the first frame, of the connection, of the run;
                 and how many levels a side one change may have.
             form: What frames look like: keys, kinds, constants, needed keys.
-            names: Of markets: text, places and chains, hash table.
+            names: Of markets; see `Names`.
             state: Of all chains.
             recent: The last ids of all chains, of each a ring.
             rows: The rows so far, and room for more.

@@ -28,7 +28,8 @@ class Frames:
 
     Attributes:
         total: Received so far.
-        is_stopped: Whether they are counted and left alone from now on.
+        stopped_at: When the session was stopped, nanoseconds; None if it was not.
+            From then on they are counted and left alone.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class Frames:
         is_archiving: bool,
     ) -> None:
         self.total = 0
-        self.is_stopped = False
+        self.stopped_at: int | None = None
         self._intake = intake
         self._rows = rows
         self._books = books
@@ -67,7 +68,7 @@ class Frames:
         link.seq = seq + 1
         link.bytes_total += len(payload)
         self.total += 1
-        if self.is_stopped:
+        if self.stopped_at is not None:
             return
         if self._shedding.since is not None:
             self._shedding.drop(link.conn)
@@ -99,7 +100,7 @@ class Frames:
         is_plain = form is not None and self._plain.can_take(link, count, size)
         if is_plain:
             self._shedding.look(stamps[0])
-        is_taken = not self.is_stopped and self._shedding.since is None
+        is_taken = self.stopped_at is None and self._shedding.since is None
         if form is None or not is_plain or not is_taken:
             for ts_recv, payload in zip(stamps, payloads, strict=True):
                 self.take(link, ts_recv, payload, opcode=opcode)

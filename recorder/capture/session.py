@@ -98,7 +98,6 @@ class Session:
         self._rows = Rows(source.name, run, clock)
         self.shedding = Shedding(self._rows, pool or Pool())
         self._links: dict[str, Link] = {}
-        self._stopped_at: int | None = None
         self._heard_until: dict[Chain, int] = {}
         self._hearing = Hearing()
         self._next_midnight = (clock.now_ns() // DAY_NS + 1) * DAY_NS
@@ -244,7 +243,7 @@ class Session:
 
         What was sent over it before has come: it all comes in order.
         """
-        if self._stopped_at is None and self.shedding.since is None:
+        if self._frames.stopped_at is None and self.shedding.since is None:
             link.last_at = at
 
     def closed(self, link: Link, at: int, code: int | None, reason: str | None) -> None:
@@ -264,7 +263,7 @@ class Session:
             clock_offset_ms=link.offset_ms,
         )
         self._rows.put(at, link.conn, link.seq, 0, life, None)
-        if self._stopped_at is not None:
+        if self._frames.stopped_at is not None:
             return
         self.handovers.closed(link, at, reason)
         self.explainer.explain()
@@ -279,7 +278,7 @@ class Session:
             why: One sentence, without keys.
             is_about_keys: Whether it did not accept the keys of our account.
         """
-        if self._stopped_at is None:
+        if self._frames.stopped_at is None:
             self._intake.gave_up(
                 chains, self._clock.now_ns(), why, is_about_keys=is_about_keys
             )
@@ -386,7 +385,7 @@ class Session:
 
         Asked twice, it does nothing.
         """
-        if self._stopped_at is None:
+        if self._frames.stopped_at is None:
             self._clock_watch.mind(at)
             if self.shedding.since is not None:
                 self._end_shedding(self.shedding.since, at)
@@ -395,8 +394,7 @@ class Session:
             self.books.stop()
             self._intake.stop()
             self._clock_watch.stop()
-            self._stopped_at = at
-            self._frames.is_stopped = True
+            self._frames.stopped_at = at
             for link in self._links.values():
                 self._hearing.hear(link)
             for link in self._links.values():
@@ -408,6 +406,7 @@ class Session:
 
         Call it last: what was wrong with the rows before must be known.
         """
-        if self._stopped_at is not None:
+        stopped_at = self._frames.stopped_at
+        if stopped_at is not None:
             self.audits.stop()
-            self._rows.note(self._ledger.stop(self._stopped_at, self._heard_until))
+            self._rows.note(self._ledger.stop(stopped_at, self._heard_until))

@@ -97,11 +97,10 @@ class Frames:
             opcode: ``text`` or ``binary``, of all.
         """
         form, count, size = link.form, len(payloads), sum(map(len, payloads))
-        is_plain = form is not None and self._plain.can_take(link, count, size)
+        is_plain = self.stopped_at is None and self._plain.can_take(link, count, size)
         if is_plain:
             self._shedding.look(stamps[0])
-        is_taken = self.stopped_at is None and self._shedding.since is None
-        if form is None or not is_plain or not is_taken:
+        if form is None or not is_plain or self._shedding.since is not None:
             for ts_recv, payload in zip(stamps, payloads, strict=True):
                 self.take(link, ts_recv, payload, opcode=opcode)
             return

@@ -316,3 +316,17 @@ def test_a_run_that_is_too_short_or_too_long_is_taken_in_the_usual_way(frames):
     many.take(made, len(made))
 
     assert many.stored() == one.stored()
+
+
+def test_frames_that_come_together_after_a_stop_are_counted_and_left_alone():
+    recording = Recording()
+    session = recording.session
+    frames = frames_of([(n % 3, 0, 1, None) for n in range(30)], recording.channel)
+    session.stop(recording.stamp)
+    session.shedding.is_behind = True
+    before = session.frames_total
+
+    recording.take(frames, 30)
+
+    assert session.frames_total == before + 30
+    assert session.shedding.since is None  # nobody would end it

@@ -96,24 +96,26 @@ class Frames:
             payloads: The messages.
             opcode: ``text`` or ``binary``, of all.
         """
-        form, count, size = link.form, len(payloads), sum(map(len, payloads))
-        is_plain = self.stopped_at is None and self._plain.can_take(link, count, size)
-        if is_plain:
+        run = None
+        if self.stopped_at is None:
+            run = self._plain.run_of(link, stamps, payloads)
+        if run is not None:
             self._shedding.look(stamps[0])
-        if form is None or not is_plain or self._shedding.since is not None:
+        if run is None or self._shedding.since is not None:
             for ts_recv, payload in zip(stamps, payloads, strict=True):
                 self.take(link, ts_recv, payload, opcode=opcode)
             return
         first, before = link.seq, link.last_at
-        link.seq = first + count
-        link.bytes_total += size
-        self.total += count
-        for place in self._plain.take(link, form, first, stamps, payloads):
+        link.seq = first + len(payloads)
+        link.bytes_total += run.size
+        self.total += len(payloads)
+        left = self._plain.take(link, first, run)
+        for place in left.frames:
             at = link.last_at = stamps[place]
             since = stamps[place - 1] if place else before
             self._take_in(link, since, at, first + place, payloads[place], opcode)
         link.last_at = stamps[-1]
-        self._plain.pick_up()
+        self._plain.pick_up(left.books)
 
     def _take_in(
         self,

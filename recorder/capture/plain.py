@@ -71,6 +71,36 @@ class Form(NamedTuple):
     one_change_levels: int
 
 
+class Run(NamedTuple):
+    """Frames that are read together.
+
+    Attributes:
+        form: What plain ones of their connection look like.
+        stamps: Our clock when each was read, nanoseconds, one by one.
+        payloads: The messages.
+        sizes: Bytes of each.
+        size: Bytes of all.
+    """
+
+    form: Form
+    stamps: range
+    payloads: Sequence[bytes]
+    sizes: Sequence[int]
+    size: int
+
+
+class Left(NamedTuple):
+    """What was left of a run.
+
+    Attributes:
+        frames: Which of them are to be taken in the usual way, in their order.
+        books: Numbers of their books; one may come more than once.
+    """
+
+    frames: list[int]
+    books: list[int]
+
+
 class Follower:
     """Books that are followed by machine code, and may be given back.
 
@@ -141,7 +171,6 @@ class PlainFrames:
         self._chains = [book.chain for book in chains]
         self._follower = Follower(chains)
         self._runs = count(1)
-        self._unknown: npt.NDArray[np.int64] = np.empty(0, np.int64)
         places = [Place(book.chain, book.rule.depth_limit) for book in chains]
         rows.lay_out(places)
 
@@ -150,41 +179,51 @@ class PlainFrames:
         told = self._source.plain(link.chains)
         return None if told is None else _form(told, self._numbers)
 
-    def can_take(self, link: Link, frames: int, size: int) -> bool:
-        """Return whether a run of frames, of so many bytes, may be given to `take`."""
-        return (
-            link.form is not None
-            and RUN_MIN <= frames <= RUN_MAX
-            and self.is_on
-            and not (self.is_held or link.twins)
-            and size <= RUN_BYTES_MAX
-        )
-
-    def take(
-        self,
-        link: Link,
-        form: Form,
-        seq: int,
-        stamps: range,
-        payloads: Sequence[bytes],
-    ) -> list[int]:
-        """Take a run of frames.
+    def run_of(
+        self, link: Link, stamps: range, payloads: Sequence[bytes]
+    ) -> Run | None:
+        """Return frames as `take` takes them.
 
         Args:
             link: The connection that they came over.
-            form: What its plain frames look like.
-            seq: Number of the first of them.
             stamps: Our clock when each was read, nanoseconds, one by one.
             payloads: The messages.
 
         Returns:
-            Which of them are to be taken in the usual way, in their order.
+            None if all of them are to be taken in the usual way.
         """
-        frames = len(payloads)
-        text = b"\0".join((*payloads, b""))
+        form = link.form
+        if (
+            form is None
+            or not RUN_MIN <= len(payloads) <= RUN_MAX
+            or not self.is_on
+            or self.is_held
+            or link.twins
+        ):
+            return None
+        sizes = list(map(len, payloads))
+        size = sum(sizes)
+        if size > RUN_BYTES_MAX:
+            return None
+        return Run(form, stamps, payloads, sizes, size)
+
+    def take(self, link: Link, seq: int, run: Run) -> Left:
+        """Take the plain ones of a run that simply continue their books.
+
+        Args:
+            link: The connection that they came over.
+            seq: Number of the first of them.
+            run: The frames.
+
+        Returns:
+            The others, and their books: `pick_up` these once they were taken.
+        """
+        form, stamps = run.form, run.stamps
+        frames = len(stamps)
+        text = b"\0".join((*run.payloads, b""))
         starts = np.zeros(frames + 1, np.int64)
-        sizes = np.fromiter(map(len, payloads), np.int64, frames)
-        np.add(sizes, 1, out=sizes)
+        sizes = np.array(run.sizes, np.int64)
+        np.add(sizes, 1, out=sizes)  # the separator
         sizes.cumsum(out=starts[1:])
         block = self._rows.block(frames, len(text))
         follower = self._follower
@@ -213,13 +252,11 @@ class PlainFrames:
         at = follower.state[found, LAST_AT].tolist()
         names = map(self._chains.__getitem__, found.tolist())
         self._heard.update(zip(names, at, strict=True))
-        self._unknown = unknown[: counts[UNKNOWN]]
-        places: list[int] = left[: counts[LEFT]].tolist()
-        return places
+        return Left(left[: counts[LEFT]].tolist(), unknown[: counts[UNKNOWN]].tolist())
 
-    def pick_up(self) -> None:
-        """Follow the books that were left in the last run, if they can be."""
-        for number in dict.fromkeys(self._unknown.tolist()):
+    def pick_up(self, books: Sequence[int]) -> None:
+        """Follow books from now on, by their numbers, if they can be."""
+        for number in dict.fromkeys(books):
             self._follower.pick_up(number)
 
 

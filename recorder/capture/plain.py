@@ -105,9 +105,10 @@ class Follower:
     """Books that are followed by machine code, and may be given back.
 
     Args:
-        heard: When a row of a chain was last received; see `Silence`.
+        books: By number.
 
     Attributes:
+        books: As given.
         state: What is known of each chain, as `recorder.store.plain_code` has it.
         recent: The last ids of each.
     """

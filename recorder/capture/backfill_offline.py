@@ -334,7 +334,8 @@ class _Keeper(BackfillRows):
         rows = self._rows
         if rows.waiting:
             now = self._clock.now_ns()
-            flush = Flush(rows=rows.take(), through_ns=now)
+            taken = rows.take()
+            flush = Flush(rows=taken.rows, blocks=taken.blocks, through_ns=now)
             while not self._writer.submit(flush):  # noqa: ASYNC110 - a thread writes
                 await asyncio.sleep(0.01)
             self._flushes += 1

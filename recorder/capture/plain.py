@@ -248,7 +248,7 @@ class PlainFrames:
             unknown,
             counts,
         )
-        self._rows.grow(block, int(counts[ROWS]))
+        block.count = int(counts[ROWS])
         found = touched[: counts[TOUCHED]]
         at = follower.state[found, LAST_AT].tolist()
         names = map(self._chains.__getitem__, found.tolist())

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from recorder.capture.link import Link, Opcode
 from recorder.capture.seldom import Seldom
@@ -34,6 +34,18 @@ UNTOLD: Final = frozenset({"not_started", "process_stopped"})
 """Reasons that the log of a run need not mention: its start and its end."""
 
 
+class Taken(NamedTuple):
+    """Rows that were taken away.
+
+    Attributes:
+        rows: By table and source, in the order in which they were put.
+        blocks: More rows of depth.
+    """
+
+    rows: dict[tuple[str, str], list[RowTuple]]
+    blocks: tuple[DepthBlock, ...]
+
+
 class Rows:
     """Collects rows until they are taken away.
 
@@ -43,13 +55,11 @@ class Rows:
         clock: Stamps rows of the ledger.
 
     Attributes:
-        waiting: Rows that wait to be taken.
         gaps_total: Gaps seen so far.
         on_gap: Told of every gap that the ledger tells of, if there is one.
     """
 
     def __init__(self, source: str, run: str, clock: Clock) -> None:
-        self.waiting = 0
         self.gaps_total = 0
         self.on_gap: Callable[[Gap], None] | None = None
         self._payload_bytes = 0
@@ -63,10 +73,10 @@ class Rows:
         self._rest_seq = 0
         self._clock = clock
         self._rows: dict[type, list[RowTuple]] = {}
+        self._rows_count = 0
         self._seldom = Seldom()
         self._places: Sequence[Place] = ()
         self._blocks: list[DepthBlock] = []
-        self._block_rows = self._block_bytes = 0
 
     def lay_out(self, places: Sequence[Place]) -> None:
         """Say of which chains rows may come in blocks, by number."""
@@ -77,19 +87,6 @@ class Rows:
         if not self._blocks or not self._blocks[-1].has_room(frames, size):
             self._blocks.append(DepthBlock(self._source, self._places))
         return self._blocks[-1]
-
-    def grow(self, block: DepthBlock, count: int) -> None:
-        """Note how many rows the last block has now."""
-        more, before = count - block.count, block.bytes
-        block.count = count
-        self.waiting += more
-        self._block_rows += more
-        self._block_bytes += block.bytes - before
-
-    def take_blocks(self) -> tuple[DepthBlock, ...]:
-        """Take the rows away that are in blocks; before `take`."""
-        blocks, self._blocks = self._blocks, []
-        return tuple(block for block in blocks if block.count)
 
     def put(
         self,
@@ -114,7 +111,7 @@ class Rows:
         if rows is None:
             rows = self._rows[type(event)] = []
         rows.append((ts_recv, conn, seq, idx, event, payload))
-        self.waiting += 1
+        self._rows_count += 1
         if payload is not self._last_payload and payload is not None:
             self._weigh(payload)
 
@@ -199,10 +196,15 @@ class Rows:
         self._payload_bytes += len(payload)
 
     @property
+    def waiting(self) -> int:
+        """Rows that wait to be taken."""
+        return self._rows_count + sum(block.count for block in self._blocks)
+
+    @property
     def bytes_waiting(self) -> int:
         """About how much memory the rows take that wait to be taken."""
-        rows = self.waiting - self._block_rows
-        return rows * ROW_BYTES + self._payload_bytes + self._block_bytes
+        one_by_one = self._rows_count * ROW_BYTES + self._payload_bytes
+        return one_by_one + sum(block.bytes for block in self._blocks)
 
     @property
     def bytes_held(self) -> int:
@@ -221,15 +223,18 @@ class Rows:
         while len(self._taken) > self._taken_total - takes:
             self._taken.popleft()
 
-    def take(self) -> dict[tuple[str, str], list[RowTuple]]:
-        """Take all rows away, by table and source."""
-        rows, self._rows = self._rows, {}
+    def take(self) -> Taken:
+        """Take all rows away."""
         self._taken.append(self.bytes_waiting)
         self._taken_total += 1
-        self.waiting = self._payload_bytes = 0
-        self._block_rows = self._block_bytes = 0
+        rows, self._rows = self._rows, {}
+        blocks, self._blocks = self._blocks, []
+        self._rows_count = self._payload_bytes = 0
         self._last_payload = None
-        return {(TABLE_OF[kind], self._source): part for kind, part in rows.items()}
+        return Taken(
+            {(TABLE_OF[kind], self._source): part for kind, part in rows.items()},
+            tuple(block for block in blocks if block.count),
+        )
 
     def _tell(self, gap: Gap) -> None:
         """Log a gap once: when it opens, or when it is over at once."""

@@ -359,9 +359,10 @@ class Session:
         self._rows.note(self._ledger.due())
         for link in self._links.values():
             self._hearing.hear(link)
+        rows, blocks = self._rows.take()
         return Flush(
-            blocks=self._rows.take_blocks(),
-            rows=self._rows.take(),
+            rows=rows,
+            blocks=blocks,
             through_ns=through_ns,
             state=self._ledger.state(self._hearing.number_of),
             heard=self._hearing.until,

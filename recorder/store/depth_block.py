@@ -97,7 +97,7 @@ class DepthBlock:
     @property
     def bytes(self) -> int:
         """About how much memory its rows take."""
-        levels = int(self.ends[self.count].sum())
+        levels: int = sum(self.ends[self.count].tolist())
         return self.count * 8 * (_FIELDS + 1) + levels * 16
 
     def batch(self) -> pa.RecordBatch:

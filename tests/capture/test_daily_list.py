@@ -103,7 +103,7 @@ class Keeper:
             await self.daily.run(LISTING)
 
     def taken(self):
-        return {table: part for (table, _), part in self.rows.take().items()}
+        return {table: part for (table, _), part in self.rows.take().rows.items()}
 
 
 def store_rows(root, keeper, at):
@@ -111,7 +111,7 @@ def store_rows(root, keeper, at):
     run = open_run(root, job="job", source=SOURCE, now_ns=at)
     writer = Writer(run)
     writer.start()
-    writer.submit(Flush(rows=keeper.rows.take(), through_ns=at))
+    writer.submit(Flush(rows=keeper.rows.take().rows, through_ns=at))
     writer.close()
     run.release()
 

@@ -287,6 +287,24 @@ def test_plain_frames_make_no_rows_one_by_one():
         assert book.follower is None  # for somebody looked at it
 
 
+def test_rows_of_plain_frames_wait_and_are_weighed_until_they_are_taken():
+    recording = Recording()
+    session, rows = recording.session, recording.session._rows
+    frames = frames_of([(n % 3, 0, 1, None) for n in range(300)], recording.channel)
+    recording.take(frames[:30], 30)
+    session.take(NOW * 2)
+    written = rows.bytes_held
+    recording.take(frames[30:], 90)
+
+    waiting, weight = rows.waiting, rows.bytes_waiting
+    flush = session.take(NOW * 2)
+
+    assert waiting == 270
+    assert 0.5 < weight / sum(block.batch().nbytes for block in flush.blocks) < 2
+    assert rows.bytes_waiting == 0
+    assert rows.bytes_held == written + weight
+
+
 def test_more_than_a_block_holds_goes_into_the_next(monkeypatch):
     monkeypatch.setattr("recorder.store.depth_block.ROWS_MAX", 64)
     monkeypatch.setattr("recorder.store.depth_block.LEVELS_MAX", 64 * 24)

@@ -15,8 +15,8 @@ def rows_of(make_clock):
         """Rows of which so many parts in a thousand of what may wait do."""
         rows = Rows("fake", "run", make_clock(10**18))
         event = StatusEvent(kind="notice", payload="")
-        rows.put(10**18, "run.0", 0, 0, event, None)
-        rows.waiting = count
+        for seq in range(count):
+            rows.put(10**18, "run.0", seq, 0, event, None)
         return rows
 
     return rows_of
@@ -62,7 +62,8 @@ def test_a_capture_sheds_because_of_what_others_hold(rows_of):
     assert before == [None, None]
     assert [shedding.since for shedding in both] == [5, 5]
     assert [shedding.is_over for shedding in both] == [False, False]
-    one.waiting = 0
+    one.take()
+    one.written(1)
     assert both[0].is_over
     alone = Shedding(rows_of(600), a_pool())
     alone.look(7)

@@ -56,14 +56,14 @@ def test_rows_are_taken_by_table_in_their_order(rows):
     rows.put(8, "run.0", 4, 1, tickers[1], b"{}")
 
     assert rows.waiting == 3
-    assert rows.take() == {
+    assert rows.take().rows == {
         ("tickers", "fake"): [
             (7, "run.0", 3, 0, tickers[0], b"[]"),
             (8, "run.0", 4, 1, tickers[1], b"{}"),
         ],
         ("coverage", "fake"): [(101, "run.ledger", 0, 0, coverage, None)],
     }
-    assert (rows.waiting, rows.take()) == (0, {})
+    assert (rows.waiting, rows.take()) == (0, ({}, ()))
 
 
 def test_rows_of_the_ledger_are_numbered_through(rows):
@@ -71,7 +71,7 @@ def test_rows_of_the_ledger_are_numbered_through(rows):
     rows.take()
     rows.note([gap(gap_id="run.3")])
 
-    assert [row[:4] for row in rows.take()["gaps", "fake"]] == [
+    assert [row[:4] for row in rows.take().rows["gaps", "fake"]] == [
         (103, "run.ledger", 2, 0)
     ]
 
@@ -111,7 +111,7 @@ def test_a_frame_that_is_kept_with_an_error_is_told(rows, told, caplog):
     rows.keep(7, "run.rest", 3, b"<html>", "undecodable", "no JSON", "http", "/book")
     rows.keep(8, "run.0", 4, b"{}", "archive", None)
 
-    (first, second) = rows.take()["frames", "fake"]
+    (first, second) = rows.take().rows["frames", "fake"]
     assert first[:4] == (7, "run.rest", 3, 0)
     assert (first[4].opcode, first[4].request) == ("http", "/book")
     assert (second[4].opcode, second[4].error) == ("text", None)
@@ -126,7 +126,7 @@ def test_a_frame_that_was_sent_is_kept_as_such(rows):
     rows.keep_sent(link, b"ask", 9)
     rows.keep_sent(link, b"ask again", 10)
 
-    kept = rows.take()["frames", "fake"]
+    kept = rows.take().rows["frames", "fake"]
     # Numbered in a name of their own: (conn, seq) names one frame.
     assert [(*row[:4], row[4].direction, row[4].payload) for row in kept] == [
         (9, "run.0.out", 0, 0, "out", b"ask"),
@@ -205,7 +205,7 @@ def test_of_many_frames_alike_one_a_minute_is_told_with_their_number(rows, caplo
 
     told = [(r.signal.seq, r.signal.since_last_line) for r in caplog.records]
     assert told == [(0, None), (60, 60), (120, 60)]
-    assert len(rows.take()["frames", "fake"]) == 121
+    assert len(rows.take().rows["frames", "fake"]) == 121
 
 
 def test_a_frame_of_another_kind_or_connection_is_told_at_once(rows, told):
@@ -235,7 +235,7 @@ def test_of_many_undecodable_gaps_one_a_minute_is_told_and_all_are_stored(rows, 
 
     told = [(r.signal.detail, r.signal.since_last_line) for r in caplog.records]
     assert told == [("0", None), ("3", 3)]
-    assert rows.gaps_total == len(rows.take()["gaps", "fake"]) == len(times)
+    assert rows.gaps_total == len(rows.take().rows["gaps", "fake"]) == len(times)
 
 
 def test_a_gap_of_another_reason_is_always_told(rows, told):

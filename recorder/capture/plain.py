@@ -172,8 +172,7 @@ class PlainFrames:
         self._chains = [book.chain for book in chains]
         self._follower = Follower(chains)
         self._runs = count(1)
-        places = [Place(book.chain, book.rule.depth_limit) for book in chains]
-        rows.lay_out(places)
+        self._places = [Place(book.chain, book.rule.depth_limit) for book in chains]
 
     def form_of(self, link: Link) -> Form | None:
         """Return the form of a connection's plain frames; None if it has none."""
@@ -226,7 +225,7 @@ class PlainFrames:
         sizes = np.array(run.sizes, np.int64)
         np.add(sizes, 1, out=sizes)  # the separator
         sizes.cumsum(out=starts[1:])
-        block = self._rows.block(frames, len(text))
+        block = self._rows.block(self._places, frames, len(text))
         follower = self._follower
         left, touched, unknown = np.empty((3, frames), np.int64)
         counts = np.array([block.count, 0, 0, 0])

@@ -75,17 +75,18 @@ class Rows:
         self._rows: dict[type, list[RowTuple]] = {}
         self._rows_count = 0
         self._seldom = Seldom()
-        self._places: Sequence[Place] = ()
         self._blocks: list[DepthBlock] = []
 
-    def lay_out(self, places: Sequence[Place]) -> None:
-        """Say of which chains rows may come in blocks, by number."""
-        self._places = places
+    def block(self, places: Sequence[Place], frames: int, size: int) -> DepthBlock:
+        """Return a block that has room for some frames.
 
-    def block(self, frames: int, size: int) -> DepthBlock:
-        """Return a block that has room for some frames, of so many bytes in all."""
+        Args:
+            places: Of all chains of the run of which rows come in blocks.
+            frames: How many there are.
+            size: Bytes of all.
+        """
         if not self._blocks or not self._blocks[-1].has_room(frames, size):
-            self._blocks.append(DepthBlock(self._source, self._places))
+            self._blocks.append(DepthBlock(self._source, places))
         return self._blocks[-1]
 
     def put(

@@ -58,7 +58,7 @@ class DepthBlock:
 
     Args:
         source: Name of the feed.
-        places: Of chains, by number. It may grow.
+        places: Of chains, by number.
 
     Attributes:
         source: As given.

@@ -124,6 +124,20 @@ def row(at, conn, first, last):
     return Stored(at, f"run.{conn}", at, 0, values)
 
 
+def book_gap(reason, started_at, ended_at, **ids):
+    return Gap(
+        gap_id="g",
+        market=BOOK.market,
+        stream=BOOK.stream,
+        job="job",
+        scope="rows",
+        reason=reason,
+        started_at=started_at,
+        ended_at=ended_at,
+        **ids,
+    )
+
+
 DROP = fault("drop", first_update_id=10, last_update_id=14)
 
 
@@ -149,18 +163,8 @@ def test_what_came_late_over_the_same_connection_was_missing():
 
 
 def test_the_rest_of_what_another_connection_brought_is_told_by_its_ids():
-    gap = Gap(
-        gap_id="g",
-        market=BOOK.market,
-        stream=BOOK.stream,
-        job="job",
-        scope="rows",
-        reason="sequence_gap",
-        started_at=91,
-        ended_at=101,
-        after_update_id=9,
-        before_update_id=13,
-    )
+    ids = {"after_update_id": 9, "before_update_id": 13}
+    gap = book_gap("sequence_gap", 91, 101, **ids)
     rows = [row(90, 0, 1, 9), row(101, 1, 13, 14), row(102, 0, 15, 15)]
 
     assert Case(DROP, rows=rows, gaps=[gap]).owed_and_told() == [(1, 1)]
@@ -188,16 +192,7 @@ def test_a_crossed_row_of_which_another_connection_was_in_charge_is_not_stored(
 @pytest.mark.parametrize(("other", "owed"), [((), 1), (((50, 2), (150, 2)), 0)])
 def test_a_frame_of_a_connection_that_was_left_need_not_have_come(other, owed):
     """Another frame of the chain was hit at that time, and is in a gap."""
-    gap = Gap(
-        gap_id="g",
-        market=BOOK.market,
-        stream=BOOK.stream,
-        job="job",
-        scope="rows",
-        reason="undecodable",
-        started_at=101,
-        ended_at=102,
-    )
+    gap = book_gap("undecodable", 101, 102)
 
     case = Case(fault("malformed"), sent=other, gaps=[gap])
 

@@ -119,6 +119,26 @@ def is_about(row, chain):
     return (row.market, row.stream) == (chain.market or None, chain.stream)
 
 
+def overlay_of(disk, second, kept=None, **facts):
+    """Lay the account of the second over what the first left on the disk."""
+    kept = Kept() if kept is None else kept
+    kept.see(second.rows)
+    return Overlay(
+        *("job", "two", second.ledger, kept, newest(disk)),
+        began_at=second.began,
+        **{"settle_ns": 0, **facts},
+    )
+
+
+def both_on(chain):
+    """Two runs that have recorded a chain beside each other for a while."""
+    first, second = Run("one", (chain,), 1_000), Run("two", (chain,), 1_001)
+    for run in (first, second):
+        run.covered(chain, 0, 0)
+        run.wait(20)
+    return first, second
+
+
 STEP = st.tuples(
     st.sampled_from(
         ["covered", "covered", "lost", "missed", "by_all", "refused", "book"]
@@ -141,18 +161,12 @@ def test_what_either_recorded_is_here_and_each_instant_is_told_once(
     first = Run("one", CHAINS, 1_000)
     follow(alone, [first])
     second = Run("two", tuple(sorted(asked)), first.now)
-    kept = Kept()
     follow(both, [first, second])
     first.stop()
     disk = list(first.rows)
     follow(after, [second])
     second.rows += second.ledger.due()
-    kept.see(second.rows)
-    overlay = Overlay(
-        *("job", "two", second.ledger, kept, newest(disk)),
-        began_at=second.began,
-        settle_ns=0,
-    )
+    overlay = overlay_of(disk, second)
     check_state(overlay, second)
     taken_at = second.now
     second.rows = overlay.lay(taken_at)
@@ -207,14 +221,8 @@ def test_what_was_sent_over_the_first_alone_has_come_after_a_while(
     second = Run("two", (chain,), 1_005)
     second.wait(5)
     second.covered(chain, 0, 0)
-    kept = Kept()
-    kept.see(second.rows)
-    overlay = Overlay(
-        *("job", "two", second.ledger, kept, newest(first.rows)),
-        began_at=second.began,
-        settle_ns=5,
-        meets={} if meets is None else {chain: meets},
-    )
+    ids = {} if meets is None else {chain: meets}
+    overlay = overlay_of(first.rows, second, settle_ns=5, meets=ids)
 
     (gap,) = overlay.lay(1_020)
 
@@ -235,12 +243,7 @@ def test_of_gaps_that_were_dropped_nothing_is_said_later():
     second.wait(10)
     second.missed(chain, 5, 3)
     kept = Kept()
-    kept.see(second.rows)
-    overlay = Overlay(
-        *("job", "two", second.ledger, kept, newest(first.rows)),
-        began_at=second.began,
-        settle_ns=0,
-    )
+    overlay = overlay_of(first.rows, second, kept)
 
     rows = overlay.lay(second.now)
 
@@ -261,13 +264,7 @@ def test_where_only_the_second_recorded_its_book_may_be_unknown():
         run.wait(10)
     second.rows += second.ledger.book_known(chain, second.now - 6)
     first.stop()
-    kept = Kept()
-    kept.see(second.rows)
-    overlay = Overlay(
-        *("job", "two", second.ledger, kept, newest(first.rows)),
-        began_at=second.began,
-        settle_ns=0,
-    )
+    overlay = overlay_of(first.rows, second)
 
     rows = overlay.lay(second.now)
 
@@ -279,22 +276,13 @@ def test_where_only_the_second_recorded_its_book_may_be_unknown():
 def test_ids_that_neither_run_has_are_named(is_lost):
     """In the gap of the first, whose reason is another."""
     chain = CHAINS[1]
-    first, second = Run("one", (chain,), 1_000), Run("two", (chain,), 1_001)
-    for run in (first, second):
-        run.covered(chain, 0, 0)
-        run.wait(20)
+    first, second = both_on(chain)
     if is_lost:
         first.rows += first.ledger.missed(chain, "stale_stream", 1_005, 1_015)
     ids = {"after_update_id": 7, "before_update_id": 9}
     second.rows += second.ledger.missed(chain, "sequence_gap", 1_010, 1_012, **ids)
     first.stop()
-    kept = Kept()
-    kept.see(second.rows)
-    overlay = Overlay(
-        *("job", "two", second.ledger, kept, newest(first.rows)),
-        began_at=second.began,
-        settle_ns=0,
-    )
+    overlay = overlay_of(first.rows, second)
 
     rows = overlay.lay(second.now)
 
@@ -310,21 +298,11 @@ def test_ids_that_neither_run_has_are_named(is_lost):
 def test_ids_that_the_first_had_not_reached_are_named(last_id, is_named):
     """It was behind, and what the second has of that time is stored after its end."""
     chain = CHAINS[1]
-    first, second = Run("one", (chain,), 1_000), Run("two", (chain,), 1_001)
-    for run in (first, second):
-        run.covered(chain, 0, 0)
-        run.wait(20)
+    first, second = both_on(chain)
     ids = {"after_update_id": 7, "before_update_id": 9}
     second.rows += second.ledger.missed(chain, "sequence_gap", 1_010, 1_012, **ids)
     first.stop()
-    kept = Kept()
-    kept.see(second.rows)
-    overlay = Overlay(
-        *("job", "two", second.ledger, kept, newest(first.rows)),
-        began_at=second.began,
-        settle_ns=0,
-        last_ids={chain: last_id},
-    )
+    overlay = overlay_of(first.rows, second, last_ids={chain: last_id})
 
     rows = overlay.lay(second.now)
 

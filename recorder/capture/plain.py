@@ -262,7 +262,7 @@ class PlainFrames:
 
 def warm_up() -> None:
     """Compile, which takes seconds the first time on a machine."""
-    told = PlainDepth(frame={}, result={}, chains={}, depth_limit=0)
+    told = PlainDepth(frame={}, result={}, chains={})
     form = _form(told, {})
     none = np.empty(0, np.int64)
     follower = Follower([])

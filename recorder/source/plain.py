@@ -44,7 +44,6 @@ class PlainDepth(msgspec.Struct, frozen=True, kw_only=True):
             given as JSON: ``'"update"'``.
         result: What the keys of its ``result`` are.
         chains: The chains it carries, by the market as it stands in a frame.
-        depth_limit: Levels a side that their stream maintains.
         one_change_levels: A push of one single change (its first id is its last)
             with more levels a side, none of which removes one, is not plain: it
             may be a whole book.
@@ -53,5 +52,4 @@ class PlainDepth(msgspec.Struct, frozen=True, kw_only=True):
     frame: Mapping[str, Part | str]
     result: Mapping[str, Part | str]
     chains: Mapping[str, Chain]
-    depth_limit: int
     one_change_levels: int = 2

@@ -199,5 +199,4 @@ def plain(channel: str, books: Books) -> PlainDepth | None:
         chains={
             name: Chain(market, books.stream) for name, market in books.markets.items()
         },
-        depth_limit=books.depth_limit,
     )

@@ -145,6 +145,8 @@ class KlineBridge:
     def _is_closed(self, kline: Kline[str], newest: int, asked_at: int) -> bool:
         """Return whether a kline is over by our clock, and the venue shows it."""
         over_ns = asked_at - (kline.open_at + self._step)
-        if over_ns < self._slack or kline.is_closed is not None:
-            return over_ns >= self._slack and kline.is_closed is True
+        if over_ns < self._slack:
+            return False
+        if kline.is_closed is not None:
+            return kline.is_closed
         return kline.open_at < newest or over_ns >= SURE_NS

@@ -91,6 +91,9 @@ class Shown:
     Attributes:
         first: Real time of the first reading, and what it showed.
         last: The same of the last.
+
+    Raises:
+        ValueError: If it showed less than before.
     """
 
     def __init__(self, looks: Iterable[Look]) -> None:

@@ -50,8 +50,8 @@ def read_segment(
     Raises:
         CorruptSegmentError: If the file cannot be read as a segment.
         UnknownSchemaError: If it is of another table or a newer version.
-        StoreError: If it is gone, or may not be read.
-        DiskError: If the machine refuses for now.
+        StoreError: If it may not be read.
+        DiskError: If it is gone, or the machine refuses for now.
     """
     with _told_of(path), pq.ParquetFile(path, pre_buffer=True) as file:
         check_schema(file.schema_arrow, table, path)
@@ -74,8 +74,8 @@ def last_row_ns(path: Path) -> int:
 
     Raises:
         CorruptSegmentError: If the file cannot be read.
-        StoreError: If it is gone, or may not be read.
-        DiskError: If the machine refuses for now.
+        StoreError: If it may not be read.
+        DiskError: If it is gone, or the machine refuses for now.
     """
     last = 0
     with _told_of(path):

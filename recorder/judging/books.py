@@ -227,7 +227,7 @@ class _Judge:
         asked = self._instants(times)
         for at_ns, number in asked:
             view = self._ask(at_ns)
-            if view.known and any(contains(gap, at_ns) for gap in self._gaps):
+            if view.known and self._is_in_gap(at_ns):
                 across.append(str(at_ns))
             elif not view.known and not self._is_told(at_ns):
                 untold.append(str(at_ns))
@@ -290,9 +290,12 @@ class _Judge:
 
         Who was killed could not tell of what it had found wrong just before.
         """
-        return any(contains(gap, at_ns) for gap in self._gaps) or any(
+        return self._is_in_gap(at_ns) or any(
             gap.started_at - UNTOLD_NS <= at_ns <= gap.started_at for gap in self._kills
         )
+
+    def _is_in_gap(self, at_ns: int) -> bool:
+        return any(contains(gap, at_ns) for gap in self._gaps)
 
     def _is_left(self, imaged_at: int, at_ns: int) -> bool:
         """Return whether a plain book without ids follows a run that has ended.

@@ -5,7 +5,7 @@ pushed: its last word is said again to whoever subscribes, and must be stored
 once all the same.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -119,7 +119,9 @@ def _judge(
         for row in evidence.stored.get(chain, ())
         if row.values["kind"] in kinds or not kinds
     ]
-    counts = Counter(_content(row.values) for row in rows)
+    conns = defaultdict(list)
+    for row in rows:
+        conns[_content(row.values)].append(row.conn)
     gaps = evidence.gaps_of(chain, "rows")
 
     def is_told(first: int, last: int | None) -> bool:
@@ -127,10 +129,10 @@ def _judge(
         return any(touches(gap, first, last) for gap in gaps)
 
     pushes = _pushes(evidence, chain)
-    unstored = [p for p in pushes if p.content not in counts]
+    unstored = [p for p in pushes if p.content not in conns]
     untold = [p for p in unstored if not is_told(p.ts_ns, p.last_ns)]
     expected = _expected(evidence, chain, notices)
-    missing = [n for n in expected if _content(n.facts) not in counts]
+    missing = [n for n in expected if _content(n.facts) not in conns]
     unheard = {push.content for push in untold}
     tried = {push.content for push in unstored}
     lost = [
@@ -141,9 +143,6 @@ def _judge(
     ]
     known = {_content(notice.facts) for notice in notices}
     strange = [_place(row) for row in rows if _content(row.values) not in known]
-    conns = defaultdict(list)
-    for row in rows:
-        conns[_content(row.values)].append(row.conn)
     doubled = [
         content[-1] for content, came in conns.items() if evidence.is_twice(came)
     ]

@@ -1,6 +1,6 @@
 """Is every trade of the exchange stored once, or in a gap that says so?"""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -76,7 +76,9 @@ def judge_trades(evidence: Evidence, slack_ns: int) -> list[TradeVerdict]:
 
 def _judge(evidence: Evidence, chain: Chain, slack_ns: int) -> TradeVerdict:
     rows = evidence.stored.get(chain, [])
-    counts = Counter(row.values["trade_id"] for row in rows)
+    conns = defaultdict(list)
+    for row in rows:
+        conns[row.values["trade_id"]].append(row.conn)
     happened = evidence.truth.trades_of(evidence.key_of(chain))
     known = {trade.trade_id: trade for trade in happened}
     wrong = [
@@ -97,15 +99,12 @@ def _judge(evidence: Evidence, chain: Chain, slack_ns: int) -> TradeVerdict:
         if trade.trade_id in pushed
         or (began <= trade.ts_ns < ended and trade.trade_id not in unsent)
     ]
-    missing = [trade for trade in expected if trade.trade_id not in counts]
+    missing = [trade for trade in expected if trade.trade_id not in conns]
     lost = [
         trade.trade_id
         for trade in missing
         if not _is_told(evidence, gaps, trade, pushed.get(trade.trade_id, ()), slack_ns)
     ]
-    conns = defaultdict(list)
-    for row in rows:
-        conns[row.values["trade_id"]].append(row.conn)
     doubled = [trade_id for trade_id, came in conns.items() if evidence.is_twice(came)]
     about = f"{evidence.source} {chain.market} {chain.stream}"
     complaints = [

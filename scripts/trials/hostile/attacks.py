@@ -70,7 +70,7 @@ def _frames(*payloads: bytes | dict[str, Any]) -> Any:
     return send
 
 
-def _frames_of(content: bytes) -> Any:
+def _raw(content: bytes) -> Any:
     async def send(_server: Server, peer: Peer) -> None:
         await peer.write(content)
 
@@ -100,9 +100,8 @@ async def _many_levels(server: Server, peer: Peer) -> None:
 
 @functools.cache
 def _levels() -> bytes:
-    return (
-        "[" + ",".join(f"[{price},1]" for price in range(1, 1_000_001)) + "]"
-    ).encode()
+    levels = ",".join(f"[{price},1]" for price in range(1, 1_000_001))
+    return f"[{levels}]".encode()
 
 
 async def _many_rows(_server: Server, peer: Peer) -> None:
@@ -185,10 +184,15 @@ async def _dripping_frame(_server: Server, peer: Peer) -> None:
 
 
 async def _bomb_on_socket(_server: Server, peer: Peer) -> None:
+    await peer.write(wire.frame(_deflated(), rsv=4))
+    await _until_gone(peer)
+
+
+@functools.cache
+def _deflated() -> bytes:
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     bomb = packer.compress(b" " * 64 * MEGABYTE) + packer.flush(zlib.Z_SYNC_FLUSH)
-    await peer.write(wire.frame(bomb[:-4], rsv=4))
-    await _until_gone(peer)
+    return bomb[:-4]
 
 
 async def _bomb_by_http(_server: Server, peer: Peer) -> None:
@@ -266,13 +270,10 @@ async def _wrong_key(_server: Server, peer: Peer) -> None:
     await _until_gone(peer)
 
 
-async def _compression(_server: Server, peer: Peer) -> None:
+async def _compression(server: Server, peer: Peer) -> None:
     extra = "Sec-WebSocket-Extensions: permessage-deflate\r\n"
     await peer.write(wire.switching(peer.asked, extra))
-    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    bomb = packer.compress(b" " * 64 * MEGABYTE) + packer.flush(zlib.Z_SYNC_FLUSH)
-    await peer.write(wire.frame(bomb[:-4], rsv=4))
-    await _until_gone(peer)
+    await _bomb_on_socket(server, peer)
 
 
 async def _other_market(server: Server, peer: Peer) -> None:
@@ -350,17 +351,12 @@ def _sockets() -> Iterator[Attack]:
     yield on("id 2^63 - 1", "rows", "", _update(u=2**63 - 1))
     yield on("endless acks", "frames", "answers nothing", _endless_acks)
     yield on("endless pings", "rows", "", _endless_pings)
-    yield on(
-        "pings of who reads nothing",
-        "closed",
-        "",
-        _pings_and_nothing_read,
-    )
+    yield on("pings of who reads nothing", "closed", "", _pings_and_nothing_read)
     yield on("a frame that drips", "closed", "no frame for", _dripping_frame)
     yield on("compressed frame", "closed", "reserved", _bomb_on_socket)
     yield on("RSV bits", "closed", "reserved", _bytes(wire.frame(b"{}", rsv=3)))
     masked = wire.head(wire.TEXT, 2, mask=True) + b"\0\0\0\0{}"
-    yield on("masked frame", "frames", "not known", _frames_of(masked))
+    yield on("masked frame", "frames", "not known", _raw(masked))
     yield on("opcode 3", "closed", "opcode", _bytes(wire.frame(b"{}", 3)))
     yield on(
         "long close", "closed", "125", _bytes(wire.frame(b"x" * 10**6, wire.CLOSE))
@@ -438,6 +434,8 @@ def _answers() -> Iterator[Attack]:
 _LARGE: Final[Mapping[Any, Callable[[], bytes]]] = {
     _many_levels: _levels,
     _many_rows: _rows,
+    _bomb_on_socket: _deflated,
+    _compression: _deflated,
     _bomb_by_http: _packed,
     _double_bomb_by_http: _packed,
 }

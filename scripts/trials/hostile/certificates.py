@@ -4,12 +4,8 @@ import datetime as dt
 import ssl
 import subprocess
 from pathlib import Path
-from typing import Final
 
 from recorder.clock import wall_ns
-
-
-NAMES: Final = ("good", "other name", "expired", "self-signed")
 
 
 class Certificates:

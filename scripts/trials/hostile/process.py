@@ -25,7 +25,6 @@ class Process:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
         self.said: list[dict[str, Any]] = []
-        self._news = asyncio.Event()
         self._reading = asyncio.ensure_future(self._listen())
 
     @classmethod
@@ -51,9 +50,7 @@ class Process:
                 self.said.append(msgspec.json.decode(line))
             except msgspec.DecodeError:
                 self.said.append({"event": "Noise", "text": line.decode()})
-            self._news.set()
         self.said.append({"event": "Over"})
-        self._news.set()
 
     @property
     def is_alive(self) -> bool:

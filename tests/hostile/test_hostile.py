@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 SOME = (
     *("market list", "frame of 1 GB", "10^6 pairs", "price NaN", "market names"),
-    *("id 2^63 - 1", "long close", "redirect of the handshake", "endless headers"),
+    *("id 2^63 - 2", "long close", "redirect of the handshake", "endless headers"),
     *("certificate: expired", "snapshot, a gzip bomb", "snapshot with cookies"),
 )
 

@@ -29,7 +29,7 @@ class Attack(NamedTuple):
             list of markets.
         leaves: What tells of it: ``frames``, a row of that table; ``closed``,
             the end of the connection; ``refused``, a line of the log;
-            ``rows``, rows of what was asked for, and nothing else.
+            ``rows``, nothing but rows: no frame that could not be decoded.
         words: What stands there, among other words.
         deed: What is done, to be told the server.
         least_levels: A row has so many levels of a side, at least.
@@ -348,7 +348,8 @@ def _sockets() -> Iterator[Attack]:
     for number in (31_556_889_864_403_199 * 10**3, -1):
         yield on(f"time {number}", "frames", "", _update(t=number))
     yield on("time 0", "rows", "", _update(t=0))
-    yield on("id 2^63 - 1", "rows", "", _update(u=2**63 - 1))
+    yield on("id 2^63 - 1", "frames", "cannot have", _update(u=2**63 - 1))
+    yield on("id 2^63 - 2", "rows", "", _update(u=2**63 - 2))
     yield on("endless acks", "frames", "answers nothing", _endless_acks)
     yield on("endless pings", "rows", "", _endless_pings)
     yield on("pings of who reads nothing", "closed", "", _pings_and_nothing_read)

@@ -44,6 +44,7 @@ class Done(NamedTuple):
     Attributes:
         attack: What was done.
         since: When it began, nanoseconds.
+        over: When it was over.
         until: When the victim recorded again.
         trades: The last trade told to the other connection before it ended.
         extra_bytes: Peak of the memory beyond that before.
@@ -52,6 +53,7 @@ class Done(NamedTuple):
 
     attack: Attack
     since: int
+    over: int
     until: int
     trades: int
     extra_bytes: int
@@ -126,7 +128,13 @@ class Siege:
                 *("capture", "harassed_spot", "-m", MARKET),
                 *("-s", "trades", "-s", "depth:100ms", "-s", STREAM),
                 *("--ws-url", f"wss://{url}/ws/v4/", "--rest-url", f"https://{url}"),
-                *("--flush", "0.2s", "--store", str(self._root), "--json-logs"),
+                *(
+                    "--flush",
+                    "0.2s",
+                    "--store",
+                    str(self._root.absolute()),
+                    "--json-logs",
+                ),
             ],
             {
                 "PYTHONPATH": str(FEEDS),
@@ -167,17 +175,19 @@ class Siege:
                 self._certificates.show(server.context, name)
                 lines = len(process.said)
                 server.drop()
-                while not any(  # noqa: ASYNC110 - a process says it
-                    "certificate" in _why(line) for line in process.said[lines:]
-                ):
-                    await asyncio.sleep(0.01)
-                self._certificates.show(server.context, "good")
+                try:
+                    while not any(  # noqa: ASYNC110 - a process says it
+                        "certificate" in _why(line) for line in process.said[lines:]
+                    ):
+                        await asyncio.sleep(0.01)
+                finally:
+                    self._certificates.show(server.context, "good")
                 server.done.set()
             case _:
                 server.on_snapshot = self._deed(attack)
                 server.drop()
         await server.done.wait()
-        server.on_handshake = None
+        over, server.on_handshake = wall_ns(), None
         if attack.where == "snapshot":
             await self._asked_again(process)
         await self._recorded(process)
@@ -185,7 +195,7 @@ class Siege:
         await self._told(process)
         _, peak = process.memory()
         lines = first_line, len(process.said)
-        done = Done(attack, since, wall_ns(), trades, peak - before, lines)
+        done = Done(attack, since, over, wall_ns(), trades, peak - before, lines)
         self._done.append(done)
         print(
             f"{attack.name}: {done.extra_bytes >> 20} MB at most, "
@@ -216,6 +226,9 @@ class Siege:
             for done in self._done
             for complaint in self._complaints(process, listing, done)
         ]
+        complaints += [f"no attack: {why}" for why in self._server.broken]
+        if self._server.on_list is not None:
+            complaints.append("nobody asked for the list of markets")
         if self._server.strangers:
             complaints.append(f"another host was asked {self._server.strangers} times")
         outside = {path.name for path in self._root.parent.iterdir()} - {
@@ -268,8 +281,9 @@ class Siege:
         if done.extra_bytes > PEAK_MAX_BYTES:
             found.append(f"took {done.extra_bytes >> 20} MB")
         kept = _within(listing, "frames", done)
+        is_owed = any(row["reason"] == "undecodable" for row in kept)
         told = {
-            "rows": [attack.words],
+            "rows": [] if is_owed else [attack.words],
             "frames": [row["error"] or "" for row in kept],
             "closed": [
                 row["close_reason"] or ""
@@ -279,11 +293,12 @@ class Siege:
         }[attack.leaves]
         if not any(re.search(attack.words, text) for text in told):
             found.append(f"nothing tells of it: {attack.leaves} {told[-5:]}")
-        is_owed = any(row["reason"] == "undecodable" for row in kept)
         if (is_owed or attack.leaves == "closed") and not self._gaps(listing, done):
             found.append("no gap tells of it")
         depth = _within(listing, "depth", done)
-        if not any(row["stream"] == STREAM for row in depth):
+        if not any(
+            row["stream"] == STREAM and row["ts_recv"] >= done.over for row in depth
+        ):
             found.append("the victim recorded nothing afterwards")
         most = max((len(row["bids"] or ()) for row in depth), default=0)
         if most < attack.least_levels or len(depth) < attack.least_rows:

@@ -11,7 +11,7 @@ import json  # noqa: TID251 - shares nothing with the decoders
 import ssl
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from trials.hostile import wire
 from trials.hostile.wire import Gone, Peer, Request
@@ -21,7 +21,10 @@ MARKET: Final = "BTC_USDT"
 VICTIM: Final = "20ms"
 EVERY_SECONDS: Final = 0.03
 
-Deed: Final = Callable[[Peer], Awaitable[None]]
+LEFT: Final = (Gone, ConnectionError, ssl.SSLError, TimeoutError)
+"""How a connection ends that the client has left."""
+
+Deed: TypeAlias = Callable[[Peer], Awaitable[None]]
 """Done to a connection, in place of what should be done."""
 
 
@@ -40,6 +43,7 @@ class Server:
         books: How often it has told the book as it should by HTTP.
         pinged: How often the victim has been asked whether it reads.
         answered: The last of these that it has answered: it has read all before.
+        broken: Why deeds could not be done, by a mistake of our own.
         strangers: Requests that came to the other host, which nobody should ask.
     """
 
@@ -55,6 +59,7 @@ class Server:
         self.told_at: list[int] = []
         self.updates = 1_000
         self.books = 0
+        self.broken: list[str] = []
         self.strangers = 0
         self.victim: Peer | None = None
         self._servers: list[asyncio.Server] = []
@@ -100,7 +105,7 @@ class Server:
             if task is not None:
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
-            with contextlib.suppress(Gone, ConnectionError, ssl.SSLError, TimeoutError):
+            with contextlib.suppress(*LEFT):
                 await serve(reader, writer)
             writer.transport.abort()
 
@@ -134,6 +139,11 @@ class Server:
     async def _do(self, deed: Deed, peer: Peer) -> None:
         try:
             await deed(peer)
+        except LEFT:
+            raise
+        except Exception as error:
+            self.broken.append(repr(error))
+            raise
         finally:
             self.done.set()
 

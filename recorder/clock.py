@@ -21,9 +21,10 @@ clock that nobody sets, and the wall clock is looked at once a second:
 While the machine sleeps, the clock that counts on goes on, as the wall clock
 does: that is no step.
 
-A new process begins after the newest instant that the store knows of. What one
-showed after its last heartbeat, and was killed, nobody knows: if the clock is
-set back meanwhile, the next process may show those instants again.
+A new process begins after every instant that one before it may have shown, as far
+as the store can tell (`recorder.store.last_instant`). Only what one showed whose
+clock was set forward after its last heartbeat, and that was killed then, the next
+may show again if the clock is set back meanwhile.
 """
 
 from __future__ import annotations

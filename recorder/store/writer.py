@@ -238,8 +238,8 @@ class Writer:
             self._insist(partial(self._run.write_state, state, flush.through_ns))
         synced = {j.stem.number: j.bytes for j in self._journals.values()}
         synced |= self._conversions.synced
-        told = flush.through_ns, flush.heard, synced, flush.counted_ns
-        self._insist(partial(self._run.heartbeat, *told))
+        beat = flush.through_ns, flush.heard, synced, flush.counted_ns
+        self._insist(partial(self._run.heartbeat, *beat))
         self._patience.over()
         faults = [fault for result in built.values() for fault in result.faults]
         if faults and self._on_faults is not None:

@@ -31,6 +31,7 @@ from recorder.store.plain_code import (
     LEFT,
     RECENT,
     ROWS,
+    STATE_FIELDS,
     TAKEN,
     TOUCHED,
     UNKNOWN,
@@ -115,7 +116,7 @@ class Follower:
 
     def __init__(self, books: Sequence[DepthChain]) -> None:
         self.books = books
-        self.state = np.zeros((len(books), 4), np.int64)
+        self.state = np.zeros((len(books), len(STATE_FIELDS)), np.int64)
         self.state[:, EXPECTED] = NOT_FOLLOWED
         self.recent = np.zeros((len(books), RECENT, 2), np.int64)
 

@@ -17,6 +17,7 @@ from recorder.store.levels import column_of_arrays
 from recorder.store.plain_code import (
     ROW_CHAIN,
     ROW_CONN,
+    ROW_FIELDS,
     ROW_FIRST,
     ROW_LAST,
     ROW_MS,
@@ -38,7 +39,6 @@ LEVEL_BYTES_MIN: Final = 6
 """Text of the shortest level: ``[1,2]`` and a comma."""
 
 _MS_NS: Final = 1_000_000
-_FIELDS: Final = 7
 
 
 class Place(NamedTuple):
@@ -76,7 +76,7 @@ class DepthBlock:
         self.count = 0
         self.conns: list[str] = []
         self._places = places
-        self.rows = np.empty((ROWS_MAX, _FIELDS), np.int64)
+        self.rows = np.empty((ROWS_MAX, len(ROW_FIELDS)), np.int64)
         self.ends = np.zeros((ROWS_MAX + 1, 2), np.int32)
         self.levels = np.empty((4, LEVELS_MAX))
 
@@ -98,7 +98,7 @@ class DepthBlock:
     def bytes(self) -> int:
         """About how much memory its rows take."""
         levels: int = sum(self.ends[self.count].tolist())
-        return self.count * 8 * (_FIELDS + 1) + levels * 16
+        return self.count * 8 * (len(ROW_FIELDS) + 1) + levels * 16
 
     def batch(self) -> pa.RecordBatch:
         """Return the rows as a record batch of the table ``depth``."""

@@ -66,10 +66,12 @@ kept for as long as it does not change."""
 # Columns of what is known of a chain: the id with which its next update begins
 # (-1: it is not followed here), when its last was received, updates taken since
 # it is followed, and the last run in which it was left alone.
-EXPECTED, LAST_AT, TAKEN, LEFT_IN = range(4)
+STATE_FIELDS: Final = range(4)
+EXPECTED, LAST_AT, TAKEN, LEFT_IN = STATE_FIELDS
 
 # Columns of a row that was read.
-ROW_TS, ROW_SEQ, ROW_CONN, ROW_CHAIN, ROW_MS, ROW_FIRST, ROW_LAST = range(7)
+ROW_FIELDS: Final = range(7)
+ROW_TS, ROW_SEQ, ROW_CONN, ROW_CHAIN, ROW_MS, ROW_FIRST, ROW_LAST = ROW_FIELDS
 
 # What is counted: rows in the block, frames left, chains touched, chains that are
 # not followed yet.

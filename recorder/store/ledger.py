@@ -63,7 +63,7 @@ class Ledger:
         self._gaps_total = 0
         self._accounts = {chain: Account() for chain in chains}
         self._is_changed = True
-        self._unaddressed = UnaddressedGaps()
+        self._unaddressed = UnaddressedGaps(self._accounts)
         self.books_seen: set[Chain] = set()
         heritage = Heritage(tuple(left_open), stated_end)
         self._inheritance = Inheritance(self._accounts, heritage)
@@ -222,27 +222,10 @@ class Ledger:
         return rows
 
     def _tell_unaddressed(self, told: Unaddressed) -> list[LedgerRow]:
-        """Cut every chain: one row if it takes the same of all, else one each.
-
-        If all of it lies in other gaps, a row of no length says what it was.
-        """
         self._is_changed = True
-        taken = {
-            chain: account.cut(told.started_at, told.ended_at)
-            for chain, account in self._accounts.items()
-            if told.chains is None or chain in told.chains
-        }
-        shared = next(iter(taken.values()), [])
-        if not any(taken.values()):
-            taken = dict.fromkeys(taken, shared := [(told.started_at, told.started_at)])
-        is_shared = len(taken) == len(self._accounts)
-        if is_shared and all(spans == shared for spans in taken.values()):
-            whose: list[tuple[Chain | None, Span]] = [(None, span) for span in shared]
-        else:
-            whose = [(chain, span) for chain, spans in taken.items() for span in spans]
         return [
             self._gap(chain, "rows", told.reason, *span, detail=told.text)
-            for chain, span in whose
+            for chain, span in self._unaddressed.cut(told)
         ]
 
     def stepped(

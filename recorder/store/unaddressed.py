@@ -1,15 +1,21 @@
-"""Gaps of which it is not known whom they hit, until they are told.
+"""Gaps of which it is not known whom they hit: kept until they are told, and of whom.
 
 A frame that cannot be decoded, or that was dropped unread, may have been
-anybody's whose data come over its connection.
+anybody's whose data come over its connection. Where it takes the same of every
+chain of the job, one row tells it.
 """
 
-from collections.abc import Collection
-from typing import Final
+from collections.abc import Collection, Mapping
+from typing import Final, TypeAlias
 
 import msgspec
 
 from recorder.model import Chain
+from recorder.store.account import Account, Span
+
+
+Whose: TypeAlias = tuple[Chain | None, Span]
+"""A chain that a gap hit, None for every chain of the job, and when."""
 
 
 TOLD_APART_MAX: Final = 8
@@ -42,9 +48,14 @@ class Unaddressed(msgspec.Struct):
 
 
 class UnaddressedGaps:
-    """The gaps since the last flush; few, however many frames are lost."""
+    """The gaps since the last flush; few, however many frames are lost.
 
-    def __init__(self) -> None:
+    Args:
+        accounts: Of all chains of the job; what is told is cut out of them.
+    """
+
+    def __init__(self, accounts: Mapping[Chain, Account]) -> None:
+        self._accounts = accounts
         self._gaps: list[Unaddressed] = []
 
     def add(
@@ -69,3 +80,23 @@ class UnaddressedGaps:
         """Return the gaps noted so far, once."""
         gaps, self._gaps = self._gaps, []
         return gaps
+
+    def cut(self, told: Unaddressed) -> list[Whose]:
+        """Cut every chain that a gap may have hit.
+
+        Returns:
+            What it took, with no chain if that is the same of all of the job. If
+            all of it lies in other gaps, one of no length says that it was.
+        """
+        taken = {
+            chain: account.cut(told.started_at, told.ended_at)
+            for chain, account in self._accounts.items()
+            if told.chains is None or chain in told.chains
+        }
+        shared = next(iter(taken.values()), [])
+        if not any(taken.values()):
+            taken = dict.fromkeys(taken, shared := [(told.started_at, told.started_at)])
+        is_shared = len(taken) == len(self._accounts)
+        if is_shared and all(spans == shared for spans in taken.values()):
+            return [(None, span) for span in shared]
+        return [(chain, span) for chain, spans in taken.items() for span in spans]

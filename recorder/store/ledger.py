@@ -366,6 +366,10 @@ class Ledger:
         self._is_changed = True
         return self._accounts
 
+    def had_others(self, until: int) -> None:
+        """Note that the job had other chains as well until then, nanoseconds."""
+        self._unaddressed.others_until = until
+
     def is_covered(self, chain: Chain) -> bool:
         """Return whether the chain is being recorded without a gap now."""
         account = self._accounts[chain]

@@ -128,6 +128,7 @@ class Overlay:
     ) -> None:
         self._job = job
         self._run = run
+        self._ledger = ledger
         self._accounts = ledger.opened()
         self._kept = kept
         self._began_at = began_at
@@ -149,6 +150,9 @@ class Overlay:
                 self._shared.append(gap)
             else:
                 self._theirs[_chain(gap)].append(gap)
+        self._recorded = {
+            chain for chain, found in self._theirs.items() if found[-1].ended_at is None
+        }
 
     def state(self) -> RunState:
         """Return what is open when the old run is over: to be put down first.
@@ -174,12 +178,13 @@ class Overlay:
         Args:
             at: Now, our clock, nanoseconds.
         """
+        if not self._recorded <= self._accounts.keys():
+            self._ledger.had_others(at)
         for gap in self._shared:
             self._cut_shared(gap)
         for chain, account in self._accounts.items():
-            theirs = self._theirs[chain]
-            if theirs and theirs[-1].ended_at is None:
-                self._join(chain, account, theirs)
+            if chain in self._recorded:
+                self._join(chain, account, self._theirs[chain])
             else:
                 self._rows += self._kept.coverage(chain)
                 pieces = self._pieces(chain, 0)
@@ -204,16 +209,23 @@ class Overlay:
         return merged(spans)
 
     def _cut_shared(self, gap: Gap) -> None:
-        """Cut a gap of the whole job: what is left is a gap for each chain."""
+        """Cut a gap of the whole job: what is left is a gap for each chain.
+
+        Also if nothing is cut, but the job had chains by then that the old run did
+        not record: the gap is none of theirs.
+        """
         span = _span(gap)
-        taken = {chain: _within(spans, span) for chain, spans in self._spans.items()}
-        if not any(taken.values()):
+        both = self._recorded & self._accounts.keys()
+        taken = {chain: _within(self._spans[chain], span) for chain in both}
+        is_cut = any(taken.values())
+        has_others = len(both) < len(self._accounts) and span[1] > self._began_at
+        if not is_cut and not has_others:
             return
-        is_whole = all(self._is_settled(c, gap.started_at) for c in self._spans)
+        is_whole = is_cut and all(self._is_settled(c, gap.started_at) for c in both)
         self._rows.append(_emptied(gap, is_whole=is_whole))
-        for chain in self._accounts.keys() | self._theirs.keys():
+        for chain in sorted(self._recorded):
             self._taken[chain] += taken.get(chain, [])
-            left = outside(span, self._spans.get(chain, []))
+            left = outside(span, taken.get(chain, []))
             self._rows += [self._part(gap, chain, *piece) for piece in left]
 
     def _join(self, chain: Chain, account: Account, theirs: Sequence[Gap]) -> None:

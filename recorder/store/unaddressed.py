@@ -52,9 +52,14 @@ class UnaddressedGaps:
 
     Args:
         accounts: Of all chains of the job; what is told is cut out of them.
+
+    Attributes:
+        others_until: Until when the job had other chains as well, nanoseconds: a
+            gap of the whole job would be one of theirs before.
     """
 
     def __init__(self, accounts: Mapping[Chain, Account]) -> None:
+        self.others_until = 0
         self._accounts = accounts
         self._gaps: list[Unaddressed] = []
 
@@ -96,7 +101,8 @@ class UnaddressedGaps:
         shared = next(iter(taken.values()), [])
         if not any(taken.values()):
             taken = dict.fromkeys(taken, shared := [(told.started_at, told.started_at)])
-        is_shared = len(taken) == len(self._accounts)
-        if is_shared and all(spans == shared for spans in taken.values()):
+        is_of_all = len(taken) == len(self._accounts)
+        is_of_all = is_of_all and all(spans == shared for spans in taken.values())
+        if is_of_all and all(start >= self.others_until for start, _ in shared):
             return [(None, span) for span in shared]
         return [(chain, span) for chain, spans in taken.items() for span in spans]

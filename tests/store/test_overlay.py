@@ -90,11 +90,11 @@ def newest(rows):
     return list(found.values())
 
 
-def told(rows, chain, until):
+def told(rows, chain, since, until):
     """Return the instants of a chain that rows say are here.
 
-    Each instant from the first on is told once, for ever or until the job does not
-    record the chain any more.
+    Each instant is told once from when the job began to record the chain, for ever
+    or until it does not record it any more.
     """
     mine = [row for row in rows if is_about(row, chain)]
     spans = [
@@ -104,13 +104,20 @@ def told(rows, chain, until):
     ]
     for gap in newest(mine):
         end = FOREVER if gap.ended_at is None else gap.ended_at
-        if gap.scope == "rows" and gap.started_at < until:
+        is_of_job = gap.stream is None
+        if gap.scope == "rows" and not (is_of_job and outside(gap, since, until)):
             spans.append((gap.started_at, end, False))
     spans = sorted(span for span in spans if span[0] < span[1])
     for (_, end, _), (begin, _, _) in pairwise(spans):
         assert end == begin, (chain, spans)
-    assert not spans or spans[-1][1] == until
+    if since < until:
+        assert (spans[0][0], spans[-1][1]) == (since, until), (chain, spans)
     return {at for start, end, is_here in spans if is_here for at in range(start, end)}
+
+
+def outside(gap, since, until):
+    """A gap of the whole job is of the chains that it recorded then."""
+    return gap.ended_at <= since or gap.started_at >= until
 
 
 def is_about(row, chain):
@@ -150,15 +157,20 @@ STEP = st.tuples(
     st.booleans(),
 )
 STEPS = st.lists(STEP, max_size=9)
+SOME = st.sets(st.sampled_from(CHAINS), min_size=1)
+COVERED = ("covered", CHAINS[0], 0, 1, 1, False)
+BY_ALL = ("by_all", CHAINS[0], 3, 1, 2, False)
 
 
 @settings(max_examples=300, deadline=None)
-@given(STEPS, STEPS, STEPS, STEPS, st.sets(st.sampled_from(CHAINS), min_size=1))
-@example([], [], [], [], {CHAINS[0]})
+@given(STEPS, STEPS, STEPS, STEPS, SOME | st.just(set(CHAINS)), SOME)
+@example([], [], [], [], set(CHAINS), {CHAINS[0]})
+@example([], [], [COVERED] * 2, [BY_ALL], set(CHAINS), {CHAINS[0]})
+@example([], [*[COVERED] * 2, BY_ALL], [], [], {CHAINS[0]}, {CHAINS[1]})
 def test_what_either_recorded_is_here_and_each_instant_is_told_once(
-    alone, both, after, later, asked
+    alone, both, after, later, recorded, asked
 ):
-    first = Run("one", CHAINS, 1_000)
+    first = Run("one", tuple(sorted(recorded)), 1_000)
     follow(alone, [first])
     second = Run("two", tuple(sorted(asked)), first.now)
     follow(both, [first, second])
@@ -174,9 +186,10 @@ def test_what_either_recorded_is_here_and_each_instant_is_told_once(
     second.stop()
 
     rows = disk + second.rows
-    for chain in CHAINS:
+    for chain in recorded | asked:
+        since = first.began if chain in recorded else second.began
         until = FOREVER if chain in asked else taken_at
-        found = told(rows, chain, until)
+        found = told(rows, chain, since, until)
         assert found == first.here[chain] | second.here[chain], chain
 
 

@@ -89,6 +89,7 @@ def read_coverage(
     if part.end_ns is not None:
         end = min(end, part.end_ns)
     values = {"where": part.where(), "first": part.first, "end": end}
+    values["forever"] = _FOREVER
     for statement in _PREPARE:
         ask(statement.format_map(values))
     keys = [_key(row) for row in ask(_CHAINS).to_pylist()]
@@ -151,6 +152,23 @@ _PREPARE: Final = (
         SELECT source, market, stream, job FROM missed_spans WHERE stream IS NOT NULL
     )
     """,
+    # From when until when a job recorded each of its chains.
+    """
+    CREATE TEMP TABLE listed AS
+    SELECT number, min(began) AS began, max(ended) AS ended
+    FROM (
+        SELECT
+            source, coalesce(market, '') AS market, stream, job,
+            epoch_ns(started_at) AS began, epoch_ns(ended_at) AS ended
+        FROM coverage
+        UNION ALL
+        SELECT
+            source, coalesce(market, ''), stream, job,
+            epoch_ns(started_at), coalesce(epoch_ns(ended_at), {forever})
+        FROM gaps WHERE scope = 'rows'
+    ) JOIN chains USING (source, market, stream, job)
+    GROUP BY number
+    """,
 )
 
 _CHAINS: Final = "SELECT source, market, stream, job FROM chains ORDER BY number"
@@ -164,9 +182,11 @@ _MISSED: Final = """
 SELECT number, first, last, is_open::BIGINT AS is_open, is_healed::BIGINT AS is_healed
 FROM missed_spans JOIN chains USING (source, market, stream, job)
 UNION ALL
-SELECT number, first, last, is_open::BIGINT, is_healed::BIGINT
-FROM missed_spans JOIN chains USING (source, job)
-WHERE missed_spans.stream IS NULL
+SELECT
+    number, greatest(first, began), least(last, ended),
+    is_open::BIGINT, is_healed::BIGINT
+FROM missed_spans JOIN chains USING (source, job) JOIN listed USING (number)
+WHERE missed_spans.stream IS NULL AND first < ended AND greatest(last, first + 1) > began
 """
 
 _GAPS: Final = """

@@ -137,6 +137,27 @@ def test_a_gap_of_a_whole_job_is_one_of_each_of_its_chains(write):
     assert len(store.coverage(market="B").gaps) == 1
 
 
+def test_a_gap_of_a_whole_job_is_none_of_a_chain_that_it_did_not_record_then(write):
+    of_all = {"stream": None, "reason": "backpressure"}
+    store = write(
+        covered=[
+            *(("A", "job", start, end) for start, end in ((0, 5), (6, 25), (26, 45))),
+            *(("B", "job", start, end) for start, end in ((20, 25), (26, 30))),
+        ],
+        gaps=[
+            *((None, "job", start, start + 1, of_all) for start in (5, 25, 45)),
+            ("A", "job", 46, None, {}),
+            ("B", "job", 30, 40, {}),
+        ],
+    )
+
+    for facts in ({}, {"market": "B"}):
+        *_, b = store.coverage(**facts).chains
+        assert (b.ended_at - b.started_at) == 20 * S
+        assert (b.account.covered_ns, b.account.missing_ns) == (9 * S, 11 * S)
+        assert b.account.gaps.all == 2
+
+
 def test_gaps_of_the_book_and_of_the_times_take_nothing(write):
     store = write(
         covered=[("A", "job", 0, 10)],

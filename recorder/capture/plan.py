@@ -99,7 +99,8 @@ class CaptureResult(msgspec.Struct, frozen=True, kw_only=True):
         """What the process ends with: 0 done, 1 failed, 2 wrong configuration.
 
         Keys that are not accepted are a wrong configuration, whatever else went
-        well.
+        well. A venue that ends a recording because a key has expired makes it fail:
+        the next start tells of the key.
         """
         if self.refused and len(self.refused) == self.chains:
             return 2

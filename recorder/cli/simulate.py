@@ -63,6 +63,12 @@ class _SimulateCommand(click.Command):
     f"from the name.  [default: {','.join(CONTRACTS)}]",
 )
 @click.option(
+    "--delisted",
+    metavar="A,B,...",
+    multiple=True,
+    help="Markets and contracts among them that are listed as not traded any more.",
+)
+@click.option(
     "--rate",
     type=FiniteRange(min=0),
     default=Settings().rate,
@@ -94,6 +100,7 @@ def simulate(
     seed: int,
     markets: tuple[str, ...],
     contracts: tuple[str, ...],
+    delisted: tuple[str, ...],
     rate: float,
     fault_texts: tuple[str, ...],
     truth: Path | None,
@@ -123,6 +130,7 @@ def simulate(
             seed=seed,
             markets=_named(markets) if markets else Settings().markets,
             contracts=_named(contracts) if contracts else CONTRACTS,
+            delisted=_named(delisted),
             rate=rate,
             faults=tuple(faults.parse(text) for text in fault_texts),
             truth_dir=truth,

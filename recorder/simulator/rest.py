@@ -101,6 +101,7 @@ class RestApi(RestCalls):
         ]
 
     def _market_list(self, query: Query) -> object:
+        delisted = self._settings.delisted
         return [
             {
                 "id": market.spec.name,
@@ -110,7 +111,9 @@ class RestApi(RestCalls):
                 "min_quote_amount": "1",
                 "amount_precision": market.spec.amount_decimals,
                 "precision": market.spec.price_decimals,
-                "trade_status": "tradable",
+                "trade_status": "untradable"
+                if market.spec.name in delisted
+                else "tradable",
                 "sell_start": 0,
                 "buy_start": 0,
             }

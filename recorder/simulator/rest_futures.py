@@ -153,6 +153,8 @@ class FuturesRest(RestCalls):
         spec = contract.spec
         now_ns = self._context.clock.now_ns()
         last = market.trades[-1].price if market.trades else "0"
+        is_delisted = spec.name in self._settings.delisted
+        held = 0 if is_delisted else perpetual.open_interest
         said: Object = {
             "name": spec.name,
             "type": "inverse" if contract.multiplier == "0" else "direct",
@@ -176,14 +178,15 @@ class FuturesRest(RestCalls):
             "maintenance_rate": "0.005",
             "maker_fee_rate": "-0.00025",
             "taker_fee_rate": "0.00075",
-            "in_delisting": False,
+            "in_delisting": is_delisted,
             "orders_limit": 50,
-            "position_size": self._size(request, market, perpetual.open_interest),
+            "position_size": self._size(request, market, held),
             "orderbook_id": market.update_id,
             "trade_id": market.trades[-1].trade_id if market.trades else 0,
         }
         if self._is_2026:
-            said |= {"enable_decimal": contract.is_decimal, "status": "trading"}
+            status = "delisted" if is_delisted else "trading"
+            said |= {"enable_decimal": contract.is_decimal, "status": status}
         if self._tells_digits(request):
             smallest = decimal_text(1, spec.amount_decimals)
             said |= {"order_size_min": smallest, "order_size_max": "1000000"}

@@ -27,6 +27,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         generated_markets: So many made-up markets more.
         quiet_markets: Markets among them that have a book and some trades
             of the past, but in which nothing happens.
+        delisted: Markets and contracts that are listed as not traded any more;
+            nothing happens in them, either.
         rate: Order events a second in every other market.
         warmup_events: Order events of each market before the start, so that
             there are trades and klines to look back on.
@@ -103,6 +105,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     markets: tuple[str, ...] = ("BTC_USDT", "ETH_USDT", "GT_USDT")
     generated_markets: int = 0
     quiet_markets: tuple[str, ...] = ()
+    delisted: tuple[str, ...] = ()
     rate: float = 20.0  # about eight trades a second in each market
     warmup_events: int = 600  # about 250 trades: more than v3 pushes at first
     step_seconds: float = 0.01  # the fastest stream of v4
@@ -206,7 +209,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def contract_rates(self) -> dict[str, float]:
         """Return the order events a second, by contract."""
-        empty = set(self.empty_contracts)
+        empty = {*self.empty_contracts, *self.delisted}
         return {name: 0.0 if name in empty else self.rate for name in self.contracts}
 
     def _check_contracts(self) -> None:
@@ -226,10 +229,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 f"empty contracts {', '.join(sorted(strangers))} are not among "
                 "the contracts"
             )
+        strangers = set(self.delisted) - {*self.all_markets(), *self.contracts}
+        if strangers:
+            raise ConfigError(
+                f"delisted are {', '.join(sorted(strangers))}, which are not among the "
+                "markets and contracts; name them there, too"
+            )
 
     def rates(self) -> dict[str, float]:
         """Return the order events a second, by market."""
-        quiet = set(self.quiet_markets)
+        quiet = {*self.quiet_markets, *self.delisted}
         return {
             name: 0.0 if name in quiet else self.rate for name in self.all_markets()
         }

@@ -41,6 +41,7 @@ def test_fractions_of_contracts_are_newer_than_2021():
         ({"markets": ("A_B", "A_B")}, "each once"),
         ({"markets": ("AB",)}, "BASE_QUOTE"),
         ({"quiet_markets": ("Z_Z",)}, "quiet markets Z_Z"),
+        ({"delisted": ("Z_Z",)}, "delisted are Z_Z"),
         ({"rate": -1.0}, "cannot be negative"),
         ({"contracts": ("BTC_EUR",)}, "BASE_USDT, BASE_USD, BASE_USD1, not 'BTC_EUR'"),
         ({"contracts": ("A_USD", "A_USD")}, "a contract twice"),

@@ -10,6 +10,7 @@ from recorder.sources import load
 from trials.fuzz.corpus import corpus_of
 from trials.fuzz.damage import damaged, parsed, shown
 from trials.fuzz.feeds import try_frames, try_steps
+from trials.fuzz.outcome import says_nothing
 from trials.fuzz.run import JOURNALS, new_store, numbers, targets
 
 
@@ -81,3 +82,11 @@ def test_json_is_shown_as_it_was_parsed():
     text = '{"a":[1e999,NaN,-0.10,"\\u0000"],"a":{},"b":null}'
 
     assert shown(parsed(text.encode())) == text
+
+
+@pytest.mark.parametrize("digits", [1, 5_000])
+def test_a_frame_says_nothing_however_long_its_numbers_are(digits):
+    frame = b'{"time":%s,"event":"update","result":%s}'
+
+    assert says_nothing(frame % (b"9" * digits, b"[[]]"))
+    assert not says_nothing(frame % (b"9" * digits, b"[[1]]"))

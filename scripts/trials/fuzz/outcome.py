@@ -22,6 +22,8 @@ ROWS: Final = {
 }
 
 
+DIGITS_READ: Final = 19
+
 TROUBLE: Final = ("63999", "64007")
 """What OKX answers while it is in trouble inside, to be asked again."""
 
@@ -158,7 +160,7 @@ def says_nothing(payload: bytes) -> bool:
     So do a good answer, one to be asked again, and an empty list.
     """
     try:
-        frame = json.loads(payload)
+        frame = json.loads(payload, parse_int=_whole)
     except (ValueError, RecursionError):
         return False
     if not isinstance(frame, dict):
@@ -174,3 +176,8 @@ def says_nothing(payload: bytes) -> bool:
         part for place in places if isinstance(place, list) for part in place[1:2]
     ]
     return any(place == [] or place == [[]] for place in places)
+
+
+def _whole(digits: str) -> int:
+    """Return some number: which, does not matter, and Python reads no longer ones."""
+    return int(digits[:DIGITS_READ])

@@ -58,6 +58,17 @@ def read_notices(notices: Notices, listing: Listing, source: str, now: int) -> N
                 notices.see(event, int(str(at)))
 
 
+def read_earlier(notices: Notices, listing: Listing, source: str, now: int) -> None:
+    """Take in what is stored when a run begins; parameters as of `read_notices`.
+
+    A store of which that cannot be read is recorded into all the same.
+    """
+    try:
+        read_notices(notices, listing, source, now)
+    except StoreError as error:
+        emit(HearsayUnread(why=str(error)))
+
+
 async def listen(
     notices: Notices,
     explainer: Explainer,

@@ -24,7 +24,7 @@ from recorder.capture.doubles import Doubles
 from recorder.capture.ending import until_end
 from recorder.capture.findings import Findings
 from recorder.capture.handshake import open_http
-from recorder.capture.hearsay import listen, read_notices
+from recorder.capture.hearsay import listen, read_earlier
 from recorder.capture.last_run import GapCount, tell_last
 from recorder.capture.lines import Lines
 from recorder.capture.market_lists import LIST_SECONDS
@@ -138,7 +138,7 @@ class Capture:
             seed_trades(doubles, listing, source, plan.chains)
         seed_status(doubles, listing, source, plan.chains)
         self._notices = self._shared.notices(plan.source)
-        read_notices(self._notices, listing, source, self._clock.now_ns())
+        read_earlier(self._notices, listing, source, self._clock.now_ns())
         warm_up()
         if any(plan.source.book_rule(chain.stream) for chain in plan.chains):
             warm_up_watch()

@@ -1,6 +1,10 @@
-"""What a new run knows of the run before it."""
+"""What a new run knows of the run before it.
 
-from collections.abc import Sequence
+A file that cannot be read is left out, with a word: what is told again that was
+in it is stored twice, which is better than not to record.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
 from operator import itemgetter
 from typing import Final
 
@@ -11,11 +15,13 @@ from recorder.capture.doubles import (
     REMEMBERED_TRADES,
     Doubles,
 )
+from recorder.errors import StoreError
 from recorder.model import Chain
 from recorder.source import table_of
-from recorder.store.listing import Listing, Segment
+from recorder.store.listing import Listing
 from recorder.store.reading import read_segment
 from recorder.store.tables import TABLES
+from recorder.telemetry import SeedUnread, emit
 
 
 SEED_SEGMENTS_MAX: Final = 64
@@ -37,18 +43,12 @@ def seed_trades(
     if not missing:
         return
     ids: dict[str, set[int]] = {market: set() for market in missing}
-    for segment in _newest_first(listing, "trades", source):
+    names = ["market", "trade_id"]
+    for rows in _newest_first(listing, "trades", source, names, missing):
+        _collect_ids(rows, ids)
+        missing -= {m for m in missing if len(ids[m]) >= REMEMBERED_TRADES}
         if not missing:
             break
-        table = read_segment(
-            segment.path,
-            TABLES["trades"],
-            ["market", "trade_id"],
-            missing,
-            (None, None),
-        )
-        _collect_ids(table, ids)
-        missing = {m for m in missing if len(ids[m]) < REMEMBERED_TRADES}
     for market, known in ids.items():
         doubles.seed_trades(market, sorted(known)[-REMEMBERED_TRADES:])
 
@@ -67,27 +67,45 @@ def seed_status(
     if not any(table_of(chain.stream) == "status" for chain in chains):
         return
     told: list[tuple[int, str, str | None, str]] = []
-    for segment in _newest_first(listing, "status", source):
-        if len(told) >= REMEMBERED_STATUS:
-            break
-        names = ["ts_recv", "kind", "state", "payload"]
-        table = TABLES["status"]
-        rows = read_segment(segment.path, table, names, None, (None, None))
+    names = ["ts_recv", "kind", "state", "payload"]
+    for rows in _newest_first(listing, "status", source, names):
         times = rows["ts_recv"].cast(pa.int64()).to_pylist()
         texts = (rows[name].to_pylist() for name in names[1:])
         told += zip(times, *texts, strict=True)
+        if len(told) >= REMEMBERED_STATUS:
+            break
     told.sort(key=itemgetter(0))
     doubles.seed_status((kind, state, payload) for _, kind, state, payload in told)
 
 
-def _newest_first(listing: Listing, table: str, source: str) -> list[Segment]:
-    """Return the newest segments of a table, as many as are searched at most."""
+def _newest_first(
+    listing: Listing,
+    table: str,
+    source: str,
+    columns: Sequence[str],
+    markets: Collection[str] | None = None,
+) -> Iterator[pa.Table]:
+    """Yield the newest segments of a table, as many as are searched at most.
+
+    Args:
+        listing: The store as it stands.
+        table: Name of the table.
+        source: Name of the feed.
+        columns: What is read.
+        markets: Only these are; looked at anew for each segment.
+    """
     found = sorted(
         listing.segments(table, source=source),
         key=lambda segment: segment.first_ts_recv,
         reverse=True,
     )
-    return found[:SEED_SEGMENTS_MAX]
+    for segment in found[:SEED_SEGMENTS_MAX]:
+        try:
+            yield read_segment(
+                segment.path, TABLES[table], columns, markets, (None, None)
+            )
+        except StoreError as error:
+            emit(SeedUnread(table=table, why=str(error)))
 
 
 def _collect_ids(table: pa.Table, ids: dict[str, set[int]]) -> None:

@@ -157,3 +157,12 @@ class HearsayUnread(Signal, frozen=True):
     message: ClassVar[str] = "cannot read what others stored of maintenance"
     level: ClassVar[int] = logging.WARNING
     why: str
+
+
+class SeedUnread(Signal, frozen=True):
+    """A run begins without some of what earlier ones stored: it may come again."""
+
+    message: ClassVar[str] = "cannot read earlier rows; what is told again comes twice"
+    level: ClassVar[int] = logging.WARNING
+    table: str
+    why: str

@@ -80,7 +80,9 @@ class Books:
         self._images = Images(self._books.values(), ledger, note)
         self.believed = self._images.believed
         self.doubted = self._images.doubted
-        self._counts = NewCounts(ledger, note, put, self._take, self._start_over)
+        self._counts = NewCounts(
+            *(ledger, note, put, self._take, self._start_over, self._jumps.missed)
+        )
         self._wrong = WrongBooks(ledger, note, self._start_over)
         self._found_wrong: list[tuple[Chain, int]] = []
 

@@ -55,6 +55,7 @@ class NewCounts:
         put: Takes rows to store.
         take: Takes messages that are no doubles after all.
         start_over: Asks for a snapshot of a chain, at a time.
+        missed: Tells of ids that are missing: as `Jumps.missed`.
     """
 
     def __init__(
@@ -64,12 +65,14 @@ class NewCounts:
         put: Put,
         take: Callable[[Message], None],
         start_over: Callable[[DepthChain, int], None],
+        missed: Callable[[DepthChain, int, int, int], None],
     ) -> None:
         self._ledger = ledger
         self._note = note
         self._put = put
         self._take = take
         self._start_over = start_over
+        self._missed = missed
         self._told: list[tuple[Chain, int]] = []
 
     def suspect(self, book: DepthChain, message: Message) -> None:
@@ -129,11 +132,26 @@ class NewCounts:
             self._count_anew(book)
 
     def pass_over(self, book: DepthChain) -> None:
-        """Go on in the old numbering: suspects are doubles unless they came late."""
-        for late in [suspect for suspect in book.suspects if book.is_new(suspect)]:
-            book.note(late)
-            book.last_at = max(book.last_at, late.ts_recv)
-            self._put(*late)
+        """Go on in the old numbering: suspects are doubles unless they came late.
+
+        Ids that are missing among those, and up to where the connection began, did
+        not come with them: a gap says so.
+        """
+        late = [suspect for suspect in book.suspects if book.is_new(suspect)]
+        updates = [message for message in late if not message.event.is_snapshot]
+        jumps = {
+            after.name: (_end_of(before), _start_of(after))
+            for before, after in pairwise(updates)
+            if _end_of(before) + 1 < _start_of(after)
+        }
+        if updates and _end_of(updates[-1]) + 1 < book.began:
+            self._missed(book, updates[0].ts_recv, _end_of(updates[-1]), book.began)
+        for message in late:
+            if message.name in jumps:
+                self._missed(book, message.ts_recv, *jumps[message.name])
+            book.note(message)
+            book.last_at = max(book.last_at, message.ts_recv)
+            self._put(*message)
         book.suspects = []
 
     def take_told(self) -> list[tuple[Chain, int]]:
@@ -216,9 +234,13 @@ def _start_of(message: Message) -> int:
     return (last if first is None else first) or 0
 
 
+def _end_of(message: Message) -> int:
+    return message.event.last_update_id or 0
+
+
 def _goes_on(before: Message, after: Message) -> bool:
     """Return whether the ids of a message lie beyond those of another."""
-    return _start_of(after) > (before.event.last_update_id or 0)
+    return _start_of(after) > _end_of(before)
 
 
 def _has_snapshot(suspects: Sequence[Message]) -> bool:

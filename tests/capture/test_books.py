@@ -309,6 +309,42 @@ def test_a_first_update_that_comes_late_is_stored(bench):
     ]
 
 
+def test_ids_missing_among_updates_that_came_late_are_a_gap(bench):
+    bench.accept(IDS, 0)
+    bench.update(10, 100, 110)
+    bench.update(20, 76, 77)
+    bench.update(30, 86, 99)
+
+    bench.update(40, 111, 112)
+    bench.update(50, 80, 85)
+
+    assert [row[1:] for row in bench.stored()] == [
+        *[(100, 110), (76, 77), (86, 99), (111, 112), (80, 85)]
+    ]
+    told = [gap for gap in bench.notes if isinstance(gap, Gap) and gap.after_update_id]
+    assert [
+        (g.reason, g.started_at, g.ended_at, g.after_update_id, g.before_update_id)
+        for g in told
+    ] == [("sequence_gap", 21, 30, 77, 86)]
+
+
+def test_ids_missing_between_a_late_update_and_the_first_are_a_gap(bench):
+    bench.accept(IDS, 0)
+    bench.update(10, 100, 110)
+    bench.update(20, 76, 77)
+
+    bench.update(30, 111, 112)
+    bench.update(40, 78, 99)
+
+    told = [gap for gap in bench.notes if isinstance(gap, Gap) and gap.after_update_id]
+    assert [(g.started_at, g.ended_at, g.healed_by) for g in told] == [
+        (11, 20, None),
+        (11, 20, "late"),
+    ]
+    assert [(g.after_update_id, g.before_update_id) for g in told] == [(77, 100)] * 2
+    assert bench.stored()[1:] == [(20, 76, 77), (30, 111, 112), (40, 78, 99)]
+
+
 def test_what_an_earlier_connection_brought_is_a_double(bench):
     live(bench)
     bench.books.lost(IDS)

@@ -10,6 +10,7 @@ from recorder.capture.plain import PlainFrames
 from recorder.capture.rows import Rows
 from recorder.capture.shedding import LOOK_EVERY, Shedding
 from recorder.errors import WireError
+from recorder.model import BinaryFrame
 from recorder.source import Secrets
 
 
@@ -97,7 +98,7 @@ class Frames:
             opcode: ``text`` or ``binary``, of all.
         """
         run = None
-        if self.stopped_at is None:
+        if self.stopped_at is None and opcode == "text":
             run = self._plain.run_of(link, stamps, payloads)
         if run is not None:
             self._shedding.look(stamps[0])
@@ -129,6 +130,8 @@ class Frames:
         """Make rows of a frame; the one before it came at ``before``."""
         # Before anything is made of it: a venue may say back what it was told.
         payload = self._secrets.hide_bytes(payload)
+        if opcode == "binary":  # should one of its rows not be storable
+            payload = BinaryFrame(payload)
         try:
             unknown = self._intake.take(link, ts_recv, seq, payload)
         except (WireError, ValueError) as exc:  # ids that no update can have

@@ -38,6 +38,7 @@ from recorder.model.market import (
 )
 from recorder.model.own import (
     TAKEN_OVER,
+    BinaryFrame,
     Checkpoint,
     ConnectionLife,
     Coverage,
@@ -56,6 +57,7 @@ __all__ = [
     "TAKEN_OVER",
     "Balance",
     "Bbo",
+    "BinaryFrame",
     "Chain",
     "Checkpoint",
     "ConnectionLife",

@@ -136,6 +136,10 @@ class ConnectionLife(msgspec.Struct, frozen=True, kw_only=True):
     ts_event: int | None = None
 
 
+class BinaryFrame(bytes):
+    """The bytes of a frame that did not come as text."""
+
+
 class KeptFrame(msgspec.Struct, frozen=True, kw_only=True):
     """A frame kept verbatim, a row of ``frames``.
 

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recorder.model import KeptFrame
+from recorder.model import BinaryFrame, KeptFrame
 from recorder.store.levels import (
     column_of_levels,
     is_exact,
@@ -173,13 +173,19 @@ def _keep(
             continue
         frame = KeptFrame(
             direction="in",
-            opcode="http" if conn.endswith(".rest") else "text",
+            opcode=_opcode(conn, payload),
             reason=reason,
             payload=payload,
             error=f"{event.market}: {error}" if event.market else error,
         )
         kept[conn, seq] = (ts_recv, conn, seq, 0, frame, None)
     return kept
+
+
+def _opcode(conn: str, payload: bytes) -> Literal["text", "binary", "http"]:
+    if conn.endswith(".rest"):
+        return "http"
+    return "binary" if isinstance(payload, BinaryFrame) else "text"
 
 
 def _build_columns(

@@ -90,16 +90,16 @@ class Recording:
         stamp, self.stamp = self.stamp, self.stamp + 1
         session.snapshots.take(chain, epoch, request, stamp, msgspec.json.encode(body))
 
-    def take(self, frames, size):
+    def take(self, frames, size, opcode="text"):
         """Take frames in runs of a size; of one: in the usual way."""
         for start in range(0, len(frames), size):
             run = frames[start : start + size]
             stamps = range(self.stamp, self.stamp + len(run))
             self.stamp = stamps.stop
             if size == 1:
-                self.session.frame(self.link, stamps[0], run[0], opcode="text")
+                self.session.frame(self.link, stamps[0], run[0], opcode=opcode)
             else:
-                self.session.frames(self.link, stamps, run, opcode="text")
+                self.session.frames(self.link, stamps, run, opcode=opcode)
 
     def stored(self):
         """Return what a flush would write: rows by table, times as they are."""
@@ -348,3 +348,19 @@ def test_frames_that_come_together_after_a_stop_are_counted_and_left_alone():
 
     assert session.frames_total == before + 30
     assert session.shedding.since is None  # nobody would end it
+
+
+@pytest.mark.parametrize("opcode", ["text", "binary"])
+@pytest.mark.parametrize("size", [1, 9])
+def test_a_frame_that_is_kept_for_a_number_is_kept_as_it_came(opcode, size):
+    recording = Recording()
+    pushes = [frame(0, BASE + n, BASE + n) for n in range(2, 10)]
+    pushes.append(frame(0, BASE + 10, BASE + 10, b=[["1.12345678901234567891", "1"]]))
+
+    recording.take(pushes, size, opcode)
+
+    stored = recording.stored()
+    assert len(stored["depth"]) == 3 + 9 + 3
+    (kept,) = stored["frames"]
+    assert (kept["reason"], kept["payload"]) == ("inexact", pushes[-1])
+    assert kept["opcode"] == opcode

@@ -13,6 +13,7 @@ from recorder.model import (
     TABLE_OF,
     Balance,
     Bbo,
+    BinaryFrame,
     Checkpoint,
     ConnectionLife,
     Coverage,
@@ -222,6 +223,26 @@ def test_an_inexact_number_is_stored_and_its_frame_is_kept(trade: MakeRow) -> No
         payload=b'{"the":"frame"}',
         error="BTC_USDT: amount 0.12345678901234567890 has no exact double",
     )
+
+
+@pytest.mark.parametrize(
+    ("conn", "payload", "opcode"),
+    [
+        ("run.0", b"{}", "text"),
+        ("run.0", BinaryFrame(b"{}"), "binary"),
+        ("run.rest", b"{}", "http"),
+    ],
+)
+def test_a_kept_frame_says_how_it_came(
+    trade: MakeRow, conn: str, payload: bytes, opcode: str
+) -> None:
+    row = trade(1, amount="0.12345678901234567890", payload=payload)
+
+    built = build(TABLES["trades"], [(row[0], conn, *row[2:])])
+
+    assert [(kept[4].opcode, kept[4].payload) for kept in built.kept] == [
+        (opcode, b"{}")
+    ]
 
 
 def test_an_inexact_number_of_no_market_is_told_without_one() -> None:

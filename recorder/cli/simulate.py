@@ -34,10 +34,23 @@ class _SimulateCommand(click.Command):
         with formatter.section("Faults, each as NAME[:KEY=VALUE,...]"):
             formatter.write_dl(
                 [
-                    (faults.RANDOM, "many of those below, at random"),
-                    *((name, kind.doc) for name, kind in faults.KINDS.items()),
+                    (
+                        faults.RANDOM,
+                        "many of those below, at random; takes probability and at only",
+                    ),
+                    *((name, _told(name)) for name in faults.KINDS),
                 ]
             )
+        with formatter.section(
+            "Keys; every fault takes the first four, and those that it names"
+        ):
+            formatter.write_dl(list(faults.KEYS.items()))
+
+
+def _told(name: str) -> str:
+    keys = faults.own_keys(name)
+    named = f" [{', '.join(keys)}]" if keys else ""
+    return f"{faults.KINDS[name].doc}{named}"
 
 
 @click.command(cls=_SimulateCommand)

@@ -27,7 +27,7 @@ import msgspec
 
 from recorder.errors import ConfigError
 from recorder.simulator.cryptolisting import kinds as cryptolisting
-from recorder.simulator.fault_kinds import FaultKind
+from recorder.simulator.fault_kinds import TIMING, FaultKind
 from recorder.simulator.market_faults import MARKET_KINDS
 from recorder.simulator.numbers import SECOND_NS
 from recorder.simulator.status_faults import STATUS_KINDS
@@ -47,6 +47,21 @@ LISTING_MALFORMED = f"{cryptolisting.PREFIX}malformed"
 LISTING_ENDS = cryptolisting.ENDS
 LISTING_HARMLESS = cryptolisting.HARMLESS
 """What the faults of the listing service do to who listens."""
+
+KEYS = {
+    "probability": "chance at each opportunity, or in each second; for random, a "
+    "factor of all chances",
+    "at": "seconds after the first subscription before which it does not happen",
+    "every": "least seconds between two",
+    "count": "how often at most; once, unless there is a probability or every",
+    "stream": "only frames of this stream",
+    "parameter": "only of the stream with this parameter, as obu.400",
+    "market": "only this market",
+    "feed": f"only this feed: {' or '.join(FEEDS)}",
+    "seconds": "SECONDS in the words about the fault",
+    "code": "CODE in the words about the fault",
+}
+"""What faults can be told, by key."""
 
 RANDOM = "random"
 """Stands for every fault whose `FaultKind.random` is above 0."""
@@ -82,6 +97,11 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     feed: str | None = None
     seconds: float | None = None
     code: int | None = None
+
+
+def own_keys(name: str) -> tuple[str, ...]:
+    """Return the keys that a fault takes and not every other."""
+    return tuple(key for key in _keys_of(name) if key not in TIMING)
 
 
 def parse(text: str) -> Fault:

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from recorder.cli.simulate import capture_command, options_at
+from recorder.simulator.faults import KINDS, parse
 from recorder.source import StreamKind
 from recorder.sources import load
 
@@ -228,6 +229,22 @@ def test_the_help_lists_the_faults(run):
 
     assert "http_429" in result.output
     assert "REST: the answer is 429" in result.output
+
+
+def test_the_help_lists_the_keys_that_faults_take(run):
+    text = " ".join(run("simulate", "--help").stdout.split())
+
+    faults, keys = text.split(" Keys; ")
+    assert (
+        " drop v4: a pushed frame is not sent [stream, parameter, market, feed] "
+        in (faults)
+    )
+    assert re.search(r" v5_error .* CODE[^\[]* \[code\] ", faults)
+    for kind in KINDS.values():
+        for key in kind.keys:
+            assert re.search(rf" {key} \w+", keys), key
+    assert "only this feed: v4 or futures" in keys
+    assert parse("drop:stream=depth,parameter=obu.400,market=A_B,feed=futures,at=1")
 
 
 @pytest.mark.parametrize(

@@ -331,6 +331,17 @@ class Continuity:
         """Id of the snapshot that waits for updates, or ``NO_ID``."""
         return self._fields[5]
 
+    def is_as(self, other: "Continuity") -> bool:
+        """Return whether both make the same of whatever comes.
+
+        Snapshots that wait are left out: who has one keeps it.
+        """
+        mine, its = self._fields, other._fields
+        state, applied, _, _, joining, _ = mine
+        if state == its[0] == LIVE:
+            return applied == its[1] and joining == its[4]
+        return mine[:5] == its[:5]
+
     def follows(self, first: int | None, last: int | None) -> bool:
         """Take an update if it simply continues a live chain.
 

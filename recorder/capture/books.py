@@ -34,7 +34,6 @@ from recorder.transitions import (
     NO_ID,
     PROVEN,
     RESTART,
-    STATE_NAMES,
     WAIT,
 )
 
@@ -105,10 +104,7 @@ class Books:
 
     def states(self) -> dict[Chain, str]:
         """Return the state of every chain, in words."""
-        return {
-            book.chain: STATE_NAMES[book.continuity.state]
-            for book in self._books.values()
-        }
+        return {book.chain: book.continuity.state_name for book in self.all()}
 
     def all(self) -> list[DepthChain]:
         """Return what is known of each chain."""
@@ -395,8 +391,12 @@ class Books:
             continuity.lost()
         if was_live and not continuity.is_live:
             self._lost.append((chain, book.last_at))
-            self._note(self._ledger.book_lost(chain, "resync", at, detail=reason))
-            self._start_over(book, at)
+            self.ask_anew(chain, at, reason)
+
+    def ask_anew(self, chain: Chain, at: int, reason: str) -> None:
+        """Note that a book is not known from a time on, and ask for it."""
+        self._note(self._ledger.book_lost(chain, "resync", at, detail=reason))
+        self._start_over(self._books[chain], at)
 
     def take_lost(self) -> list[tuple[Chain, int]]:
         """Return chains of which messages may be missing, and when the last row came.

@@ -192,6 +192,11 @@ class DepthChain:
         self._take_back()
         return self._continuity
 
+    def resume(self, continuity: Continuity) -> None:
+        """Go on with what another run of the job knew of it."""
+        self._take_back()
+        self._continuity = continuity
+
     @property
     def recent(self) -> "deque[Name]":
         """Names of the last messages stored.

@@ -9,7 +9,8 @@ A replay goes on from one to the other where their ids meet. Where they do not,
 for the venue cuts messages otherwise, the book is asked for anew.
 """
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -61,40 +62,49 @@ class HeldDepth:
             left, self._rows = self._rows + left, []
         return left
 
-    def joins(self, chain: Chain, last: Last) -> bool:
-        """Return whether what is held goes on exactly where another run ended."""
-        if self.is_full:
-            return False
-        mine = [e for row in self._rows if _chain(e := _event(row)) == chain]
-        return any(
-            event.last_update_id == last.update_id
-            or event.first_update_id == last.update_id + 1
-            or (event.is_snapshot and (event.last_update_id or 0) > last.update_id)
-            for event in mine
-        )
+    def of_chains(self, ended_at: int) -> dict[Chain, list[RowTuple]]:
+        """Return the messages of each chain, as they are to be stored.
+
+        Args:
+            ended_at: Last instant of the other run, nanoseconds.
+        """
+        found: dict[Chain, list[RowTuple]] = defaultdict(list)
+        for row in self._shifted(ended_at):
+            found[_chain(_event(row))].append(row)
+        return found
 
     def release(
-        self, ended_at: int, torn: Mapping[Chain, Last] | None = None
+        self,
+        ended_at: int,
+        lasts: Mapping[Chain, Last] | None = None,
+        torn: Container[Chain] = (),
     ) -> list[RowTuple]:
         """Give all rows back, with times after the last of the other run.
 
         Args:
             ended_at: Last instant of that run, nanoseconds.
-            torn: Chains that do not go on where it ended, with their last messages
-                there. Snapshots that are not newer are marked as some that no
-                replay applies: they would show books that were there earlier.
+            lasts: Last messages of chains in that run. What is not newer is
+                marked as rows that no replay applies: they would show books that
+                were there earlier.
+            torn: Chains of which no row is to be applied.
         """
-        last_ids = {chain: last.update_id for chain, last in (torn or {}).items()}
-        rows, last = [], ended_at
-        for row in sorted(self._rows, key=lambda row: row[:4]):
+        last_ids = {chain: last.update_id for chain, last in (lasts or {}).items()}
+        rows = []
+        for row in self._shifted(ended_at):
             event = _event(row)
-            last_id = last_ids.get(_chain(event), -1)
-            if event.is_snapshot and (event.last_update_id or 0) <= last_id:
+            chain = _chain(event)
+            is_old = (event.last_update_id or 0) <= last_ids.get(chain, -1)
+            if is_old or chain in torn:
                 event = msgspec.structs.replace(event, origin="audit")
-            last = max(row[0], last + 1)
-            rows.append((last, *row[1:4], event, *row[5:]))
+            rows.append((*row[:4], event, *row[5:]))
         self._rows = []
         return rows
+
+    def _shifted(self, ended_at: int) -> Iterator[RowTuple]:
+        last = ended_at
+        for row in sorted(self._rows, key=lambda row: row[:4]):
+            last = max(row[0], last + 1)
+            yield last, *row[1:]
 
 
 def _event(row: RowTuple) -> DepthUpdate[RawLevels]:

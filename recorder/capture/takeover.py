@@ -23,8 +23,10 @@ from recorder.capture.ending import LOOK_SECONDS
 from recorder.capture.held_depth import BYTES_MAX, HeldDepth
 from recorder.capture.insisting import delay, insist
 from recorder.capture.plan import CapturePlan
+from recorder.capture.seams import joints, seams, unknown_at_end
 from recorder.capture.session import Session
 from recorder.clock import Clock, SystemClock, wall_ns
+from recorder.continuity import Continuity
 from recorder.errors import DiskError
 from recorder.model import Chain, Gap, beside
 from recorder.store.disk import told
@@ -52,7 +54,6 @@ from recorder.telemetry import (
     TakeOverForced,
     emit,
 )
-from recorder.transitions import NO_ID
 
 
 BOOKS_SECONDS: Final = 30.0
@@ -67,6 +68,8 @@ HELD_MAX: Final = BYTES_MAX
 
 ROWS_MAX: Final = 1_000_000
 """More messages than can come while the account is made."""
+
+TORN: Final = "it does not go on where the run before ended"
 
 HUNG_SECONDS: Final = 30.0
 """Who has not heard so long after it was asked to leave does not live."""
@@ -188,8 +191,7 @@ class TakeOver:
         # Nothing is awaited from here on: nothing is received meanwhile.
         now = self._clock.now_ns()
         received = self.withheld(self._session.take(now))
-        meets = self._meets(theirs, gaps, ended_at)
-        torn = [chain for chain, does_meet in meets.items() if not does_meet]
+        rows = self._held.of_chains(ended_at)
         overlay = Overlay(
             self._plan.job,
             self._run.id,
@@ -198,25 +200,28 @@ class TakeOver:
             gaps,
             began_at=self._began_at,
             settle_ns=round(SETTLE_SECONDS * 1e9),
-            meets=meets,
+            joints=joints(self._session.books, theirs, rows),
             last_ids={chain: last.update_id for chain, last in theirs.items()},
         )
-        key = "depth", source
-        # Of a chain of which nothing is known any more it is not known either.
-        away = {c: last for c, last in theirs.items() if not meets.get(c, False)}
         hand(msgspec.structs.replace(received, state=overlay.state()))
         laid = overlay.lay(now)
         self._session.note(laid)
         self._untold = self._kept.untold(laid)
+        unknown = unknown_at_end(gaps, theirs, ended_at)
+        torn = seams(
+            self._session.books, theirs, rows, laid, unknown, is_full=self._held.is_full
+        )
+        self._session.note(overlay.reopened(torn))
         self.is_over = True
         self._session.plain.is_held = False
-        for chain in torn:
-            self._session.books.lost(chain)
-            self._session.books.accepted(chain, ended_at, None)
+        for chain, continuity in torn.items():
+            self._begin_anew(chain, continuity, ended_at)
         # Those who find the messages that waited find the account as well: what
         # is stored of one and the same flush becomes a segment after all of it.
         flush = self._session.take(now)
-        depth = [*self._held.release(ended_at, away), *flush.rows.get(key, [])]
+        key = "depth", source
+        left = self._held.hold(flush.rows.get(key, []))
+        depth = [*self._held.release(ended_at, theirs, torn), *left]
         hand(msgspec.structs.replace(flush, rows=flush.rows | {key: depth}))
         emit(TakeOverDone(job=self._plan.job, run=self._run.id))
 
@@ -248,31 +253,13 @@ class TakeOver:
                     return
                 await asyncio.sleep(LOOK_SECONDS)
 
-    def _meets(
-        self, theirs: Mapping[Chain, Last], gaps: Iterable[Gap], ended_at: int
-    ) -> dict[Chain, bool]:
-        """Return of chains with ids whether the messages of both runs meet.
-
-        If not, a replay loses the book where the other ended; or has none there,
-        because the other waited for a snapshot, or lacked something at its end.
-        """
+    def _begin_anew(self, chain: Chain, continuity: Continuity, at: int) -> None:
+        """Ask for a book which a replay does not know from a time on."""
         books = self._session.books
-        oldest = min((last.at for last in theirs.values()), default=0)
-        unknown: set[Chain] = set()
-        for gap in gaps:
-            if gap.ended_at is None or gap.ended_at > oldest:
-                about = Chain(gap.market or "", gap.stream or "")
-                named = theirs if gap.stream is None else theirs.keys() & {about}
-                unknown.update(
-                    chain
-                    for chain in named
-                    if is_unknown_at_end(gap, theirs[chain], ended_at)
-                )
-        return {
-            chain: chain not in unknown and self._held.joins(chain, last)
-            for chain, last in theirs.items()
-            if chain in books and books[chain].continuity.received != NO_ID
-        }
+        books.lost(chain)
+        books[chain].resume(continuity)
+        if self._ledger.is_covered(chain):
+            books.ask_anew(chain, at, TORN)
 
     def _is_live(self) -> bool:
         """Return whether nothing is missing if the other run leaves now."""
@@ -360,20 +347,6 @@ class Whole:
             self._successor.release()
         if self.lock is not None:
             self.lock.release()
-
-
-def is_unknown_at_end(gap: Gap, last: Last, ended_at: int) -> bool:
-    """Return whether a replay has no book at the end of a run, because of a gap.
-
-    Args:
-        gap: A gap of that run, of the chain.
-        last: The last message of the chain that it stored.
-        ended_at: When it ended, nanoseconds.
-    """
-    if gap.scope == "book":
-        return (gap.ended_at or ended_at) >= ended_at
-    is_of_rows = gap.scope == "rows" and gap.reason != "clock_step"
-    return is_of_rows and gap.ended_at is not None and gap.ended_at > last.at
 
 
 def _ended_at(gaps: Iterable[Gap], theirs: Mapping[Chain, Last]) -> int:

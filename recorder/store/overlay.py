@@ -43,6 +43,20 @@ from recorder.store.runfile import RunState
 _FOREVER: Final = (1 << 63) - 1
 
 
+class Joint(NamedTuple):
+    """Whether updates are missing between two runs.
+
+    Attributes:
+        is_whole: Whether none is; None if ids do not tell.
+        after_update_id: Last id before those that neither run has, if there are any.
+        before_update_id: First id after them.
+    """
+
+    is_whole: bool | None = None
+    after_update_id: int | None = None
+    before_update_id: int | None = None
+
+
 class Kept:
     """What a ledger says of a run that is beside another, and is not stored."""
 
@@ -108,8 +122,8 @@ class Overlay:
             cut off for nothing to be missing: the other's connection may have
             been behind, and what was sent before ours came over it alone. If it
             is less, the gap has no length, but is not healed.
-        meets: For chains of which ids tell, whether the rows of both runs meet,
-            so that nothing is missing however short that was.
+        joints: For chains with ids, whether updates are missing between the runs,
+            however short the time was that both recorded.
         last_ids: Of the last message of each such chain that the other stored.
     """
 
@@ -123,7 +137,7 @@ class Overlay:
         *,
         began_at: int,
         settle_ns: int,
-        meets: Mapping[Chain, bool] | None = None,
+        joints: Mapping[Chain, Joint] | None = None,
         last_ids: Mapping[Chain, int] | None = None,
     ) -> None:
         self._job = job
@@ -133,7 +147,8 @@ class Overlay:
         self._kept = kept
         self._began_at = began_at
         self._settle_ns = settle_ns
-        self._meets = meets or {}
+        self._joints = joints or {}
+        self._seams: dict[Chain, Gap] = {}
         self._last_ids = last_ids or {}
         self._gaps_total = 0
         self._rows: list[LedgerRow] = []
@@ -199,6 +214,19 @@ class Overlay:
                 ]
         return self._rows
 
+    def reopened(self, chains: Iterable[Chain]) -> list[LedgerRow]:
+        """Return what there is to say of books that a replay must lose where we begin.
+
+        Args:
+            chains: Whose they are.
+        """
+        seams = [self._seams[chain] for chain in chains if chain in self._seams]
+        return [
+            msgspec.structs.replace(gap, healed_by=None)
+            for gap in seams
+            if gap.healed_by is not None
+        ]
+
     def _covered(self, chain: Chain) -> list[Span]:
         """Return what we covered of a chain; the last may not have ended."""
         account = self._accounts[chain]
@@ -254,12 +282,8 @@ class Overlay:
         own, account.rows_gap = account.rows_gap, last
         if until < _FOREVER:
             account.rows_gap = None
-            if until == start:
-                is_settled = self._is_settled(chain, start)
-                is_whole = self._meets.get(chain, is_settled)
-                self._rows.append(_emptied(last, is_whole=is_whole))
-            else:
-                self._rows.append(ended_gap(last, until))
+            self._seams[chain] = self._seam(chain, last, until)
+            self._rows.append(self._seams[chain])
         emitted = set()
         for piece in pieces:
             if piece.end <= until and piece.start < until:
@@ -279,6 +303,21 @@ class Overlay:
         held = [Held(*span, TAKEN_OVER) for span in merged(self._taken[chain])]
         account.held = held + [Held(*span, "gap") for span in after]
         self._join_book(chain, account, start)
+
+    def _seam(self, chain: Chain, last: Gap, until: int) -> Gap:
+        """Return the gap with which the old run ended, as it is now."""
+        start, joint = last.started_at, self._joints.get(chain, Joint())
+        named = msgspec.structs.replace(
+            last,
+            after_update_id=joint.after_update_id,
+            before_update_id=joint.before_update_id,
+        )
+        if until > start:
+            return ended_gap(named, until)
+        is_whole = joint.is_whole
+        if is_whole is None:
+            is_whole = self._is_settled(chain, start)
+        return _emptied(named, is_whole=is_whole)
 
     def _join_book(self, chain: Chain, account: Account, start: int) -> None:
         known_at = start

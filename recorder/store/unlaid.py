@@ -3,16 +3,17 @@
 Its messages are stored after the last ones of the run before it
 (`recorder.capture.held_depth`). Where the account was laid down, a replay goes on
 from one to the other by their ids. Where it was not, the book is lost between
-them, and an older snapshot would show a book that was there earlier: it is marked
-as one that no replay applies.
+them, and older messages would show books that were there earlier: they are marked
+as some that no replay applies.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -21,6 +22,7 @@ from recorder.store.layout import SECOND_NS
 from recorder.store.listing import Listing
 from recorder.store.revisions import plain_rows
 from recorder.store.runfile import RunFile
+from recorder.transitions import NO_ID
 
 
 LOOK_BACK_NS: Final = 600 * SECOND_NS
@@ -122,19 +124,23 @@ def change_of_depth(
 
 
 def _without_older(rows: pa.Table, lasts: Mapping[Chain, Last]) -> pa.Table:
-    """Return rows with snapshots marked that are not newer than what others had."""
-    is_snapshot = rows["is_snapshot"].combine_chunks().to_numpy(zero_copy_only=False)
-    places = np.flatnonzero(is_snapshot)
-    names = ["market", "stream", "last_update_id"]
-    is_older = np.zeros(rows.num_rows, dtype=np.bool_)
-    for place, row in zip(
-        places.tolist(), rows.select(names).take(places).to_pylist(), strict=True
-    ):
-        last = lasts.get(Chain(row["market"], row["stream"]))
-        if last is not None and row["last_update_id"] is not None:
-            is_older[place] = row["last_update_id"] <= last.update_id
+    """Return rows with those marked that are not newer than what others had."""
+    (markets, named), (streams, spelt) = (_codes(rows[n]) for n in ("market", "stream"))
+    limits = np.full((len(named), len(spelt)), NO_ID)
+    for chain, last in lasts.items():
+        if chain.market in named and chain.stream in spelt:
+            place = named.index(chain.market), spelt.index(chain.stream)
+            limits[place] = last.update_id
+    ids = rows["last_update_id"].fill_null(pa.scalar(NO_ID)).to_numpy()
+    is_older = (ids != NO_ID) & (ids <= limits[markets, streams])
     if not is_older.any():
         return rows
     number = rows.schema.get_field_index("origin")
     origins = pc.if_else(pa.array(is_older), "audit", rows["origin"])
     return rows.set_column(number, rows.schema.field(number), origins)
+
+
+def _codes(column: Any) -> tuple[npt.NDArray[np.int32], list[str]]:
+    """Return a text column as numbers, and what each number stands for."""
+    encoded = column.cast(pa.string()).combine_chunks().dictionary_encode()
+    return encoded.indices.to_numpy(), encoded.dictionary.to_pylist()

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings, strategies as st
 
 from recorder.model import TAKEN_OVER, Chain, Coverage, Gap
 from recorder.store.ledger import Ledger
-from recorder.store.overlay import Kept, Overlay
+from recorder.store.overlay import Joint, Kept, Overlay
 
 
 CHAINS = (Chain("A", "trades"), Chain("B", "depth:100ms"), Chain("", "status"))
@@ -212,7 +212,7 @@ def follow(steps, runs):
 
 
 @pytest.mark.parametrize(
-    ("stopped_at", "meets", "length", "healed_by"),
+    ("stopped_at", "is_whole", "length", "healed_by"),
     [
         (1_015, None, 0, TAKEN_OVER),
         (1_014, None, 0, None),
@@ -223,7 +223,7 @@ def follow(steps, runs):
     ids=["for long", "only just", "only one at a time", "ids meet", "ids do not"],
 )
 def test_what_was_sent_over_the_first_alone_has_come_after_a_while(
-    stopped_at, meets, length, healed_by
+    stopped_at, is_whole, length, healed_by
 ):
     """It may have been behind, as connections are."""
     chain = CHAINS[0]
@@ -234,8 +234,8 @@ def test_what_was_sent_over_the_first_alone_has_come_after_a_while(
     second = Run("two", (chain,), 1_005)
     second.wait(5)
     second.covered(chain, 0, 0)
-    ids = {} if meets is None else {chain: meets}
-    overlay = overlay_of(first.rows, second, settle_ns=5, meets=ids)
+    joints = {chain: Joint(is_whole=is_whole)}
+    overlay = overlay_of(first.rows, second, settle_ns=5, joints=joints)
 
     (gap,) = overlay.lay(1_020)
 

@@ -1,0 +1,246 @@
+"""Where the books of two runs of a job meet: what a replay makes of it.
+
+A run that takes over stores its depth messages after the last one of the other
+(`recorder.capture.held_depth`). A replay comes to them with the book of the other
+run, or without one. So that the capture knows exactly what a replay knows, both are
+compared: the messages are judged here as a replay judges them. Where the two come
+to the same, the book goes on. Where they do not, it is asked for anew, and nothing
+that was received before is applied (`Seam.is_torn`).
+
+Whether any update is missing between the runs is another question, which the ids
+alone decide (`joint`).
+
+No I/O; times are our clock, nanoseconds.
+"""
+
+from collections import defaultdict
+from collections.abc import Container, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from recorder.capture.books import Books
+from recorder.continuity import Continuity
+from recorder.model import Chain, DepthUpdate, Gap, LedgerRow, RawLevels
+from recorder.replay.book import (
+    is_of_nobody,
+    is_of_the_clock,
+    is_taken_over,
+    is_told_by_ids,
+)
+from recorder.store.batch import RowTuple
+from recorder.store.overlay import Joint
+from recorder.store.unlaid import Last
+from recorder.transitions import IN_BAND, NO_ID, PROVEN
+
+
+class Seam(NamedTuple):
+    """What a replay knows of a book after the messages of both runs.
+
+    Attributes:
+        is_torn: Whether that is not what the capture knows.
+        continuity: What it knows if the messages that waited are not applied.
+    """
+
+    is_torn: bool
+    continuity: Continuity
+
+
+def joint(
+    events: Iterable[DepthUpdate[RawLevels]], last: Last, *, has_updates: bool
+) -> Joint:
+    """Return whether the updates of a run go on where another ended.
+
+    Args:
+        events: Messages of the chain that waited.
+        last: The last message that the other run stored.
+        has_updates: Whether there are any: not where each message is the whole book.
+    """
+    if not has_updates:
+        return Joint()
+    updates, images = [], []
+    for event in events:
+        until = event.last_update_id or 0
+        if event.first_update_id is not None and not event.is_snapshot:
+            updates.append((event.first_update_id, until))
+        elif event.is_snapshot and event.origin == "live":
+            images.append(until)
+    theirs = last.update_id
+    if theirs in images or any(until == theirs for _, until in updates):
+        return Joint(is_whole=True)
+    # What comes before a snapshot on the socket does not come on it.
+    firsts = [first for first, until in updates if until > theirs]
+    firsts += [until + 1 for until in images if until > theirs]
+    if not firsts:
+        return Joint()
+    if min(firsts) <= theirs + 1:
+        return Joint(is_whole=True)
+    return Joint(is_whole=False, after_update_id=theirs, before_update_id=min(firsts))
+
+
+def seam(
+    mine: Continuity,
+    last: Last,
+    rows: Sequence[RowTuple],
+    gaps: Iterable[Gap],
+    *,
+    was_known: bool,
+) -> Seam:
+    """Return what a replay knows after the messages of both runs.
+
+    Args:
+        mine: What the capture knows of the chain.
+        last: The last message that the other run stored.
+        rows: The chain's messages that waited, as they are to be stored.
+        gaps: What is told of the chain from the other run's end on.
+        was_known: Whether a replay has the book of the other run at its end.
+    """
+    marks = sorted(mark for gap in gaps for mark in _marks(gap))
+    chain, number = _at_end(last, was_known=was_known), 0
+    for at, _, _, _, event, _ in rows:
+        while number < len(marks) and marks[number][0] <= at:
+            _tell(chain, marks[number])
+            number += 1
+        if (event.last_update_id or 0) > last.update_id:
+            _take(chain, event)
+    for mark in marks[number:]:
+        _tell(chain, mark)
+    bare = _at_end(last, was_known=was_known)
+    bare.lost()
+    return Seam(not chain.is_as(mine), bare)
+
+
+def joints(
+    books: Books, theirs: Mapping[Chain, Last], rows: Mapping[Chain, list[RowTuple]]
+) -> dict[Chain, Joint]:
+    """Return of chains with ids whether updates are missing between two runs.
+
+    Args:
+        books: What the capture knows.
+        theirs: The last message of each chain that the other run stored.
+        rows: Messages that waited, by chain.
+    """
+    return {
+        chain: joint(
+            [row[4] for row in rows.get(chain, ())],
+            last,
+            has_updates=books[chain].rule.snapshot != "each",
+        )
+        for chain, last in theirs.items()
+        if chain in books
+    }
+
+
+def seams(
+    books: Books,
+    theirs: Mapping[Chain, Last],
+    rows: Mapping[Chain, list[RowTuple]],
+    laid: Iterable[LedgerRow],
+    unknown: Container[Chain],
+    *,
+    is_full: bool = False,
+) -> dict[Chain, Continuity]:
+    """Return the books that are torn, and what a replay knows of each.
+
+    Args:
+        books: What the capture knows.
+        theirs: The last message of each chain that the other run stored.
+        rows: Messages that waited, as they are to be stored, by chain.
+        laid: What the ledger says of both runs.
+        unknown: Chains of which a replay has no book where the other run ended.
+        is_full: Whether messages were stored without waiting: then all are torn.
+    """
+    gaps: dict[Chain, dict[str, Gap]] = defaultdict(dict)
+    for row in laid:
+        if isinstance(row, Gap):
+            gaps[Chain(row.market or "", row.stream or "")][row.gap_id] = row
+    torn = {}
+    for chain, last in theirs.items():
+        if chain not in books or books[chain].continuity.received == NO_ID:
+            continue
+        told = [*gaps[Chain("", "")].values(), *gaps[chain].values()]
+        found = seam(
+            books[chain].continuity,
+            last,
+            rows.get(chain, ()),
+            [gap for gap in told if (gap.ended_at or gap.started_at) >= last.at],
+            was_known=chain not in unknown,
+        )
+        if found.is_torn or is_full:
+            torn[chain] = found.continuity
+    return torn
+
+
+def unknown_at_end(
+    gaps: Iterable[Gap], theirs: Mapping[Chain, Last], ended_at: int
+) -> set[Chain]:
+    """Return the chains of which a replay has no book where the other run ended.
+
+    It waited for a snapshot, or lacked something at its end.
+
+    Args:
+        gaps: All of that run.
+        theirs: The last message of each chain that it stored.
+        ended_at: When it ended, nanoseconds.
+    """
+    oldest = min((last.at for last in theirs.values()), default=0)
+    unknown: set[Chain] = set()
+    for gap in gaps:
+        if gap.ended_at is None or gap.ended_at > oldest:
+            about = Chain(gap.market or "", gap.stream or "")
+            named = theirs if gap.stream is None else theirs.keys() & {about}
+            unknown.update(
+                chain
+                for chain in named
+                if is_unknown_at_end(gap, theirs[chain], ended_at)
+            )
+    return unknown
+
+
+def is_unknown_at_end(gap: Gap, last: Last, ended_at: int) -> bool:
+    """Return whether a replay has no book at the end of a run, because of a gap.
+
+    Args:
+        gap: A gap of that run, of the chain.
+        last: The last message of the chain that it stored.
+        ended_at: When it ended, nanoseconds.
+    """
+    if gap.scope == "book":
+        return (gap.ended_at or ended_at) >= ended_at
+    is_of_rows = gap.scope == "rows" and gap.reason != "clock_step"
+    return is_of_rows and gap.ended_at is not None and gap.ended_at > last.at
+
+
+def _at_end(last: Last, *, was_known: bool) -> Continuity:
+    """Return what a replay knows of a chain at the end of the other run."""
+    chain = Continuity()
+    chain.went_on(last.update_id)
+    if not was_known:
+        chain.crossed()
+    return chain
+
+
+def _marks(gap: Gap) -> list[tuple[int, bool]]:
+    """Return when a gap says that messages may be missing; whether ids would tell."""
+    if gap.scope != "rows" or is_of_the_clock(gap) or is_taken_over(gap):
+        return []
+    if is_told_by_ids(gap):
+        ends = (gap.started_at, gap.ended_at) if is_of_nobody(gap) else ()
+        return [(end, True) for end in ends if end is not None]
+    marks = [(gap.started_at, False)]
+    if gap.reason.startswith("process_") and gap.ended_at is not None:
+        marks.append((gap.ended_at, False))
+    return marks
+
+
+def _tell(chain: Continuity, mark: tuple[int, bool]) -> None:
+    if mark[1]:
+        chain.doubted()
+    else:
+        chain.lost()
+
+
+def _take(chain: Continuity, event: DepthUpdate[RawLevels]) -> None:
+    if event.is_snapshot:
+        origin = IN_BAND if event.origin == "live" else PROVEN
+        chain.snapshot(event.last_update_id, origin)
+    else:
+        chain.update(event.first_update_id, event.last_update_id)

@@ -1,0 +1,199 @@
+"""Where the books of two runs meet: the capture knows what a replay knows."""
+
+import msgspec
+import pytest
+from hypothesis import example, given, settings, strategies as st
+
+from recorder.capture.seams import is_unknown_at_end, joint, seam
+from recorder.continuity import Continuity
+from recorder.model import TAKEN_OVER, DepthUpdate, Gap
+from recorder.replay.book import OrderBook
+from recorder.store.overlay import Joint
+from recorder.store.unlaid import Last
+from recorder.transitions import IN_BAND, PROVEN
+
+
+ENDED_AT = 1_000
+LAST = 50
+"""The last id that the first run stored."""
+
+
+def update(first, until):
+    return DepthUpdate(
+        market="BTC_USDT",
+        stream="depth:100ms",
+        ts_event=None,
+        is_snapshot=False,
+        first_update_id=first,
+        last_update_id=until,
+        bids=(),
+        asks=(),
+        depth_limit=100,
+        origin="live",
+    )
+
+
+def snapshot(until, origin="rest"):
+    return msgspec.structs.replace(update(None, until), is_snapshot=True, origin=origin)
+
+
+def gap(scope="rows", reason="process_killed", started_at=ENDED_AT, ended_at=ENDED_AT):
+    return Gap(
+        gap_id="run.1",
+        market=None,
+        stream=None,
+        job="job",
+        scope=scope,
+        reason=reason,
+        started_at=started_at,
+        ended_at=ended_at,
+    )
+
+
+@pytest.mark.parametrize(
+    ("messages", "expected"),
+    [
+        ([update(1, 50), update(51, 60)], Joint(is_whole=True)),
+        ([update(45, 47), update(51, 60)], Joint(is_whole=True)),
+        ([update(1, 49), update(50, 60)], Joint(is_whole=True)),
+        ([update(1, 50)], Joint(is_whole=True)),
+        ([update(1, 49)], Joint()),  # what follows may be on its way
+        ([], Joint()),
+        ([snapshot(70)], Joint()),
+        ([update(55, 60), snapshot(70)], Joint(False, 50, 55)),
+        ([update(40, 48), update(55, 60)], Joint(False, 50, 55)),
+        ([snapshot(50, "live"), update(51, 51)], Joint(is_whole=True)),
+        ([snapshot(49, "live"), update(50, 51)], Joint(is_whole=True)),
+        ([snapshot(52, "live"), update(53, 53)], Joint(False, 50, 53)),
+        ([snapshot(52, "live")], Joint(False, 50, 53)),
+    ],
+)
+def test_ids_that_neither_run_has_are_found(messages, expected):
+    assert joint(messages, Last(LAST, ENDED_AT), has_updates=True) == expected
+
+
+def test_of_whole_books_ids_tell_nothing():
+    messages = [snapshot(45, "live"), snapshot(55, "live")]
+
+    assert joint(messages, Last(LAST, ENDED_AT), has_updates=False) == Joint()
+
+
+def take(chain, event):
+    """Have a capture take a message; return whether it stores it."""
+    if event.is_snapshot:
+        origin = IN_BAND if event.origin == "live" else PROVEN
+        return not chain.snapshot(event.last_update_id, origin).is_double
+    verdict = chain.update(event.first_update_id, event.last_update_id)
+    return not verdict.is_double
+
+
+@st.composite
+def second_runs(draw):
+    """What a second run received until it takes over, and afterwards."""
+    at = draw(st.integers(LAST - 12, LAST + 4))
+    messages = []
+    for _ in range(draw(st.integers(1, 12))):
+        kind = draw(st.sampled_from(["update"] * 6 + ["jump", "rest", "live", "lost"]))
+        if kind == "update":
+            size = draw(st.integers(1, 4))
+            messages.append(update(at + 1, at + size))
+            at += size
+        elif kind == "jump":
+            at += draw(st.integers(1, 5))
+        elif kind == "lost":
+            messages.append(None)
+        elif kind == "rest":
+            messages.append(snapshot(at + draw(st.integers(-3, 3))))
+        else:
+            at += draw(st.integers(0, 3))
+            messages.append(snapshot(at, "live"))
+    later = draw(st.integers(0, len(messages)))
+    return messages[:later], messages[later:]
+
+
+@settings(max_examples=300)
+@given(
+    run=second_runs(),
+    is_known=st.booleans(),
+    is_healed=st.booleans(),
+    lasting=st.integers(0, 1),
+)
+@example(  # an older book went on where the first had lost its own
+    run=([snapshot(44), update(44, 46), update(47, 49)], [update(50, 53)]),
+    is_known=False,
+    is_healed=True,
+    lasting=0,
+)
+def test_a_replay_knows_the_book_when_the_capture_does(
+    run, is_known, is_healed, lasting
+):
+    """Also after what comes next, and with the very same id."""
+    before, after = run
+    mine, held = Continuity(), []
+    told = [
+        msgspec.structs.replace(
+            gap(ended_at=ENDED_AT + lasting),
+            healed_by=TAKEN_OVER if is_healed and not lasting else None,
+        )
+    ]
+    for number, event in enumerate(before):
+        at = ENDED_AT + 2 + number
+        if event is None:
+            mine.lost()
+            told.append(gap(reason="connect_lost", started_at=at, ended_at=at))
+        elif take(mine, event):
+            held.append((at, "two.0", number, 0, event, None))
+
+    found = seam(mine, Last(LAST, ENDED_AT), held, told, was_known=is_known)
+
+    book = OrderBook()
+    book.apply(snapshot(LAST - 5))
+    book.apply(update(LAST - 4, LAST if is_known else LAST - 1))
+    if not is_known:
+        book.apply(gap("rows", "connect_lost"))
+        book.apply(update(LAST, LAST))
+        book.apply(gap("book", "audit_mismatch"))
+    assert book.is_known == is_known
+    if found.is_torn:
+        mine = found.continuity
+        told[0] = msgspec.structs.replace(told[0], healed_by=None)
+        told = told[:1]
+    marks = [(one.started_at, 0, one) for one in told]
+    rows = [
+        (at, 1, event)
+        for at, _, _, _, event, _ in held
+        if not found.is_torn and event.last_update_id > LAST
+    ]
+    for _, _, one in sorted(marks + rows, key=lambda row: row[:2]):
+        book.apply(one)
+    assert_alike(book, mine)
+    for event in after:
+        if event is None:
+            mine.lost()
+            book.apply(gap(reason="connect_lost"))
+        elif take(mine, event):
+            book.apply(event)
+        assert_alike(book, mine)
+
+
+def assert_alike(book, mine):
+    assert book.is_known == mine.is_live
+    if mine.is_live:
+        assert book.last_update_id == mine.applied
+
+
+@pytest.mark.parametrize(
+    ("told", "is_unknown"),
+    [
+        (gap("book", "resync", 5, 20), True),
+        (gap("book", "resync", 5, None), True),
+        (gap("book", "resync", 5, 19), False),
+        (gap("rows", "process_stopped", 12, 13), True),  # then the clock was set
+        (gap("rows", "clock_step", 13, 20), False),
+        (gap("times", "clock_step", 13, 30), False),
+        (gap("rows", "connect_lost", 5, 9), False),
+        (gap("rows", "process_stopped", 20, None), False),  # that is the end
+    ],
+)
+def test_whether_a_book_is_known_where_a_run_ended(told, is_unknown):
+    assert is_unknown_at_end(told, Last(7, 10), 20) == is_unknown

@@ -25,8 +25,10 @@ from recorder.judging.evidence import (
     Stored,
     contains,
     end_of,
+    is_rest,
     plain,
     said,
+    touches,
 )
 from recorder.model import Chain, DepthUpdate, Gap, Level, Levels
 from recorder.replay import BookView, OrderBook, bbo, book_at, replay
@@ -119,6 +121,7 @@ class _Judge:
             states, equal = self._judge_messages()
             quotes = self._judge_quotes()
             samples = self._judge_instants()
+            self._judge_ids()
         if not states:
             self._complaints.append(f"{self._about}: the book was never known")
         return BookVerdict(
@@ -239,6 +242,34 @@ class _Judge:
         self._complain("instants are unknown to book_at and lie in no gap", untold)
         self._complain("books are shown by book_at inside a gap", across)
         return len(asked)
+
+    def _judge_ids(self) -> None:
+        """Judge whether updates are missing between two rows, and no gap says so.
+
+        Those for which a snapshot on the socket stands are not missing.
+        """
+        ids = [
+            (row.values["first_update_id"], row.values["last_update_id"])
+            for row in self._rows
+        ]
+        gaps = [g for g in self._gaps if g.scope == "rows" and not is_taken_over(g)]
+        silent: list[str] = []
+        top, before = -1, 0
+        for row, (first, last) in zip(self._rows, ids, strict=True):
+            if last is None or is_rest(row):
+                continue
+            is_hole = top >= 0 and first is not None and first > top + 1
+            if is_hole and not any(
+                f is not None and f < first and until > top for f, until in ids
+            ):
+                is_told = any(
+                    gap.after_update_id == top or touches(gap, before, row.ts_recv)
+                    for gap in gaps
+                )
+                if not is_told:
+                    silent.append(f"{top + 1} to {first - 1} before {_place(row)}")
+            top, before = max(top, last), row.ts_recv
+        self._complain("times updates are missing in silence", silent)
 
     def _numbers(self, at_ns: int, number: int) -> list[int]:
         """Return the rows whose books may be shown at an instant.

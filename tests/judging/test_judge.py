@@ -199,6 +199,12 @@ def test_a_broken_depth_row_is_found(case, source, change, complaint):
     assert complaint in case.complaints(source, "depth")
 
 
+def test_updates_that_are_missing_where_a_gap_says_that_nothing_is_are_found(case):
+    case.change("depth", drop(**case.calm("gate_spot", "depth")))
+
+    assert "updates are missing in silence" in case.complaints("gate_spot", "depth")
+
+
 def test_a_book_that_is_unknown_without_a_reason_is_found(case):
     case.change("depth", drop_all(market="BTC_USDT", origin="rest"))
 

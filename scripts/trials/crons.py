@@ -30,6 +30,7 @@ from recorder.judging.pushes import align_all
 from recorder.model import Chain, Gap
 from recorder.query.store import Store
 from recorder.replay import bbo
+from recorder.replay.book import is_taken_over
 from recorder.simulator.engine import Trade
 from recorder.simulator.server import Exchange
 from recorder.simulator.settings import Settings
@@ -140,7 +141,7 @@ class Runs:
         new = await self._start()
         if victim:
             await until(new, "TakeOverBegan")
-            await asyncio.sleep(self._rng.uniform(0.0, 5.0))
+            await asyncio.sleep(self._rng.uniform(0.0, self._rng.choice((0.5, 5.0))))
             killed = old if victim == "old" else new
             killed.process.kill()
             await killed.process.wait()
@@ -309,8 +310,8 @@ def kline_of(trades: Sequence[Trade]) -> tuple[float, float, float, float, float
 
 
 def gaps_of(evidence: Evidence, chain: Chain) -> list[Gap]:
-    """Return the gaps of rows of a chain that have a length."""
-    return [gap for gap in evidence.gaps_of(chain, "rows") if length(gap)]
+    """Return the gaps of rows of a chain in which something may be missing."""
+    return [g for g in evidence.gaps_of(chain, "rows") if not is_taken_over(g)]
 
 
 def lies_in(gaps: Iterable[Gap], first: int, last: int) -> bool:

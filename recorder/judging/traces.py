@@ -48,6 +48,12 @@ notice, a stream may be found silent before its connection is, and the venue
 may have told of an upgrade or of maintenance before."""
 
 
+ENDS: Final = frozenset({"process_stopped", "process_killed"})
+
+FOUND_NS: Final = 20_000_000_000
+"""Within this a stream is found silent that was accepted and brings nothing."""
+
+
 class Trace(msgspec.Struct, frozen=True):
     """What a fault must leave.
 
@@ -201,6 +207,7 @@ class _Tracer:
             if row["reason"] == "undecodable"
         )
         self._chains_of: dict[int, dict[Chain, int]] = {}
+        self._first_sent: dict[int, int] = {}
         self._last_sent: dict[int, int] = {}
         for chain, by_conn in evidence.sent.items():
             for conn, frames in by_conn.items():
@@ -210,6 +217,7 @@ class _Tracer:
             if frame.feed == evidence.feed:
                 last = max(frame.ts_ns, self._last_sent.get(frame.conn, 0))
                 self._last_sent[frame.conn] = last
+                self._first_sent.setdefault(frame.conn, frame.ts_ns)
         self._ways: dict[
             Hit, Callable[[FaultDone, Trace], Iterable[tuple[Chain, bool]]]
         ] = {
@@ -321,13 +329,17 @@ class _Tracer:
         return next((ours for ours, theirs in conns if theirs == fault.conn), None)
 
     def _carrier(self, chain: Chain, conn: int, at: int) -> int | None:
-        """Return until when other connections carried a chain, if one did then."""
+        """Return until when other connections carried a chain, if one did then.
+
+        A quiet chain is carried from before its first frame: since the first answer.
+        """
         until: int | None = None
         while True:
             ends = [
                 self._last_sent[other]
-                for other, frames in self._evidence.sent_to(chain).items()
-                if other != conn and frames[0].ts_ns <= at <= self._last_sent[other]
+                for other in self._evidence.sent_to(chain)
+                if other != conn
+                and self._first_sent[other] <= at <= self._last_sent[other]
             ]
             if not ends or until == max(ends):
                 return until
@@ -396,10 +408,13 @@ class _Tracer:
             sent = self._evidence.sent_to(chain).get(conn, ())
             at = None if any(frame.ts_ns <= until for frame in sent) else until
         if at is not None:
+            # Whose run ended before it was found cannot say it.
+            latest = self._latest(at)
             yield (
                 chain,
                 any(
-                    gap.reason in trace.reasons and touches(gap, at, self._latest(at))
+                    (gap.reason in trace.reasons and touches(gap, at, latest))
+                    or (gap.reason in ENDS and at < gap.started_at < at + FOUND_NS)
                     for gap in self._evidence.gaps_of(chain, "rows")
                 ),
             )

@@ -115,6 +115,14 @@ class Process:
         """Return what it said of a kind."""
         return [line for line in self.said if line["event"] == name]
 
+    @property
+    def was_turned_away(self) -> bool:
+        """Whether it ended so because a venue would not have it all the time."""
+        return any(
+            "the venue was never reached" in line["facts"]["why"]
+            for line in self.events("CommandFailed")
+        )
+
     async def gone(self) -> None:
         """Wait until all it said was read."""
         await self._listening
@@ -367,6 +375,9 @@ class Runs:
             return
         self._looked_at.append(process)
         if process.ended_by == "KILL" or process.code == 0:
+            return
+        if process.was_turned_away:
+            self.done["turned away by a venue"] += 1
             return
         since = (process.ended_at or 0) - round(END_SECONDS * 1e9)
         is_excused = self._volume is not None and self._volume.was_full(

@@ -37,9 +37,10 @@ from recorder.store.job_lock import (
     take_or_follow,
     tell_of_many,
 )
+from recorder.store.kept import Kept
 from recorder.store.ledger import Ledger
 from recorder.store.listing import open_listing
-from recorder.store.overlay import Kept, Overlay
+from recorder.store.overlay import Overlay
 from recorder.store.recover import recover, settle_hung
 from recorder.store.revisions import gaps_of_job, newest_row_ns
 from recorder.store.run import Run

@@ -27,7 +27,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from recorder.model import TAKEN_OVER, Chain, Coverage, Gap, LedgerRow
+from recorder.model import TAKEN_OVER, Chain, Gap, LedgerRow
 from recorder.store.account import (
     Account,
     Held,
@@ -36,9 +36,12 @@ from recorder.store.account import (
     merged,
     outside,
 )
+from recorder.store.kept import Kept, chain_of
 from recorder.store.ledger import Ledger
 from recorder.store.runfile import RunState
 
+
+LATER: Final = "its messages of this time are stored after the end of another run"
 
 _FOREVER: Final = (1 << 63) - 1
 
@@ -55,49 +58,6 @@ class Joint(NamedTuple):
     is_whole: bool | None = None
     after_update_id: int | None = None
     before_update_id: int | None = None
-
-
-class Kept:
-    """What a ledger says of a run that is beside another, and is not stored."""
-
-    def __init__(self) -> None:
-        self._coverage: dict[Chain, list[Coverage]] = defaultdict(list)
-        self._gaps: dict[str, Gap] = {}
-
-    def see(self, rows: Iterable[object]) -> None:
-        """Take rows of the ledger, in their order."""
-        for row in rows:
-            if isinstance(row, Gap):
-                self._gaps[row.gap_id] = row
-            elif isinstance(row, Coverage):
-                self._coverage[_chain(row)].append(row)
-
-    def coverage(self, chain: Chain) -> list[Coverage]:
-        """Return the intervals of a chain that the ledger does not hold any more."""
-        return self._coverage[chain]
-
-    def untold(self, rows: Iterable[LedgerRow]) -> frozenset[str]:
-        """Return the gaps that are not to be revised any more, by their ids.
-
-        Args:
-            rows: What is stored of all that was kept.
-        """
-        told = {row.gap_id: row for row in rows if isinstance(row, Gap)}
-        return frozenset(
-            gap_id
-            for gap_id, gap in self._gaps.items()
-            if gap_id not in told
-            or (gap.ended_at is not None and told[gap_id].started_at != gap.started_at)
-        )
-
-    def gaps(self, chain: Chain, scope: str) -> list[Gap]:
-        """Return the gaps of a chain, those of the whole job among them, in order."""
-        mine = [
-            gap
-            for gap in self._gaps.values()
-            if gap.scope == scope and (gap.stream is None or _chain(gap) == chain)
-        ]
-        return sorted(mine, key=lambda gap: gap.started_at)
 
 
 class _Piece(NamedTuple):
@@ -160,11 +120,11 @@ class Overlay:
         # The gap with which the old run ended comes last.
         for gap in sorted(gaps, key=lambda g: (g.ended_at is None, g.started_at)):
             if gap.scope != "rows":
-                self._their_books[_chain(gap)].append(gap)
+                self._their_books[chain_of(gap)].append(gap)
             elif gap.stream is None:
                 self._shared.append(gap)
             else:
-                self._theirs[_chain(gap)].append(gap)
+                self._theirs[chain_of(gap)].append(gap)
         self._recorded = {
             chain for chain, found in self._theirs.items() if found[-1].ended_at is None
         }
@@ -252,8 +212,10 @@ class Overlay:
         is_whole = is_cut and all(self._is_settled(c, gap.started_at) for c in both)
         self._rows.append(_emptied(gap, is_whole=is_whole))
         for chain in sorted(self._recorded):
-            self._taken[chain] += taken.get(chain, [])
-            left = outside(span, taken.get(chain, []))
+            cut = taken.get(chain, [])
+            self._taken[chain] += cut
+            self._rows += self._hidden(gap, chain, cut) if chain in self._joints else []
+            left = outside(span, cut)
             self._rows += [self._part(gap, chain, *piece) for piece in left]
 
     def _join(self, chain: Chain, account: Account, theirs: Sequence[Gap]) -> None:
@@ -267,12 +229,10 @@ class Overlay:
             if taken := _within(spans, _span(gap)):
                 self._taken[chain] += taken
                 self._cut(gap, chain, left)
-                self._rows += [
-                    self._part(book, chain, *piece)
-                    for book in self._kept.gaps(chain, "book")
-                    for piece in _within(taken, _span(book))
-                ]
+                self._rows += self._hidden(gap, chain, taken)
             self._name(chain, left)
+        if chain not in self._joints:
+            self._show(chain, spans)
         last = theirs[-1]
         start = last.started_at
         self._name_beyond(chain, start)
@@ -371,6 +331,37 @@ class Overlay:
             self._rows.append(_emptied(gap, is_whole=is_whole))
         self._rows += [self._part(gap, chain, *piece) for piece in left]
 
+    def _show(self, chain: Chain, spans: Iterable[Span]) -> None:
+        """Cut what we knew of a book without ids out of where the old run did not."""
+        mine = [_span(gap) for gap in self._kept.gaps(chain, "book")]
+        known = [piece for span in spans for piece in outside(span, mine)]
+        for gap in self._their_books[chain]:
+            if gap.ended_at is not None and _within(known, _span(gap)):
+                self._cut(gap, chain, outside(_span(gap), known))
+
+    def _hidden(self, gap: Gap, chain: Chain, taken: Iterable[Span]) -> list[Gap]:
+        """Return where the book is not known though its rows are here.
+
+        With ids, what we received in a gap of the old run is stored after its end.
+        Without, its book is known there as far as ours was.
+        """
+        if chain in self._joints:
+            lost = msgspec.structs.replace(
+                gap,
+                scope="book",
+                reason="resync",
+                detail=LATER,
+                after_update_id=None,
+                before_update_id=None,
+                healed_by=None,
+            )
+            return [self._part(lost, chain, *piece) for piece in taken]
+        return [
+            self._part(book, chain, *piece)
+            for book in self._kept.gaps(chain, "book")
+            for piece in _within(taken, _span(book))
+        ]
+
     def _name(self, chain: Chain, left: Sequence[Span]) -> None:
         """Say which of our ids are missing where the old run lacked rows as well.
 
@@ -408,10 +399,6 @@ class Overlay:
             started_at=start,
             ended_at=None if end == _FOREVER else end,
         )
-
-
-def _chain(row: Gap | Coverage) -> Chain:
-    return Chain(row.market or "", row.stream or "")
 
 
 def _span(gap: Gap) -> Span:

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import example, given, settings, strategies as st
 
 from recorder.model import TAKEN_OVER, Chain, Coverage, Gap
+from recorder.store.kept import Kept
 from recorder.store.ledger import Ledger
-from recorder.store.overlay import Joint, Kept, Overlay
+from recorder.store.overlay import Joint, Overlay
 
 
 CHAINS = (Chain("A", "trades"), Chain("B", "depth:100ms"), Chain("", "status"))
@@ -321,3 +322,67 @@ def test_ids_that_the_first_had_not_reached_are_named(last_id, is_named):
 
     named = [(g.started_at, g.ended_at) for g in newest(rows) if g.after_update_id == 7]
     assert named == [(first.now, first.now)] * is_named
+
+
+@pytest.mark.parametrize(
+    ("has_ids", "expected"),
+    [
+        # What the second received then is stored later, and shows no book there.
+        (True, [("resync", 1_005, 1_030)]),
+        (False, []),
+    ],
+    ids=["with ids", "without"],
+)
+def test_a_book_with_ids_is_not_known_where_only_the_second_recorded(has_ids, expected):
+    chain = CHAINS[1]
+    first, second = Run("one", (chain,), 1_000), Run("two", (chain,), 1_000)
+    for run in (first, second):
+        run.covered(chain, 0, 0)
+        run.wait(30)
+    first.rows += first.ledger.missed(chain, "backpressure", 1_005, 1_030)
+    first.wait(10)
+    first.stop()
+    kept = Kept()
+    kept.see(second.rows)
+    overlay = Overlay(
+        *("job", "two", second.ledger, kept, newest(first.rows)),
+        began_at=second.began,
+        settle_ns=0,
+        joints={chain: Joint(is_whole=True)} if has_ids else {},
+    )
+
+    rows = overlay.lay(first.now)
+
+    books = [g for g in newest(rows) if g.scope == "book"]
+    assert [(g.reason, g.started_at, g.ended_at) for g in books] == expected
+
+
+def test_a_book_without_ids_is_known_where_the_second_knew_it():
+    chain = CHAINS[1]
+    first, second = Run("one", (chain,), 1_000), Run("two", (chain,), 1_000)
+    for run in (first, second):
+        run.covered(chain, 0, 0)
+        run.wait(10)
+    first.rows += first.ledger.book_lost(chain, "resync", 1_010)
+    second.wait(5)
+    second.rows += second.ledger.book_lost(chain, "resync", 1_015)
+    for run in (first, second):
+        run.wait(10)
+    first.rows += first.ledger.book_known(chain, 1_030)
+    first.wait(20)
+    first.stop()
+    kept = Kept()
+    kept.see(second.rows)
+    overlay = Overlay(
+        *("job", "two", second.ledger, kept, newest(first.rows)),
+        began_at=second.began,
+        settle_ns=0,
+    )
+
+    rows = overlay.lay(first.now)
+
+    theirs = [g for g in newest(rows) if g.scope == "book" and g.ended_at is not None]
+    assert sorted((g.started_at, g.ended_at) for g in theirs) == [
+        (1_010, 1_010),
+        (1_015, 1_030),
+    ]

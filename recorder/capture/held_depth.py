@@ -95,7 +95,7 @@ class HeldDepth:
             chain = _chain(event)
             is_old = (event.last_update_id or 0) <= last_ids.get(chain, -1)
             if is_old or chain in torn:
-                event = msgspec.structs.replace(event, origin="audit")
+                event = msgspec.structs.replace(event, origin="beside")
             rows.append((*row[:4], event, *row[5:]))
         self._rows = []
         return rows

@@ -212,7 +212,10 @@ def is_unknown_at_end(gap: Gap, last: Last, ended_at: int) -> bool:
 def _at_end(last: Last, *, was_known: bool) -> Continuity:
     """Return what a replay knows of a chain at the end of the other run."""
     chain = Continuity()
-    chain.went_on(last.update_id)
+    if last.is_image:
+        chain.snapshot(last.update_id, IN_BAND)
+    else:
+        chain.went_on(last.update_id)
     if not was_known:
         chain.crossed()
     return chain

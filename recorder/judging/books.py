@@ -30,7 +30,7 @@ from recorder.judging.evidence import (
     said,
     touches,
 )
-from recorder.model import Chain, DepthUpdate, Gap, Level, Levels
+from recorder.model import UNAPPLIED, Chain, DepthUpdate, Gap, Level, Levels
 from recorder.replay import BookView, OrderBook, bbo, book_at, replay
 from recorder.replay.book import is_taken_over
 from recorder.simulator.truth import V3Depth
@@ -146,7 +146,7 @@ class _Judge:
             if row.values["is_snapshot"]:
                 imaged_at = row.ts_recv
             if not book.is_known:
-                if not self._is_told(row.ts_recv) and not self._is_left(
+                if not self._is_excused(row) and not self._is_left(
                     imaged_at, row.ts_recv
                 ):
                     untold.append(_place(row))
@@ -201,7 +201,7 @@ class _Judge:
         for at, quote in enumerate(plain(table)):
             row = self._rows[at]
             if not quote["known"]:
-                if not self._is_told(row.ts_recv):
+                if not self._is_excused(row):
                     untold.append(_place(row))
                 continue
             known += 1
@@ -315,6 +315,10 @@ class _Judge:
             at_ns=at_ns,
             levels=self._levels,
         )
+
+    def _is_excused(self, row: Stored) -> bool:
+        """Return whether a book need not be known after a row."""
+        return row.values["origin"] in UNAPPLIED or self._is_told(row.ts_recv)
 
     def _is_told(self, at_ns: int) -> bool:
         """Return whether the ledger says that the book is not known.

@@ -21,6 +21,7 @@ import msgspec
 from recorder.model.levels import parse_levels
 from recorder.model.market import (
     NO_MARKET,
+    UNAPPLIED,
     Bbo,
     Chain,
     ContractStats,
@@ -55,6 +56,7 @@ __all__ = [
     "NO_MARKET",
     "TABLE_OF",
     "TAKEN_OVER",
+    "UNAPPLIED",
     "Balance",
     "Bbo",
     "BinaryFrame",

@@ -9,7 +9,10 @@ import msgspec
 
 
 Side = Literal["buy", "sell"]
-Origin = Literal["live", "history", "backfill", "rest", "audit"]
+Origin = Literal["live", "history", "backfill", "rest", "audit", "beside"]
+UNAPPLIED: Final[frozenset[Origin]] = frozenset({"audit", "beside"})
+"""Depth messages that no book is made of."""
+
 Level: TypeAlias = tuple[float, float]
 Levels: TypeAlias = tuple[Level, ...]
 RawLevels: TypeAlias = bytes | msgspec.Raw
@@ -90,7 +93,7 @@ class DepthUpdate(msgspec.Struct, Generic[L], frozen=True, gc=False, kw_only=Tru
         bids: Levels with absolute amounts; amount 0 removes; wire order.
         asks: The same for the other side.
         depth_limit: Levels a side that the stream maintains.
-        origin: ``live``, ``rest`` (a snapshot we asked for) or ``audit``.
+        origin: ``live``, ``rest`` (a snapshot we asked for), or one of `UNAPPLIED`.
     """
 
     market: str

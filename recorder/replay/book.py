@@ -27,7 +27,7 @@ Streams without ids are a chain for each connection: a message of another
 connection cannot be told from a double of one that came before. Give the
 connection, and the book follows the one whose snapshot came last.
 
-``audit`` rows are there to be compared with the book and are not applied.
+Rows of an origin among `UNAPPLIED` are not applied.
 
 No I/O, no arrays; `recorder.replay.kernel` does the same in bulk, and tests
 hold the two together.
@@ -38,7 +38,7 @@ from typing import Final
 
 from recorder.continuity import Continuity, Verdict
 from recorder.errors import BookError, NotSyncedError
-from recorder.model import TAKEN_OVER, DepthUpdate, Gap, Level, Levels
+from recorder.model import TAKEN_OVER, UNAPPLIED, DepthUpdate, Gap, Level, Levels
 from recorder.transitions import (
     ADOPT,
     APPLY,
@@ -288,7 +288,7 @@ class OrderBook:
                 f"this is the book of {' '.join(self._chain)}, not of {' '.join(chain)}"
             )
         _check_prices(event)
-        if event.origin == "audit":
+        if event.origin in UNAPPLIED:
             return None
         if event.last_update_id is None and self._is_foreign(event, conn):
             self.foreign += 1

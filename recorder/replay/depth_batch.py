@@ -76,10 +76,16 @@ def without_audits(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def is_live(batch: pa.RecordBatch) -> npt.NDArray[np.bool_]:
-    """Return which rows came on a socket, among the updates."""
-    origins = codes_of(batch, "origin")
+    """Return which rows came on a socket, among the updates.
+
+    Also beside another run: for whoever received them these are as any others.
+    """
+    origins, conns = codes_of(batch, "origin"), codes_of(batch, "conn")
     is_live = np.array([name == "live" for name in origins.names], dtype=bool)
-    return is_live[origins.codes]
+    is_beside = np.array([name == "beside" for name in origins.names], dtype=bool)
+    is_asked = np.array([name.endswith(".rest") for name in conns.names], dtype=bool)
+    pushed = is_beside[origins.codes] & ~is_asked[conns.codes]
+    return np.asarray(is_live[origins.codes] | pushed, np.bool_)
 
 
 def side_of(batch: pa.RecordBatch, column: str) -> Side:

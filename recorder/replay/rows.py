@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recorder.model import UNAPPLIED
 from recorder.replay import kernel
 from recorder.replay.compiled import Flags, Floats, Ints
 from recorder.transitions import NO_ID
@@ -70,7 +71,8 @@ def depth_rows(
     origin: Any = table["origin"]
     flags = _truths(table["is_snapshot"]) * np.uint8(kernel.SNAPSHOT)
     flags |= _truths(pc.equal(origin, pa.scalar("live"))) * np.uint8(kernel.IN_BAND)
-    flags |= _truths(pc.equal(origin, pa.scalar("audit"))) * np.uint8(kernel.AUDIT)
+    for name in UNAPPLIED:
+        flags |= _truths(pc.equal(origin, pa.scalar(name))) * np.uint8(kernel.AUDIT)
     if lost is not None:
         flags |= lost * np.uint8(kernel.LOST)
     if doubted is not None:

@@ -34,11 +34,13 @@ class Last(NamedTuple):
 
     Attributes:
         update_id: The last id in it.
-        at: When it was received, nanoseconds.
+        at: When the last one was received, nanoseconds.
+        is_image: Whether the one with that id is a snapshot that came on the socket.
     """
 
     update_id: int
     at: int
+    is_image: bool = False
 
 
 def read_last(
@@ -61,7 +63,10 @@ def read_last(
         source=source,
         start_ns=since - LOOK_BACK_NS,
         end_ns=until,
-        columns=["ts_recv", "market", "conn", "stream", "last_update_id"],
+        columns=[
+            *("ts_recv", "market", "conn", "stream", "last_update_id"),
+            *("is_snapshot", "origin"),
+        ],
     )
     rows = rows.filter(pc.is_valid(rows["last_update_id"]))
     reach: dict[Chain, list[Last]] = defaultdict(list)
@@ -69,9 +74,10 @@ def read_last(
         if not str(row["conn"]).startswith(f"{run}."):
             chain = Chain(str(row["market"]), str(row["stream"]))
             ids, at = row["last_update_id"], row["ts_recv"]
-            reach[chain].append(Last(int(str(ids)), int(str(at))))
+            is_image = bool(row["is_snapshot"]) and row["origin"] == "live"
+            reach[chain].append(Last(int(str(ids)), int(str(at)), is_image))
     return {
-        chain: Last(max(found)[0], max(last.at for last in found))
+        chain: max(found)._replace(at=max(last.at for last in found))
         for chain, found in reach.items()
     }
 
@@ -136,7 +142,7 @@ def _without_older(rows: pa.Table, lasts: Mapping[Chain, Last]) -> pa.Table:
     if not is_older.any():
         return rows
     number = rows.schema.get_field_index("origin")
-    origins = pc.if_else(pa.array(is_older), "audit", rows["origin"])
+    origins = pc.if_else(pa.array(is_older), "beside", rows["origin"])
     return rows.set_column(number, rows.schema.field(number), origins)
 
 

@@ -10,14 +10,14 @@ import numpy as np
 import pyarrow as pa
 
 from recorder.errors import CorruptSegmentError
-from recorder.model import TAKEN_OVER, Chain
+from recorder.model import TAKEN_OVER, UNAPPLIED, Chain
 from recorder.replay.outages import Outages
 from recorder.replay.walk import Stretch, Walk, start_walk
 from recorder.store.listing import Listing
 from recorder.verify.chains import gaps_of_rows, spans_of
 from recorder.verify.checks.accounts import FOREVER
 from recorder.verify.checks.ids import Gaps, Hole, IdChain, Updates
-from recorder.verify.checks.rows import runs_of
+from recorder.verify.checks.rows import Truths, runs_of
 from recorder.verify.findings import Checked, Finding, Findings
 from recorder.verify.ledger import SourceLedger
 from recorder.verify.reading import numbers, texts
@@ -116,6 +116,9 @@ class _Ids:
             np.asarray(table["is_snapshot"].to_numpy(), np.bool_),
         )
         is_live = np.array([name == "live" for name in origins], np.bool_)[origin]
+        # What came beside another run came over a socket all the same.
+        is_asked = np.array([(c or "").endswith(".rest") for c in conns], np.bool_)
+        is_live |= is_unapplied(table) & ~is_asked[conn]
         for run, codes in _by_run(conns).items():
             mine = is_live & np.isin(conn, codes)
             if run in self._ledger.alive:
@@ -213,7 +216,7 @@ class _Shown:
         was_crossed, self._crossings = crossings > self._crossings, crossings
         times = stretch.times
         untold = ~stretch.quoted.known & ~self._told.hold(times)
-        untold &= times < self._horizon_ns
+        untold &= (times < self._horizon_ns) & ~is_unapplied(stretch.table)
         if not untold.any():
             return
         for start, end in runs_of(untold.astype(np.int64)):
@@ -232,6 +235,12 @@ class _Shown:
                         count=end - start,
                     )
                 )
+
+
+def is_unapplied(table: pa.Table) -> Truths:
+    """Return of which rows of ``depth`` no book is made."""
+    origin, origins = texts(table, "origin")
+    return np.array([name in UNAPPLIED for name in origins], np.bool_)[origin]
 
 
 def _by_run(conns: Iterable[str | None]) -> dict[str, list[int]]:

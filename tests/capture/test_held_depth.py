@@ -58,8 +58,8 @@ def test_no_replay_applies_what_is_not_newer_than_what_the_other_had():
     rows = held.release(20, {CHAIN: Last(8, 20)})
 
     assert [(event.last_update_id, event.origin) for *_, event, _ in rows] == [
-        (3, "audit"),
-        (8, "audit"),
+        (3, "beside"),
+        (8, "beside"),
         (9, "live"),
         (7, "rest"),
         (9, "rest"),
@@ -72,7 +72,7 @@ def test_nothing_of_a_torn_book_is_applied():
 
     rows = held.release(20, {CHAIN: Last(8, 20)}, {CHAIN})
 
-    assert [event.origin for *_, event, _ in rows] == ["audit", "live"]
+    assert [event.origin for *_, event, _ in rows] == ["beside", "live"]
 
 
 def test_what_waits_is_shown_as_it_will_be_stored():

@@ -117,15 +117,17 @@ def second_runs(draw):
     is_known=st.booleans(),
     is_healed=st.booleans(),
     lasting=st.integers(0, 1),
+    is_image=st.booleans(),
 )
 @example(  # an older book went on where the first had lost its own
     run=([snapshot(44), update(44, 46), update(47, 49)], [update(50, 53)]),
     is_known=False,
     is_healed=True,
     lasting=0,
+    is_image=False,
 )
 def test_a_replay_knows_the_book_when_the_capture_does(
-    run, is_known, is_healed, lasting
+    run, is_known, is_healed, lasting, is_image
 ):
     """Also after what comes next, and with the very same id."""
     before, after = run
@@ -144,14 +146,14 @@ def test_a_replay_knows_the_book_when_the_capture_does(
         elif take(mine, event):
             held.append((at, "two.0", number, 0, event, None))
 
-    found = seam(mine, Last(LAST, ENDED_AT), held, told, was_known=is_known)
+    last = Last(LAST, ENDED_AT, is_image)
+    found = seam(mine, last, held, told, was_known=is_known)
 
     book = OrderBook()
     book.apply(snapshot(LAST - 5))
-    book.apply(update(LAST - 4, LAST if is_known else LAST - 1))
+    book.apply(update(LAST - 4, LAST - 1))
+    book.apply(snapshot(LAST, "live") if is_image else update(LAST, LAST))
     if not is_known:
-        book.apply(gap("rows", "connect_lost"))
-        book.apply(update(LAST, LAST))
         book.apply(gap("book", "audit_mismatch"))
     assert book.is_known == is_known
     if found.is_torn:

@@ -152,6 +152,19 @@ def test_nothing_to_see_is_nothing_found():
     assert watch.see(batch(event(None, 5, [(9, 1)], [(3, 1)], origin="audit"))) == []
 
 
+def test_what_came_beside_another_run_is_watched():
+    """No replay applies it, but who received it goes on from it."""
+    watch = BookWatch()
+    rows = [
+        event(None, 5, [(1, 1)], [(3, 1)], origin="beside"),
+        event(6, 6, [(2, 1)], origin="beside"),
+        event(7, 7, [(3, 1)]),
+    ]
+    said = [(n, "run.0", n, 0, e, None) for n, e in enumerate(rows, 1)]
+
+    assert watch.see(build(DEPTH, said).batch) == [crossing(3, 7)]
+
+
 def test_an_update_that_crosses_a_known_book_is_found_once():
     watch = BookWatch()
     known = event(None, 10, [(1, 1)], [(3, 1)], origin="rest")

@@ -9,6 +9,7 @@ from operator import itemgetter
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from recorder.capture.doubles import (
     REMEMBERED_STATUS,
@@ -19,10 +20,13 @@ from recorder.errors import StoreError
 from recorder.model import Chain
 from recorder.source import table_of
 from recorder.store.listing import Listing
-from recorder.store.reading import read_segment
+from recorder.store.reading import read_segment, select_rows
 from recorder.store.tables import TABLES
 from recorder.telemetry import SeedUnread, emit
 
+
+PIECE_ROWS: Final = 16_384
+"""Rows of a journal that are looked at together."""
 
 SEED_SEGMENTS_MAX: Final = 64
 """Segments of a table searched for the last rows of the previous run."""
@@ -85,15 +89,26 @@ def _newest_first(
     columns: Sequence[str],
     markets: Collection[str] | None = None,
 ) -> Iterator[pa.Table]:
-    """Yield the newest segments of a table, as many as are searched at most.
+    """Yield the newest rows of a table: of journals, then of some segments.
+
+    A run that was killed while the disk refused left its rows in journals.
 
     Args:
         listing: The store as it stands.
         table: Name of the table.
         source: Name of the feed.
         columns: What is read.
-        markets: Only these are; looked at anew for each segment.
+        markets: Only these are; looked at anew for each piece.
     """
+    for part in sorted(
+        listing.journals(table, source=source),
+        key=lambda part: pc.max(part.rows["ts_recv"].cast(pa.int64())).as_py() or 0,
+        reverse=True,
+    ):
+        pieces = part.rows.to_batches(max_chunksize=PIECE_ROWS)
+        for piece in reversed(pieces):
+            rows = pa.Table.from_batches([piece])
+            yield select_rows(rows, columns, markets, (None, None))
     found = sorted(
         listing.segments(table, source=source),
         key=lambda segment: segment.first_ts_recv,

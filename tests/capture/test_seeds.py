@@ -12,6 +12,7 @@ from recorder.capture.doubles import (
 from recorder.capture.seeds import seed_status, seed_trades
 from recorder.model import NO_MARKET, Chain, StatusEvent, Trade
 from recorder.store.batch import build
+from recorder.store.journal import Journal
 from recorder.store.layout import Partition, Stem
 from recorder.store.listing import open_listing
 from recorder.store.segment import write_segment
@@ -45,6 +46,14 @@ class Past:
     def stored(self, market, ids, source="fake") -> None:
         """Write a segment, newer than those before."""
         self._write("trades", source, [trade(market, trade_id) for trade_id in ids])
+
+    def left(self, market, ids, number) -> None:
+        """Leave rows in a journal, as a run does that is killed."""
+        rows = [(DAY + n, "run.0", n, 0, trade(market, i), None) for n, i in ids]
+        partition = Partition("trades", "fake", "2022-01-08")
+        journal = Journal(self.root, partition, Stem(DAY, f"run{number}", 0))
+        journal.append(build(TABLES["trades"], rows).batch)
+        journal.close()
 
     def told(self, *events, source="fake") -> None:
         """Write a segment of status events, newer than those before."""
@@ -86,6 +95,26 @@ def test_trades_that_were_stored_before_are_known(past):
 
     assert new_ids(doubles, "BTC_USDT", range(1, 8)) == [6, 7]
     assert new_ids(doubles, "ETH_USDT", range(1, 8)) == [1, 2, 3, 4, 5, 7]
+
+
+def test_trades_that_are_in_journals_still_are_known(past):
+    past.stored("BTC_USDT", [1])
+    past.left("BTC_USDT", [(5, 2), (6, 3)], 1)
+    past.left("BTC_USDT", [(7, 4)], 2)
+
+    assert new_ids(past.seed(BTC), "BTC_USDT", range(1, 6)) == [5]
+
+
+def test_of_a_long_journal_the_end_is_remembered(past, monkeypatch):
+    monkeypatch.setattr(module, "PIECE_ROWS", REMEMBERED_TRADES)
+    count = 3 * REMEMBERED_TRADES
+    past.left("BTC_USDT", list(enumerate(range(count))), 1)
+
+    doubles = past.seed(BTC)
+
+    last = range(count - REMEMBERED_TRADES, count)
+    assert new_ids(doubles, "BTC_USDT", last) == []
+    assert new_ids(doubles, "BTC_USDT", [last[0] - 1]) == [last[0] - 1]
 
 
 def test_only_the_last_ones_are_remembered(past):

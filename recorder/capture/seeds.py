@@ -46,15 +46,21 @@ def seed_trades(
     missing = {c.market for c in chains if table_of(c.stream) == "trades"}
     if not missing:
         return
-    ids: dict[str, set[int]] = {market: set() for market in missing}
-    names = ["market", "trade_id"]
+    pushed: dict[str, set[int]] = {market: set() for market in missing}
+    fetched: dict[str, set[int]] = {market: set() for market in missing}
+    names = ["market", "trade_id", "origin"]
     for rows in _newest_first(listing, "trades", source, names, missing):
-        _collect_ids(rows, ids)
-        missing -= {m for m in missing if len(ids[m]) >= REMEMBERED_TRADES}
+        for row in rows.to_pylist():
+            if row["trade_id"] is not None:
+                # Of what was fetched much may be old, and say nothing of the last.
+                ids = fetched if row["origin"] == "backfill" else pushed
+                ids[row["market"]].add(row["trade_id"])
+        missing -= {m for m in missing if len(pushed[m]) >= REMEMBERED_TRADES}
         if not missing:
             break
-    for market, known in ids.items():
-        doubles.seed_trades(market, sorted(known)[-REMEMBERED_TRADES:])
+    for market, known in pushed.items():
+        last = sorted(known | fetched[market])[-REMEMBERED_TRADES:]
+        doubles.seed_trades(market, last)
 
 
 def seed_status(
@@ -121,9 +127,3 @@ def _newest_first(
             )
         except StoreError as error:
             emit(SeedUnread(table=table, why=str(error)))
-
-
-def _collect_ids(table: pa.Table, ids: dict[str, set[int]]) -> None:
-    for row in table.to_pylist():
-        if row["trade_id"] is not None:
-            ids[row["market"]].add(row["trade_id"])

@@ -25,8 +25,9 @@ STATUS = Chain(NO_MARKET, "status:fees")
 DAY = 19_000 * 86_400 * 10**9
 
 
-def trade(market, trade_id):
+def trade(market, trade_id, origin="live"):
     return Trade(
+        origin=origin,
         market=market,
         ts_event=None,
         trade_id=trade_id,
@@ -43,9 +44,10 @@ class Past:
         self.root = root
         self.segments = 0
 
-    def stored(self, market, ids, source="fake") -> None:
+    def stored(self, market, ids, source="fake", origin="live") -> None:
         """Write a segment, newer than those before."""
-        self._write("trades", source, [trade(market, trade_id) for trade_id in ids])
+        trades = [trade(market, trade_id, origin) for trade_id in ids]
+        self._write("trades", source, trades)
 
     def left(self, market, ids, number) -> None:
         """Leave rows in a journal, as a run does that is killed."""
@@ -103,6 +105,15 @@ def test_trades_that_are_in_journals_still_are_known(past):
     past.left("BTC_USDT", [(7, 4)], 2)
 
     assert new_ids(past.seed(BTC), "BTC_USDT", range(1, 6)) == [5]
+
+
+def test_what_was_fetched_does_not_stand_for_what_was_pushed(past):
+    """A run that healed an old gap stored many trades that are not the last."""
+    past.stored("BTC_USDT", [900, 901])
+    past.stored("BTC_USDT", range(REMEMBERED_TRADES), origin="backfill")
+    past.stored("BTC_USDT", [902])
+
+    assert new_ids(past.seed(BTC), "BTC_USDT", range(899, 904)) == [899, 903]
 
 
 def test_of_a_long_journal_the_end_is_remembered(past, monkeypatch):

@@ -40,6 +40,12 @@ CONTROL: Final = "control"
 IN_FLIGHT_NS: Final = 1_000_000_000
 """What is sent over a connection may be on its way so long, or in its buffers."""
 
+ENDS: Final = frozenset({"process_stopped", "process_killed"})
+"""Reasons of gaps that say that a run ended."""
+
+FOUND_NS: Final = 20_000_000_000
+"""Within this a stream is found silent that was accepted and brings nothing."""
+
 GREETING: Final = frozenset({"listings"})
 """What the truth calls feeds that speak first: of these it notes when it accepted a
 connection, for what is said first may be older than what we know of it."""

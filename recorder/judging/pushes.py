@@ -4,15 +4,24 @@ For all streams but trades, which are judged by the exchange's trades, and what
 venues say of themselves, which is said again and again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from recorder.judging.alignment import Alignment, Missing, align
-from recorder.judging.evidence import Evidence, Stored, chain_of, is_rest, said, touches
+from recorder.judging.evidence import (
+    ENDS,
+    FOUND_NS,
+    Evidence,
+    Stored,
+    chain_of,
+    is_rest,
+    said,
+    touches,
+)
 from recorder.judging.notices import notice_chains
-from recorder.model import Chain
+from recorder.model import TAKEN_OVER, Chain, Gap
 from recorder.simulator.truth import FaultDone
 
 
@@ -103,6 +112,7 @@ def _judge(
     is_stored_once = chain.stream.partition(":")[0] in STORED_ONCE
     altered = _altered(evidence, chain)
     delayed = [fault.ts_ns for fault in _faults(evidence, chain, "delay")]
+    silenced = [fault.ts_ns for fault in _faults(evidence, chain, "silent_ack")]
     repeated: list[Missing] = []
     lost: list[Missing] = []
     for missing in alignment.missing:
@@ -110,7 +120,13 @@ def _judge(
         if last is None:
             last = max(missing.first, missing.sent_last)
             last = evidence.read_after(last) + slack_ns
-        if any(touches(gap, missing.first, last) for gap in gaps):
+        if any(
+            touches(gap, missing.first, last)
+            or _names(gap, missing)
+            or _is_beside(gap, missing, slack_ns)
+            or _would_be_found(silenced, gap, missing)
+            for gap in gaps
+        ):
             continue
         place = missing.frame.conn, missing.first
         if not evidence.is_owed(*place, is_last=missing.last is None):
@@ -153,6 +169,37 @@ def _judge(
         repeated=len(repeated),
         in_gaps=len(alignment.missing) - len(repeated) - len(lost),
         complaints=tuple(complaints),
+    )
+
+
+def _names(gap: Gap, missing: Missing) -> bool:
+    """Return whether a gap says by its ids that an update is missing."""
+    last, before = missing.frame.last_update_id, gap.before_update_id
+    if last is None or before is None or gap.after_update_id is None:
+        return False
+    return gap.after_update_id < last < before
+
+
+def _is_beside(gap: Gap, missing: Missing, slack_ns: int) -> bool:
+    """Return whether it was lost to one run while another had the book as well.
+
+    Without ids each connection brings a book of its own, and nothing is missing.
+    """
+    return (
+        gap.healed_by == TAKEN_OVER
+        and missing.frame.stream == "depth"
+        and missing.frame.last_update_id is None
+        and 0 <= missing.frame.ts_ns - gap.started_at < slack_ns
+    )
+
+
+def _would_be_found(silenced: Sequence[int], gap: Gap, missing: Missing) -> bool:
+    """Return whether a run ended before it could find its stream silent.
+
+    Where another connection had carried it until then.
+    """
+    return gap.reason in ENDS and any(
+        at < missing.frame.ts_ns < gap.started_at < at + FOUND_NS for at in silenced
     )
 
 

@@ -13,6 +13,8 @@ from typing import Final, Literal
 import msgspec
 
 from recorder.judging.evidence import (
+    ENDS,
+    FOUND_NS,
     Evidence,
     chain_of,
     contains,
@@ -46,12 +48,6 @@ ENDINGS: Final = frozenset(
 """How a gap of a connection that ended may be called: we may end before we
 notice, a stream may be found silent before its connection is, and the venue
 may have told of an upgrade or of maintenance before."""
-
-
-ENDS: Final = frozenset({"process_stopped", "process_killed"})
-
-FOUND_NS: Final = 20_000_000_000
-"""Within this a stream is found silent that was accepted and brings nothing."""
 
 
 class Trace(msgspec.Struct, frozen=True):

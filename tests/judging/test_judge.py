@@ -517,7 +517,8 @@ def test_what_a_second_connection_brings_unaltered_need_not_be_stored(case, is_a
     for number, frame in enumerate(truth.frames):
         is_hit = frame.last_update_id == wanted
         if frame.conn == 99 and is_hit and frame.market == crossed.market:
-            facts = {**frame.facts[0], "bids": ()}
+            other_bids = (*frame.facts[0]["bids"], ("0.25", "77"))
+            facts = {**frame.facts[0], "bids": other_bids}
             truth.frames[number] = msgspec.structs.replace(frame, facts=(facts,))
             break
 

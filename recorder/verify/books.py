@@ -104,6 +104,7 @@ class _Ids:
         self._chain = chain
         self._horizon_ns = horizon_ns
         self._runs: dict[str, IdChain] = {}
+        self._beside = IdChain(Gaps(()))
 
     def follow(self, table: pa.Table) -> None:
         """Take rows in the order of receipt."""
@@ -116,9 +117,11 @@ class _Ids:
             np.asarray(table["is_snapshot"].to_numpy(), np.bool_),
         )
         is_live = np.array([name == "live" for name in origins], np.bool_)[origin]
-        # What came beside another run came over a socket all the same.
+        # What came beside another run fills what that lacks, and need not be whole.
         is_asked = np.array([(c or "").endswith(".rest") for c in conns], np.bool_)
-        is_live |= is_unapplied(table) & ~is_asked[conn]
+        beside = is_unapplied(table) & ~is_asked[conn]
+        if beside.any():
+            self._beside.follow(updates.rows(beside))
         for run, codes in _by_run(conns).items():
             mine = is_live & np.isin(conn, codes)
             if run in self._ledger.alive:
@@ -160,8 +163,9 @@ class _Ids:
         While one run takes over from another, one account speaks for both.
         """
         job = self._ledger.jobs.get(run)
-        return any(
-            ids.has(hole.after + 1, hole.before - 1)
+        missing = hole.after + 1, hole.before - 1
+        return self._beside.has(*missing) or any(
+            ids.has(*missing)
             for other, ids in self._runs.items()
             if other != run and self._ledger.jobs.get(other) == job
         )

@@ -37,10 +37,13 @@ class Seam(NamedTuple):
 
     Attributes:
         is_torn: Whether that is not what the capture knows.
+        known_at: When it has the book again if it lost it where the other run
+            ended; None if it did not, or does not have it.
         continuity: What it knows if the messages that waited are not applied.
     """
 
     is_torn: bool
+    known_at: int | None
     continuity: Continuity
 
 
@@ -95,17 +98,22 @@ def seam(
     """
     marks = sorted(mark for gap in gaps for mark in _marks(gap))
     chain, number = _at_end(last, was_known=was_known), 0
+    known_at: int | None = None
+    is_lost = False
     for at, _, _, _, event, _ in rows:
         while number < len(marks) and marks[number][0] <= at:
             _tell(chain, marks[number])
             number += 1
+        is_lost |= not chain.is_live
         if (event.last_update_id or 0) > last.update_id:
             _take(chain, event)
+        if is_lost and known_at is None and chain.is_live:
+            known_at = at
     for mark in marks[number:]:
         _tell(chain, mark)
     bare = _at_end(last, was_known=was_known)
     bare.lost()
-    return Seam(not chain.is_as(mine), bare)
+    return Seam(not chain.is_as(mine), known_at, bare)
 
 
 def joints(
@@ -137,8 +145,8 @@ def seams(
     unknown: Container[Chain],
     *,
     is_full: bool = False,
-) -> dict[Chain, Continuity]:
-    """Return the books that are torn, and what a replay knows of each.
+) -> dict[Chain, Seam]:
+    """Return what a replay knows of each book after the messages of both runs.
 
     Args:
         books: What the capture knows.
@@ -147,26 +155,28 @@ def seams(
         laid: What the ledger says of both runs.
         unknown: Chains of which a replay has no book where the other run ended.
         is_full: Whether messages were stored without waiting: then all are torn.
+
+    Returns:
+        Nothing of chains of which nothing came.
     """
     gaps: dict[Chain, dict[str, Gap]] = defaultdict(dict)
     for row in laid:
         if isinstance(row, Gap):
             gaps[Chain(row.market or "", row.stream or "")][row.gap_id] = row
-    torn = {}
+    found = {}
     for chain, last in theirs.items():
         if chain not in books or books[chain].continuity.received == NO_ID:
             continue
         told = [*gaps[Chain("", "")].values(), *gaps[chain].values()]
-        found = seam(
+        one = seam(
             books[chain].continuity,
             last,
             rows.get(chain, ()),
             [gap for gap in told if (gap.ended_at or gap.started_at) >= last.at],
             was_known=chain not in unknown,
         )
-        if found.is_torn or is_full:
-            torn[chain] = found.continuity
-    return torn
+        found[chain] = one._replace(is_torn=one.is_torn or is_full)
+    return found
 
 
 def unknown_at_end(

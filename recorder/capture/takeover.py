@@ -209,10 +209,14 @@ class TakeOver:
         self._session.note(laid)
         self._untold = self._kept.untold(laid)
         unknown = unknown_at_end(gaps, theirs, ended_at)
-        torn = seams(
+        found = seams(
             self._session.books, theirs, rows, laid, unknown, is_full=self._held.is_full
         )
+        torn = {chain: one.continuity for chain, one in found.items() if one.is_torn}
         self._session.note(overlay.reopened(torn))
+        for chain, one in found.items():
+            if one.known_at is not None and chain not in torn:
+                self._session.note(overlay.hidden(chain, one.known_at))
         self.is_over = True
         self._session.plain.is_held = False
         for chain, continuity in torn.items():

@@ -187,6 +187,19 @@ class Overlay:
             if gap.healed_by is not None
         ]
 
+    def hidden(self, chain: Chain, until: int) -> list[LedgerRow]:
+        """Return what there is to say of a book that a replay loses where we begin.
+
+        Args:
+            chain: Whose it is.
+            until: When it has the book again.
+        """
+        seam = self._seams.get(chain)
+        if seam is None:
+            return []
+        lost = _of_book(seam, "the run before ended, and it is known at the next row")
+        return [self._part(lost, chain, seam.started_at, until)]
+
     def _covered(self, chain: Chain) -> list[Span]:
         """Return what we covered of a chain; the last may not have ended."""
         account = self._accounts[chain]
@@ -346,15 +359,7 @@ class Overlay:
         Without, its book is known there as far as ours was.
         """
         if chain in self._joints:
-            lost = msgspec.structs.replace(
-                gap,
-                scope="book",
-                reason="resync",
-                detail=LATER,
-                after_update_id=None,
-                before_update_id=None,
-                healed_by=None,
-            )
+            lost = _of_book(gap, LATER)
             return [self._part(lost, chain, *piece) for piece in taken]
         return [
             self._part(book, chain, *piece)
@@ -416,6 +421,19 @@ def _emptied(gap: Gap, *, is_whole: bool) -> Gap:
     if not is_whole:
         return ended
     return msgspec.structs.replace(ended, healed_by=TAKEN_OVER)
+
+
+def _of_book(gap: Gap, detail: str) -> Gap:
+    """Return a gap of the book in place of one of rows."""
+    return msgspec.structs.replace(
+        gap,
+        scope="book",
+        reason="resync",
+        detail=detail,
+        after_update_id=None,
+        before_update_id=None,
+        healed_by=None,
+    )
 
 
 def _within(spans: Iterable[Span], whole: Span) -> list[Span]:

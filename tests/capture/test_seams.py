@@ -111,6 +111,18 @@ def second_runs(draw):
     return messages[:later], messages[later:]
 
 
+def followed(book, told):
+    """Show a book rows and gaps; return when it was known again."""
+    known_at, was_lost = None, False
+    for at, _, one in sorted(told, key=lambda row: row[:2]):
+        was_lost |= not book.is_known
+        book.apply(one)
+        was_lost |= not book.is_known
+        if was_lost and known_at is None and book.is_known:
+            known_at = at
+    return known_at
+
+
 @settings(max_examples=300)
 @given(
     run=second_runs(),
@@ -166,8 +178,9 @@ def test_a_replay_knows_the_book_when_the_capture_does(
         for at, _, _, _, event, _ in held
         if not found.is_torn and event.last_update_id > LAST
     ]
-    for _, _, one in sorted(marks + rows, key=lambda row: row[:2]):
-        book.apply(one)
+    known_at = followed(book, marks + rows)
+    if not found.is_torn:
+        assert found.known_at == known_at
     assert_alike(book, mine)
     for event in after:
         if event is None:

@@ -13,11 +13,13 @@ from recorder.capture import insisting, takeover
 from recorder.capture.takeover import Whole
 from recorder.errors import ConfigError, DiskError, JobRunningError
 from recorder.model import TAKEN_OVER, Chain, Gap
+from recorder.replay import bbo
 from recorder.replay.book import OrderBook
 from recorder.simulator.server import Exchange
 from recorder.simulator.settings import Settings
 from recorder.store.job_lock import check_job, leave_path, next_path
 from recorder.store.listing import open_listing
+from recorder.store.overlay import Overlay
 from recorder.store.recover import recover
 from recorder.store.revisions import newest_revisions, plain_rows
 from recorder.store.run import Run
@@ -207,6 +209,33 @@ async def test_books_stay_known_while_one_run_takes_over(recorder_of, source):
         assert book.is_known or not was_known or source == "gate_v3"
         was_known |= book.is_known
     assert was_known
+
+
+async def test_books_of_single_pushes_are_in_a_gap_until_the_next_if_it_was_short(
+    recorder_of, monkeypatch
+):
+    """No id tells whether one was sent that neither run has."""
+    monkeypatch.setattr(Overlay, "_is_settled", lambda *_: False)
+    async with Exchange(Settings(seed=5, rate=60)) as exchange:
+        job = Job(recorder_of, exchange, streams=("depth:top.20",))
+        _, leaving = await job.begin()
+        second = await job.follow()
+        await leaving
+        await stop(*second)
+
+    assert verify(job.root).findings == ()
+    listing = open_listing(job.root)
+    gaps = newest_revisions(plain_rows(listing.read("gaps")))
+    seams = {gap.market: gap for gap in gaps if gap.reason == "process_stopped"}
+    for market, seam in seams.items():
+        shown = plain_rows(
+            bbo(listing, source="gate_spot", market=market, stream="depth:top.20")
+        )
+        after = [row for row in shown if row["ts_recv"] > seam.started_at]
+        known_at = next((row["ts_recv"] for row in after if row["known"]), None)
+        if seam.ended_at == seam.started_at and known_at is not None:
+            spans = [(g.started_at, g.ended_at) for g in gaps if g.market == market]
+            assert (seam.started_at, known_at) in spans
 
 
 async def test_one_that_was_killed_is_followed_and_what_it_missed_is_a_gap(recorder_of):

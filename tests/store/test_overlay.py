@@ -342,14 +342,8 @@ def test_a_book_with_ids_is_not_known_where_only_the_second_recorded(has_ids, ex
     first.rows += first.ledger.missed(chain, "backpressure", 1_005, 1_030)
     first.wait(10)
     first.stop()
-    kept = Kept()
-    kept.see(second.rows)
-    overlay = Overlay(
-        *("job", "two", second.ledger, kept, newest(first.rows)),
-        began_at=second.began,
-        settle_ns=0,
-        joints={chain: Joint(is_whole=True)} if has_ids else {},
-    )
+    joints = {chain: Joint(is_whole=True)} if has_ids else {}
+    overlay = overlay_of(first.rows, second, joints=joints)
 
     rows = overlay.lay(first.now)
 
@@ -371,13 +365,7 @@ def test_a_book_without_ids_is_known_where_the_second_knew_it():
     first.rows += first.ledger.book_known(chain, 1_030)
     first.wait(20)
     first.stop()
-    kept = Kept()
-    kept.see(second.rows)
-    overlay = Overlay(
-        *("job", "two", second.ledger, kept, newest(first.rows)),
-        began_at=second.began,
-        settle_ns=0,
-    )
+    overlay = overlay_of(first.rows, second)
 
     rows = overlay.lay(first.now)
 

@@ -50,6 +50,10 @@ notice, a stream may be found silent before its connection is, and the venue
 may have told of an upgrade or of maintenance before."""
 
 
+NOT_BEGUN: Final = "not_started"
+"""How a gap is called that lasts until a chain is recorded for the first time."""
+
+
 class Trace(msgspec.Struct, frozen=True):
     """What a fault must leave.
 
@@ -244,7 +248,9 @@ class _Tracer:
     ) -> Iterable[tuple[Chain, bool]]:
         """Each frame is kept and lies in a gap, unless it did not arrive at all.
 
-        Nor need it lie in one while another connection carries the chain.
+        A chain that was not accepted yet, or lacks its first image, is in a gap
+        already. Nor need the frame lie in one while another connection carries the
+        chain.
         """
         chain = self._chain(fault)
         if chain is None:
@@ -256,10 +262,14 @@ class _Tracer:
             if touches(gap, fault.ts_ns, last)
         ]
         is_spare = self._carrier(chain, fault.conn or 0, fault.ts_ns) is not None
-        is_told = any(gap.reason in trace.reasons for gap in near)
+        arrived = [at for at in self._kept if fault.ts_ns <= at <= last]
+        is_told = any(
+            gap.reason in trace.reasons
+            or (gap.reason == NOT_BEGUN and arrived and contains(gap, arrived[0]))
+            for gap in near
+        )
         is_lost = any(gap.reason in ENDINGS for gap in near)
         if is_told or (is_spare and not is_lost):
-            arrived = [at for at in self._kept if fault.ts_ns <= at <= last]
             for at in arrived[:1]:
                 self._kept.remove(at)  # it is this frame and no other
             # Else its connection was left before it came, and others of the

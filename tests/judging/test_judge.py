@@ -360,6 +360,22 @@ def test_an_account_that_does_not_add_up_is_found(case, table, change, complaint
     assert complaint in case.complaints("gate_spot", "tickers")
 
 
+@pytest.mark.parametrize(("reason", "is_owed"), [("not_started", 0), ("disk_full", 1)])
+def test_a_spoiled_frame_before_its_chain_was_recorded_owes_no_gap(
+    case, reason, is_owed
+):
+    def change(rows: pa.Table) -> pa.Table:
+        for at, row in enumerate(plain(rows)):
+            if row["reason"] == "undecodable":
+                rows = put(rows, at, "reason", reason)
+        return rows
+
+    case.change("gaps", change)
+
+    complaints = case.complaints("gate_spot", "bbo")
+    assert ("malformed left no gap that says" in complaints) == is_owed
+
+
 def test_a_spoiled_frame_that_was_not_kept_is_found(case):
     case.change("frames", lambda rows: rows.slice(0, 0))
 

@@ -10,6 +10,7 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from recorder.capture.backfill_healing import Healer, Outcome, history_of
+from recorder.counts import counted
 from recorder.model import Chain, Gap
 from recorder.source import Source
 
@@ -154,5 +155,6 @@ def _text(target: Target, outcomes: Sequence[Outcome]) -> str:
         healed = sum(outcome.state == "healed" for outcome in outcomes)
         parts.append(f"... {healed} of {len(outcomes)} streams healed")
     if target.others:
-        parts.append(f"{target.others} other streams have no history")
+        has_none = "other stream has no history", "other streams have no history"
+        parts.append(counted(target.others, *has_none))
     return "; ".join(parts)

@@ -16,6 +16,7 @@ from recorder.capture.backfill_stored import EARLIER_NS, Stored
 from recorder.capture.bridge import Bridge, Known
 from recorder.capture.kline_bridge import KlineBridge, closed_in
 from recorder.clock import Clock
+from recorder.counts import counted
 from recorder.errors import TransportError, WireError
 from recorder.model import Chain, Gap, Kline, Trade
 from recorder.source import History, PastEvent, Source, table_of
@@ -206,7 +207,9 @@ class Healer:
     ) -> Outcome:
         rows = self._put_total
         if bridge.is_bridged and not is_early:
-            text = f"{_count(rows, 'trade')} fetched" if rows else "nothing was missing"
+            text = (
+                f"{counted(rows, 'trade')} fetched" if rows else "nothing was missing"
+            )
             return Outcome(chain=chain, state="healed", rows=rows, text=text)
         state: Literal["partial", "later"] = "partial"
         if bridge.left_out:
@@ -222,12 +225,14 @@ class Healer:
             state, why = "later", "the venue does not tell yet what came after it"
         else:
             why = "what the venue tells has a hole itself"
-        of = f" of at least {rows + missing}" if missing and missing > 0 else ""
+        trades = counted(rows, "trade")
+        if missing and missing > 0:
+            trades = f"{rows:,} of at least {counted(rows + missing, 'trade')}"
         return Outcome(
             chain=chain,
             state=state,
             rows=rows,
-            text=f"{rows}{of} trades fetched; {why}",
+            text=f"{trades} fetched; {why}",
         )
 
     async def _put_trades(
@@ -301,7 +306,7 @@ class Healer:
         self, chain: Chain, bridge: KlineBridge, *, is_any: bool
     ) -> Outcome:
         rows = self._put_total
-        text = f"{_count(rows, 'closed kline')} fetched"
+        text = f"{counted(rows, 'closed kline')} fetched"
         if bridge.is_bridged:
             if not is_any:
                 text = "none closed in it, and later pushes tell all of the open one"
@@ -313,7 +318,7 @@ class Healer:
             why = f"the venue does not tell {bridge.forgotten} more, nor any before"
         else:
             state = "later"
-            why = f"{_count(bridge.unsettled, 'kline')} may be told later"
+            why = f"{counted(bridge.unsettled, 'kline')} may be told later"
         return Outcome(chain=chain, state=state, rows=rows, text=f"{text}; {why}")
 
     def _put_row(
@@ -339,7 +344,3 @@ def _values(kline: Kline[str]) -> tuple[object, ...]:
         return *map(float, texts), *(None if t is None else float(t) for t in others)
     except ValueError:
         return ()  # the store will say what is wrong with it
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

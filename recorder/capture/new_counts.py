@@ -19,6 +19,7 @@ from itertools import pairwise
 from typing import Final, TypedDict
 
 from recorder.capture.depth_chain import DepthChain, LateRun, Message, Put
+from recorder.counts import counted
 from recorder.model import Chain, Gap, LedgerRow
 from recorder.store.ledger import Ledger
 from recorder.telemetry import RowDoubled, emit
@@ -176,8 +177,8 @@ class NewCounts:
             since,
             suspects[-1].ts_recv + 1,
             min(map(_start_of, suspects)),
-            f"{len(suspects)} messages with older ids, late or of a new numbering, "
-            "came last and are left out",
+            f"{counted(len(suspects), 'message')} with older ids, late or of a new "
+            "numbering, came last: left out",
         )
 
     def _tell(

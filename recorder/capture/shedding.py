@@ -18,6 +18,7 @@ from typing import Final
 
 from recorder.capture.pool import Pool
 from recorder.capture.rows import Rows
+from recorder.counts import counted
 from recorder.telemetry import SheddingBegan, SheddingEnded, emit
 
 
@@ -118,5 +119,8 @@ class Shedding:
         most = self._dropped.most_common(NAMED_MAX)
         parts = [f"{count} of {conn}" for conn, count in most]
         if left := len(self._dropped) - len(most):
-            parts.append(f"others of {left} more connections")
-        return f"{self._dropped.total()} frames were dropped, {', '.join(parts)}"
+            parts.append(f"others of {counted(left, 'more connection')}")
+        dropped = counted(
+            self._dropped.total(), "frame was dropped", "frames were dropped"
+        )
+        return f"{dropped}, {', '.join(parts)}"

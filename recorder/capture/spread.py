@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from itertools import pairwise
 
 from recorder.capture.rest import host_of
+from recorder.counts import counted
 from recorder.errors import ConfigError
 from recorder.model import Chain
 from recorder.source import Source
@@ -27,6 +28,11 @@ def spread(source: Source, chains: Sequence[Chain]) -> list[tuple[Chain, ...]]:
     ]
 
 
+def _need(chains: Sequence[Chain], wanted: int) -> str:
+    streams = counted(len(chains), "stream of markets needs", "streams of markets need")
+    return f"{streams} {counted(wanted, 'connection')}"
+
+
 def check_connections(source: Source, chains: Sequence[Chain]) -> None:
     """Check that a venue allows the connections that some chains need.
 
@@ -38,7 +44,7 @@ def check_connections(source: Source, chains: Sequence[Chain]) -> None:
     wanted = len(spread(source, chains))
     if wanted > source.connections_max:
         raise ConfigError(
-            f"{len(chains):,} streams of markets need {wanted:,} connections to "
+            f"{_need(chains, wanted)} to "
             f"{source.name}, and its venue allows {source.connections_max:,} from one "
             "address; choose fewer markets or streams"
         )
@@ -71,7 +77,7 @@ class Connections:
             before + wanted > source.connections_max
         ):
             raise ConfigError(
-                f"{len(chains):,} streams of markets need {wanted:,} connections to "
+                f"{_need(chains, wanted)} to "
                 f"{source.name}, other feeds have {before:,}, and its venue allows "
                 f"{source.connections_max:,} from one address; choose fewer markets "
                 "or streams"

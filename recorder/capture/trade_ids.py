@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from recorder.counts import counted
 from recorder.model import Chain, LedgerRow
 from recorder.store.ledger import Ledger
 from recorder.telemetry import TradeRuleDisproved, emit
@@ -59,7 +60,7 @@ class TradeBreak(msgspec.Struct, frozen=True, kw_only=True):
         count = self.before - self.after - 1
         if count < 0:
             return "the venue's running numbers started over at lower ones"
-        return f"{count} trades"
+        return counted(count, "trade")
 
 
 class TradeIds:

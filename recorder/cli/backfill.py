@@ -21,6 +21,7 @@ from recorder.cli.options import (
     range_options,
     store_option,
 )
+from recorder.counts import counted
 from recorder.errors import ConfigError
 from recorder.source import Source, resolve_options
 from recorder.store.listing import open_listing
@@ -160,8 +161,8 @@ class _Printer:
         counts = Counter(self._state(told) for told in self.told)
         parts = [f"{counts[s]} {word}" for s, word in _WORDS.items() if counts[s]]
         rows = sum(told.rows for told in self.told)
-        fetched = "" if self._is_dry else f"; {_count(rows, 'row')} fetched"
-        click.echo(f"{_count(len(self.told), 'gap')}: {', '.join(parts)}{fetched}.")
+        fetched = "" if self._is_dry else f"; {counted(rows, 'row')} fetched"
+        click.echo(f"{counted(len(self.told), 'gap')}: {', '.join(parts)}{fetched}.")
 
     def _state(self, told: Told) -> str:
         return "askable" if self._is_dry and told.state == "later" else told.state
@@ -194,7 +195,3 @@ class _Printer:
                 "why": told.text,
             }
         ).decode()
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

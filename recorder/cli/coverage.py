@@ -20,6 +20,7 @@ from recorder.cli.options import (
     store_option,
 )
 from recorder.cli.tables import new_table, show
+from recorder.counts import counted
 from recorder.query.coverage import Account, ChainCoverage, CoverageReport
 from recorder.query.store import open_store
 
@@ -93,7 +94,8 @@ def _show(report: CoverageReport, limit: int) -> None:
     _show_table(shown)
     left = len(report.chains) - len(shown)
     if left:
-        show(f"{left} more miss no more than these; --limit shows them, --json too.")
+        more = counted(left, "more misses", "more miss")
+        show(f"{more} no more than these; --limit shows them, --json too.")
     _show_sources(report)
 
 

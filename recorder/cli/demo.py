@@ -21,6 +21,7 @@ from recorder.cli.output import write_rows
 from recorder.cli.tables import new_table, show
 from recorder.clock import wall_ns
 from recorder.config import CaptureConfig
+from recorder.counts import counted
 from recorder.errors import ConfigError
 from recorder.judging import Judgement, judge
 from recorder.query.store import Store, open_store
@@ -272,10 +273,10 @@ def _tell_verdict(judgement: Judgement) -> None:
     told = sum(t.told for t in judgement.traces)
     show(
         Text(f"\n{equal} of {states} book states equal the exchange's own", "bold"),
-        f"{stored} of {expected} trades are stored once and right, {in_gaps} lie in a "
-        f"gap that says so, {lost} are lost in silence",
+        f"{stored} of {expected} trades are stored once and right, {counted(in_gaps, 'lies', 'lie')} in a "
+        f"gap that says so, {counted(lost, 'is', 'are')} lost in silence",
         f"{kept} of {sent} other rows that were pushed are stored once and right, "
-        f"{missing} lie in a gap that says so, {again} repeat a stored one",
+        f"{counted(missing, 'lies', 'lie')} in a gap that says so, {counted(again, 'repeats', 'repeat')} a stored one",
         f"{told} of {owed} gaps that the faults must leave are there",
     )
 

@@ -26,6 +26,7 @@ from recorder.cli.options import (
 )
 from recorder.cli.output import FORMATS, check_output, choose_format, write_rows
 from recorder.clock import wall_ns
+from recorder.counts import counted
 from recorder.errors import ConfigError, SourceError
 from recorder.source import Parameter, Query, Source, Value, resolve_options
 from recorder.store.batch import RowTuple, build
@@ -208,7 +209,7 @@ def _fetch(
     answers = asyncio.run(_ask(source, query, values, settings, url, asked, seconds))
     rows = _table(source, query, answers)
     write_rows(rows.schema, iter(rows.to_batches()), chosen, output, force=force)
-    click.echo(f"{rows.num_rows} rows", err=True)
+    click.echo(counted(rows.num_rows, "row"), err=True)
 
 
 def _check_times(query: Query, values: Mapping[str, Value]) -> None:

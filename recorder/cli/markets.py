@@ -12,6 +12,7 @@ from recorder.capture.market_lists import decode_list, fetch_list, list_of
 from recorder.capture.plan import check_url
 from recorder.cli.options import Command, output_options, parse_options
 from recorder.cli.output import check_output, choose_format, write_rows
+from recorder.counts import counted
 from recorder.model import Market
 from recorder.source import resolve_options
 
@@ -59,7 +60,7 @@ def markets(
     rows = _table(found)
     write_rows(rows.schema, iter(rows.to_batches()), chosen, output, force=force)
     none = "" if found or not listed else f": none of {len(listed)} is like {like!r}"
-    click.echo(f"{len(found)} markets{none}", err=True)
+    click.echo(f"{counted(len(found), 'market')}{none}", err=True)
 
 
 def _table(found: list[Market[str]]) -> pa.Table:

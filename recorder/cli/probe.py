@@ -20,6 +20,7 @@ from recorder.capture.plan import CapturePlan
 from recorder.cli import EXIT_FAILED, EXIT_USAGE, logs
 from recorder.cli.options import Command, FiniteRange, parse_options
 from recorder.cli.tables import new_table, number, show
+from recorder.counts import counted
 from recorder.probe.choice import choose
 from recorder.probe.findings import clock_words, span
 from recorder.probe.report import (
@@ -134,7 +135,7 @@ async def _probe(plan: CapturePlan, seconds: float) -> ProbeReport:
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, stop.set)
     click.echo(
-        f"Looking at {len(plan.chains)} streams of {plan.source.name} for "
+        f"Looking at {counted(len(plan.chains), 'stream')} of {plan.source.name} for "
         f"{number(seconds)} s ...",
         err=True,
     )
@@ -157,7 +158,7 @@ def _display() -> tuple[
 def _progress(report: ProbeReport) -> str:
     answers = Counter(stream.answer for stream in report.streams)
     told = ", ".join(f"{count} {answer}" for answer, count in answers.items())
-    return f"{report.seconds:.0f} s: {report.frames:,} frames; {told}"
+    return f"{report.seconds:.0f} s: {counted(report.frames, 'frame')}; {told}"
 
 
 def _as_json(report: ProbeReport) -> bytes:
@@ -219,9 +220,12 @@ def _facts(report: ProbeReport) -> list[str]:
     ping = report.clock.ping_seconds
     answers = "none came" if ping is None else f"the fastest took {span(ping)[1:]}"
     connections = len(report.connections)
-    searched = f"{report.frames_searched:,} frames were searched"
+    frames = counted(report.frames, "frame")
+    searched = counted(
+        report.frames_searched, "frame was searched", "frames were searched"
+    )
     return [
-        f"Connections: {connections}; {report.frames:,} frames, {size / 1000:,.1f} kB",
+        f"Connections: {connections}; {frames}, {size / 1000:,.1f} kB",
         f"Answers: {answers}",
         f"Venue's clock minus ours: {clock_words(report.clock)}",
         f"Keys not known: {len(report.unknown_keys)}; {searched}",

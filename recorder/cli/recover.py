@@ -6,6 +6,7 @@ import click
 
 from recorder import times
 from recorder.cli.options import store_option
+from recorder.counts import counted
 from recorder.store.recover import RecoveredRun, recover as recover_store
 
 
@@ -32,8 +33,7 @@ def recover(store: Path) -> None:
 
 def _sentence(run: RecoveredRun) -> str:
     whose = f" of job {run.job}" if run.job else ""
-    count = f"{run.segments} journal{'' if run.segments == 1 else 's'}"
-    text = f"Run {run.run}{whose}: converted {count}"
+    text = f"Run {run.run}{whose}: converted {counted(run.segments, 'journal')}"
     if run.was_killed and run.through_ns is not None:
         at = times.show_time(run.through_ns)
         text += f"; it was killed, its rows are here up to {at}"

@@ -13,6 +13,7 @@ from rich.text import Text
 from recorder import times
 from recorder.cli.options import Command, check_range, range_options, store_option
 from recorder.cli.tables import show
+from recorder.counts import counted
 from recorder.verify import KINDS, Finding, Report, verify as verify_store
 
 
@@ -91,11 +92,17 @@ def _as_json(report: Report) -> bytes:
 
 def _show(report: Report, store: Path) -> None:
     checked = report.checked
-    alive = f"; {checked.runs_alive} runs record now" if checked.runs_alive else ""
+    alive = counted(checked.runs_alive, "run records now", "runs record now")
+    told = (
+        counted(checked.files, "file"),
+        counted(checked.rows, "row"),
+        counted(checked.chains, "account"),
+        counted(checked.books, "book"),
+    )
     show(
         Text(
-            f"store {report.store}: {checked.files:,} files, {checked.rows:,} rows, "
-            f"{checked.chains:,} accounts, {checked.books:,} books{alive}"
+            f"store {report.store}: {', '.join(told)}"
+            f"{f'; {alive}' if checked.runs_alive else ''}"
         )
     )
     for kind, found in groupby(report.findings, key=lambda finding: finding.kind):
@@ -107,7 +114,7 @@ def _show(report: Report, store: Path) -> None:
         return
     show(
         Text(
-            f"\n{_count(report.errors, 'error')}, {_count(report.warnings, 'warning')}."
+            f"\n{counted(report.errors, 'error')}, {counted(report.warnings, 'warning')}."
         )
     )
 
@@ -140,7 +147,3 @@ def _line(finding: Finding) -> str:
             words.append(f"to {times.show_time(finding.ended_at)}")
     place = " ".join(words)
     return f"{place}: {finding.detail}" if place else finding.detail
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -6,6 +6,7 @@ A pure function of the report: what is not in there is not judged.
 from collections.abc import Iterator
 from typing import Final
 
+from recorder.counts import counted
 from recorder.probe.report import (
     ClockReport,
     Finding,
@@ -166,10 +167,12 @@ def _why_not_known(stream: StreamReport) -> str:
     if stream.book_seconds is not None:
         return "known, and not any more at the end"
     if stream.snapshots:
-        return (
-            f"never known: {stream.snapshots} snapshots came by HTTP, and none "
-            "fitted the updates"
+        came = counted(
+            stream.snapshots,
+            "snapshot came by HTTP, and did not fit",
+            "snapshots came by HTTP, and none fitted",
         )
+        return f"never known: {came} the updates"
     return "never known: no snapshot came"
 
 
@@ -190,14 +193,14 @@ def _of_frames(report: ProbeReport) -> Iterator[Finding]:
         yield Finding(
             kind=f"{kept.reason}_frame",
             severity="remark" if kept.reason == "inexact" else "amiss",
-            text=f"{_frames(kept.frames)} {words} ({kept.error}): {kept.excerpt}",
+            text=f"{counted(kept.frames, 'frame')} {words} ({kept.error}): {kept.excerpt}",
         )
     for key in report.unknown_keys:
         yield Finding(
             kind="unknown_key",
             severity="remark",
             text=f"Key {key.key} is not known, its values would not be stored; "
-            f"{_frames(key.frames)} with it, such as {key.excerpt}",
+            f"{counted(key.frames, 'frame')} with it, such as {key.excerpt}",
         )
 
 
@@ -226,13 +229,13 @@ def clock_words(clock: ClockReport) -> str:
         return "not known: nothing told a time"
     if most is None:
         return (
-            f"{span(least)} or more, by {_pushes(clock.pushes)}; how much more, "
+            f"{span(least)} or more, by {counted(clock.pushes, 'push', 'pushes')}; how much more, "
             "nobody knows: that long they were on their way"
         )
     middle, half = (least + most) / 2, (most - least) / 2
     return (
         f"{span(middle)}, give or take {span(half).lstrip('+')}, by "
-        f"{_answers(clock.answers)} and {_pushes(clock.pushes)}"
+        f"{counted(clock.answers, 'answer')} and {counted(clock.pushes, 'push', 'pushes')}"
     )
 
 
@@ -271,7 +274,9 @@ def _perhaps(stream: StreamReport, others: int) -> str:
     """Return what silence may mean, given the rows of its market's other streams."""
     if stream.market is None:
         return ", as is usual where there is seldom something to tell"
-    aside = f", while {others} rows of other streams of it did" if others else ""
+    aside = (
+        f", while {counted(others, 'row')} of other streams of it did" if others else ""
+    )
     return (
         f"{aside}. That may be a quiet time, or a stream that does not work; probe "
         "longer to tell"
@@ -287,7 +292,9 @@ def _of_notes(report: ProbeReport) -> Iterator[Finding]:
         )
     if (more := len(report.said) - SAID_SHOWN) > 0:
         yield Finding(
-            kind="more_said", severity="remark", text=f"It said {more} things more"
+            kind="more_said",
+            severity="remark",
+            text=f"It said {counted(more, 'thing')} more",
         )
 
 
@@ -305,15 +312,3 @@ def _several(items: tuple[str, ...]) -> str:
 
 def _times(count: int) -> str:
     return "once" if count == 1 else f"{count} times"
-
-
-def _frames(count: int) -> str:
-    return "1 frame" if count == 1 else f"{count} frames"
-
-
-def _answers(count: int) -> str:
-    return "1 answer" if count == 1 else f"{count} answers"
-
-
-def _pushes(count: int) -> str:
-    return "1 push" if count == 1 else f"{count} pushes"

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from recorder.counts import counted
 from recorder.model import NO_MARKET, Chain
 from recorder.store.layout import SECOND_NS
 from recorder.verify.checks.accounts import FOREVER
@@ -166,7 +167,7 @@ class ChainCheck:
             self._findings.add(
                 Finding(
                     kind="no_ledger",
-                    detail=f"{count} rows of run {run}, the first without a word",
+                    detail=f"{counted(count, 'row')} of run {run}, the first without a word",
                     source=self._ledger.source,
                     table=table,
                     market=market or None,
@@ -268,7 +269,7 @@ class ChainCheck:
             self._findings.add(
                 Finding(
                     kind="rows_in_gap",
-                    detail=f"{at.size} rows in a gap that began at {start[wrong][0]}",
+                    detail=f"{counted(at.size, 'row')} in a gap that began at {start[wrong][0]}",
                     source=self._ledger.source,
                     table=part.table,
                     market=part.chain.market or None,

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from recorder.counts import counted
 from recorder.store.layout import date_of
 from recorder.store.reading import TABLE_KEY, VERSION_KEY
 from recorder.store.tables import TABLES, Table
@@ -248,16 +249,27 @@ class FileCheck:
     def _tell_counts(self) -> None:
         for parts in self._places.values():
             self._doubled += checks.doubled(np.concatenate(parts)).size
-        for count, kind, what in (
-            (self._unsorted, "unsorted_rows", "rows come before the row in front"),
-            (self._backward, "backward_time", "frames come before an earlier one"),
-            (self._doubled, "doubled_rows", "places have more than one row"),
+        for count, kind, one, many, what in (
+            (
+                *(self._unsorted, "unsorted_rows", "row comes", "rows come"),
+                "before the row in front",
+            ),
+            (
+                *(self._backward, "backward_time", "frame comes", "frames come"),
+                "before an earlier one",
+            ),
+            (
+                *(self._doubled, "doubled_rows", "place has", "places have"),
+                "more than one row",
+            ),
         ):
             if count:
-                self._add(kind, f"{count} {what}", count)
+                self._add(kind, f"{counted(count, one, many)} {what}", count)
         if self._early:
             worst = f"by {self._worst_ns / 1e9:.3f} s at most"
-            self._add("early_rows", f"{self._early} rows, {worst}", self._early)
+            self._add(
+                "early_rows", f"{counted(self._early, 'row')}, {worst}", self._early
+            )
 
     def _check_footer(self, first: int, last: int) -> None:
         said = pq.read_schema(self._file.path).metadata or {}

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from recorder.clock import wall_ns
+from recorder.counts import counted
 from recorder.errors import StoreError
 from recorder.model import Chain
 from recorder.store.layout import INTERNAL, SECOND_NS, date_of, list_files
@@ -261,7 +262,7 @@ class _Look:
         self._findings.add(
             Finding(
                 kind="doubled_trades",
-                detail=f"{twice.size} ids, the first is {twice[0]}",
+                detail=f"{counted(twice.size, 'id')}, the first is {twice[0]}",
                 path=str(file.path.relative_to(self._root)),
                 source=file.partition.source,
                 table="trades",
@@ -275,11 +276,12 @@ class _Look:
         readable = [(s.file, s.places) for s in summaries if s.is_right]
         for found in find_shared(readable, read_places):
             other = found.one.path.relative_to(self._root)
+            named = f"place of {found.group} is", f"places of {found.group} are"
+            shared = counted(found.numbers.size, *named)
             self._findings.add(
                 Finding(
                     kind="doubled_rows",
-                    detail=f"{found.numbers.size} places of {found.group} are also "
-                    f"in {other}",
+                    detail=f"{shared} also in {other}",
                     path=str(found.other.path.relative_to(self._root)),
                     source=found.other.partition.source,
                     table=found.other.partition.table,
@@ -297,7 +299,8 @@ class _Look:
             self._findings.add(
                 Finding(
                     kind="impossible_interval",
-                    detail=f"{count} rows, the first begins at {started[wrong][0]}",
+                    detail=f"{counted(count, 'row')}, the first begins at "
+                    f"{started[wrong][0]}",
                     path=str(file.path.relative_to(self._root)),
                     source=file.partition.source,
                     table=file.partition.table,

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from recorder.cli import logs
+from recorder.counts import counted
 from trials.campaign import run_campaign
 from trials.crashes import run_crashes
 from trials.crons import run_crons
@@ -122,5 +123,7 @@ def trial_of(given: argparse.Namespace, root: Path) -> Coroutine[Any, Any, list[
 
 def told(complaints: Sequence[str]) -> int:
     """Say how it went; return the exit code."""
-    print("everything held" if not complaints else f"{len(complaints)} complaints")
+    print(
+        "everything held" if not complaints else counted(len(complaints), "complaint")
+    )
     return 1 if complaints else 0

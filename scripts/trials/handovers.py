@@ -19,6 +19,7 @@ import msgspec
 from recorder.capture.plan import Progress, plan_capture
 from recorder.capture.run import Capture
 from recorder.config import CaptureConfig
+from recorder.counts import counted
 from recorder.judging import Judgement, judge
 from recorder.judging.evidence import plain
 from recorder.simulator.faults import Fault
@@ -211,14 +212,20 @@ def account(listing: Listing, judgement: Judgement, *, is_in_time: bool) -> list
     complaints = []
     if is_in_time:
         if inner:
-            complaints.append(f"{len(inner)} gaps although there was time: {inner[:2]}")
+            complaints.append(
+                f"{counted(len(inner), 'gap')} although there was time: {inner[:2]}"
+            )
         books = {(gap["market"], gap["stream"]) for gap in unknown}
         if len(unknown) > len(books):
-            complaints.append(f"{len(unknown) - len(books)} times a book was unknown")
+            complaints.append(
+                f"{counted(len(unknown) - len(books), 'time')} a book was unknown"
+            )
     else:
         strange = [gap for gap in inner if not is_of_upgrade(gap)]
         if strange:
-            complaints.append(f"{len(strange)} gaps of another reason: {strange[:2]}")
+            complaints.append(
+                f"{counted(len(strange), 'gap')} of another reason: {strange[:2]}"
+            )
         if not inner:
             complaints.append("the venue closed at once, and no gap says so")
     for complaint in complaints:

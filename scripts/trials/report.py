@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 from recorder.config import CaptureConfig
+from recorder.counts import counted
 from recorder.judging import Judgement
 from recorder.judging.evidence import plain
 from recorder.simulator.cryptolisting.settings import settings_of
@@ -111,11 +112,11 @@ def report(
         print(
             f"{notices.source} {notices.chain.stream}: {notices.stored} of "
             f"{notices.said} messages stored, {notices.in_gaps} in gaps; one of "
-            f"before was pushed {notices.repeated} times"
+            f"before was pushed {counted(notices.repeated, 'time')}"
         )
     for trace in judgement.traces:
         print(
-            f"{trace.source} {trace.fault}: performed {trace.performed} times, "
+            f"{trace.source} {trace.fault}: performed {counted(trace.performed, 'time')}, "
             f"{trace.told} of {trace.owed} gaps told"
         )
     covered = sum(account.covered_ns for account in judgement.accounts)

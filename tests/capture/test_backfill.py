@@ -302,7 +302,7 @@ async def test_a_gap_of_everything_is_healed_only_if_all_of_it_is(tmp_path, stre
     gap = store.gaps()["all"]
     if "depth:100ms" in streams:
         assert (told["all"].state, gap.healed_by) == ("partial", None)
-        assert "1 other streams have no history" in gap.detail
+        assert "1 other stream has no history" in gap.detail
         assert told["depth:100ms"].state == "unable"
     else:
         assert (told["all"].state, gap.healed_by) == ("healed", "backfill")

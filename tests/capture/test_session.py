@@ -1177,7 +1177,7 @@ def test_a_stop_while_frames_are_dropped_leaves_the_gap_behind(slow_desk):
 
     gap = next(gap for gap in desk.gaps() if gap.reason == "backpressure")
     assert (gap.started_at, gap.ended_at) == (desk.since, at)
-    assert gap.detail.startswith("1 frames were dropped, 1 of run.0")
+    assert gap.detail.startswith("1 frame was dropped, 1 of run.0")
 
 
 def test_a_slow_disk_that_costs_no_frame_is_no_gap(slow_desk):
@@ -1199,7 +1199,7 @@ def test_frames_of_a_connection_that_ended_meanwhile_are_counted_too(slow_desk):
     desk.wait(1_000)
 
     gap = next(gap for gap in desk.gaps() if gap.reason == "backpressure")
-    assert gap.detail.startswith("1 frames were dropped, 1 of run.0")
+    assert gap.detail.startswith("1 frame was dropped, 1 of run.0")
 
 
 # Rows that the store could not take

@@ -97,7 +97,7 @@ def test_what_a_venue_allows_is_counted_over_all_feeds_of_a_host(fake):
     with connections.held(source, "ws://one:9/b", chains_of(10)):
         with pytest.raises(
             ConfigError,
-            match="1 streams of markets need 1 connections to fake, other feeds have 3, "
+            match="1 stream of markets needs 1 connection to fake, other feeds have 3, "
             "and its venue allows 3 from one address; choose fewer markets or streams",
         ):
             connections.add(source, "ws://one:9/c", chains_of(1))

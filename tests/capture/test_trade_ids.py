@@ -147,7 +147,7 @@ def test_where_recording_stops_undecided_breaks_are_told():
     check.stop()
 
     assert [(g.reason, g.started_at, g.ended_at, g.detail) for g in rows] == [
-        ("sequence_gap", 1_001, 2_000, "1 trades")
+        ("sequence_gap", 1_001, 2_000, "1 trade")
     ]
 
 

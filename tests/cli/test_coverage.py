@@ -173,7 +173,7 @@ def test_only_the_chains_that_miss_most_are_shown(run, store):
 
     assert "ETH_USDT" in result.stdout
     assert "BTC_USDT" not in result.stdout
-    assert "1 more miss no more than these" in result.stdout
+    assert "1 more misses no more than these" in result.stdout
 
 
 def test_a_part_can_be_asked_for(run, store):

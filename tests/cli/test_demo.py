@@ -32,7 +32,7 @@ def test_the_demo_ends_well_and_its_next_commands_work(tmp_path):
     pushed = re.search(r"(\d+) of (\d+) other rows", finished.stdout)
     assert pushed is not None
     others = re.search(
-        r"right, (\d+) lie in a gap .* (\d+) repeat", pushed.string[pushed.end() :]
+        r"right, (\d+) lies? in a gap .* (\d+) repeats?", pushed.string[pushed.end() :]
     )
     assert others is not None
     assert int(pushed[1]) > 0

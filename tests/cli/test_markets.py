@@ -78,4 +78,4 @@ def test_a_pattern_that_no_market_is_like_is_told(run, venue):
     assert len(none.stdout.splitlines()) == 1
     assert none.stderr.startswith("0 markets: none of ")
     assert none.stderr.endswith(" is like 'ZZZ*'\n")
-    assert some.stderr == "1 markets\n"
+    assert some.stderr == "1 market\n"

@@ -119,7 +119,7 @@ def test_json_is_the_whole_report(run, look):
 
 def test_ctrl_c_ends_it_with_a_report(start, look):
     process = start(*look("-m", "BTC_USDT", "--seconds", "100"))
-    assert process.stderr.readline().startswith("Looking at 1 streams")
+    assert process.stderr.readline().startswith("Looking at 1 stream ")
 
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=60)

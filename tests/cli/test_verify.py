@@ -22,7 +22,7 @@ def test_a_clean_store_is_told_so(run, store):
     result = run("verify", "--store", store)
 
     assert result.exit_code == 0
-    assert "3 files, 47 rows, 1 accounts, 0 books" in result.stdout
+    assert "3 files, 47 rows, 1 account, 0 books" in result.stdout
     assert "Nothing is wrong." in result.stdout
 
 

@@ -14,7 +14,7 @@ from recorder.model import TAKEN_OVER, UNAPPLIED, Chain
 from recorder.replay.outages import Outages
 from recorder.replay.walk import Stretch, Walk, start_walk
 from recorder.store.listing import Listing
-from recorder.verify.chains import gaps_of_rows, spans_of
+from recorder.verify.chains import spans_of
 from recorder.verify.checks.accounts import FOREVER
 from recorder.verify.checks.ids import Gaps, Hole, IdChain, Updates
 from recorder.verify.checks.rows import Truths, runs_of
@@ -132,7 +132,14 @@ class _Ids:
     def _of(self, run: str) -> IdChain:
         if run not in self._runs:
             job = self._ledger.jobs.get(run)
-            self._runs[run] = IdChain(gaps_of_rows(self._ledger, job, self._chain))
+            told = self._ledger.gaps_of(job, self._chain, "rows")
+            named = {
+                said.gap.before_update_id: said.gap.after_update_id
+                for said in told
+                if said.gap.before_update_id is not None
+                and said.gap.after_update_id is not None
+            }
+            self._runs[run] = IdChain(spans_of(told), named)
         return self._runs[run]
 
     def findings(self) -> Iterable[Finding]:

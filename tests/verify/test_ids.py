@@ -25,8 +25,8 @@ def updates(rows):
     return Updates(times, firsts, lasts, firsts == NO_ID)
 
 
-def follow(rows, gaps=(), pieces=1):
-    chain = IdChain(Gaps(gaps))
+def follow(rows, gaps=(), pieces=1, named=None):
+    chain = IdChain(Gaps(gaps), named)
     edges = [len(rows) * number // pieces for number in range(pieces + 1)]
     for start, end in pairwise(edges):
         if start < end:
@@ -54,6 +54,24 @@ def test_a_hole_with_a_gap_between_its_rows_is_told_by_that(gap):
 @pytest.mark.parametrize("gap", [(0, 11), (21, 30)])
 def test_a_gap_elsewhere_explains_nothing(gap):
     assert len(follow([(10, 5, 7), (20, 9, 9)], [gap]).holes) == 1
+
+
+def test_what_comes_late_and_repeats_some_is_no_double():
+    rows = [(10, 5, 7), (20, 10, 12), (21, 6, 11), (22, 6, 11), (23, 13, 13)]
+
+    chain = follow(rows, [(15, 16)])
+
+    assert (chain.holes, [twice.at for twice in chain.twice]) == ([], [22])
+
+
+@pytest.mark.parametrize(("named", "holes"), [({900: 14}, 0), ({}, 1), ({800: 14}, 1)])
+def test_what_a_gap_names_may_come_late_though_the_row_before_is_not_here(named, holes):
+    """The venue seems to count anew between."""
+    rows = [(20, 900, 901), (30, 11, 11), (40, 20, 20)]
+
+    chain = follow(rows, [(15, 20), (21, 30)], named=named)
+
+    assert (len(chain.holes), chain.twice) == (holes, [])
 
 
 def test_what_comes_late_into_a_hole_is_no_double():

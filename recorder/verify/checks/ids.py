@@ -6,7 +6,7 @@ whether it says so.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -91,14 +91,17 @@ class IdChain:
 
     Args:
         gaps: The gaps of rows of the chain.
+        named: The last id before each gap that names one, by the first one after:
+            it may have come in a row that could not be stored.
 
     Attributes:
         holes: Ids that did not come while no gap says so.
         twice: Ids that came twice.
     """
 
-    def __init__(self, gaps: "Gaps") -> None:
+    def __init__(self, gaps: "Gaps", named: Mapping[int, int] | None = None) -> None:
         self._gaps = gaps
+        self._named = named or {}
         self._count = _Count(NO_ID, 0, [])
         self._older: _Count | None = None
         self.holes: list[Hole] = []
@@ -144,7 +147,7 @@ class IdChain:
         self._decide(start, is_for_all=is_for_all)
         count = self._count
         if count.top == NO_ID:
-            count.begin = start
+            count.begin = min(start, self._named.get(start, start))
             count.note_hole(0, last if is_snapshot else start - 1)
             self._rise(last, at)
         elif last <= count.top:
@@ -182,7 +185,7 @@ class IdChain:
             hole = 0, last if is_snapshot else first - 1
             self._older, self._count = count, _Count(last, at, [hole])
         elif not (
-            count.fill(first, last)
+            count.take(first, last)  # of which it may repeat some
             or is_snapshot  # that may come again
             or self._is_late(first, last)
         ):
@@ -230,6 +233,15 @@ class _Count:
         return last <= self.top and not any(
             low <= last and first <= high for low, high in self.holes
         )
+
+    def take(self, first: int, last: int) -> bool:
+        """Take ids out of all holes; return whether any had one of them."""
+        rest: list[tuple[int, int]] = []
+        for low, high in self.holes:
+            parts = (low, min(high, first - 1)), (max(low, last + 1), high)
+            rest += [part for part in parts if part[0] <= part[1]]
+        found, self.holes = rest != self.holes, rest
+        return found
 
     def fill(self, first: int, last: int) -> bool:
         """Take ids out of the hole that has all of them, if one has."""

@@ -31,8 +31,8 @@ have brought all that followed: if a row came over both, or if the first was
 heard until `OVERLAP_NS` after the chain was accepted on the second, and as much
 longer as it is behind. Otherwise rows may be missing, from the last frame of
 the first to then. A chain of which the first owes a row for longer than it can
-be behind did not come over it: rows may be missing from the last one on, until
-the second was accepted.
+be behind, or ids before it, did not come over it: rows may be missing from the
+last one on, until the second was accepted.
 
 No I/O; times are our clock, nanoseconds.
 """
@@ -393,7 +393,8 @@ class Handover:
         if row is None or not row.is_owed or chain in self._joined:
             return None
         since = self._heard[chain] + 1
-        is_lost = row.call.ts_recv < self.first.last_at - LAG_MAX_NS
+        behind = self.first.last_at - row.call.ts_recv
+        is_lost = behind > (0 if self._reached.lacks(row.place) else LAG_MAX_NS)
         return since if is_lost and since < self.second.accepted[chain] else None
 
     def image_beyond(self, chain: Chain) -> Call | None:

@@ -120,6 +120,8 @@ class Handovers:
             elif handover.live.lacks_image(chain):
                 self._lose(first, [chain], detail)
                 self._books.accepted(chain, at, None)
+            elif handover.silent_since(chain) is not None:
+                self._tell_missed(handover, chain)
             elif (until := handover.missing_until(chain, at)) is not None:
                 self._interrupt(first, chain, until, detail)
             else:

@@ -62,6 +62,20 @@ class Reached:
         last = self._trades.last(chain)
         return None if last is None else last + 1
 
+    def lacks(self, place: tuple[Chain, int] | None) -> bool:
+        """Return whether numbers between what was taken and another did not come.
+
+        Args:
+            place: That number, and its chain; None if there are no numbers.
+        """
+        if place is None:
+            return False
+        chain, number = place
+        if chain in self._books:
+            return NO_ID < self._books[chain].continuity.received < number - 1
+        last = self._trades.last(chain)
+        return last is not None and last < number - 1
+
     def skipped(self, chain: Chain, event: WireEvent) -> bool:
         """Return whether the first went past a row without bringing it."""
         if isinstance(event, DepthUpdate):

@@ -983,6 +983,29 @@ def test_a_stream_that_only_the_second_brings_was_silent_before(stage_of):
     assert stage.trades() == [1, 5]
 
 
+def test_ids_that_the_first_left_out_before_it_ended_are_missing(stage_of):
+    """The first is accepted, and silent; the second has not been there for long."""
+    stage = stage_of(BOOK, TICKERS)
+    heard = stage.say(stage.first, ["depth", "BTC_USDT", 1, 2])
+    stage.snapshot(1)
+    assert stage.state(BOOK) == "live"
+    stage.wait(10 * SECOND_NS)
+    stage.say(stage.first, ["ticker", "BTC_USDT", "1"])
+    second = stage.second()
+    at = stage.say(second, ["depth", "BTC_USDT", 50, 51])
+    stage.wait(OVERLAP_NS + SECOND_NS)
+    stage.say(stage.first, ["ticker", "BTC_USDT", "2"])
+    stage.close(stage.first)
+
+    silent, jump = stage.gaps(BOOK)
+    assert (silent.reason, jump.reason) == ("stale_stream", "sequence_gap")
+    assert (silent.started_at, silent.ended_at) == (heard + 1, second.accepted[BOOK])
+    assert (jump.started_at, jump.ended_at) == (second.accepted[BOOK], at)
+    assert (jump.after_update_id, jump.before_update_id) == (2, 50)
+    assert stage.state(BOOK) != "live"
+    assert stage.updates() == [(1, 2), (None, 1), (50, 51)]
+
+
 def test_changes_that_the_image_of_the_second_passes_over_are_missing(stage_of):
     stage = stage_of(FULL)
     heard = stage.say(stage.first, full(100), change(101, 102))

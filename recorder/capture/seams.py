@@ -15,6 +15,7 @@ No I/O; times are our clock, nanoseconds.
 
 from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 from recorder.capture.books import Books
@@ -26,6 +27,7 @@ from recorder.replay.book import (
     is_taken_over,
     is_told_by_ids,
 )
+from recorder.store.account import Span
 from recorder.store.batch import RowTuple
 from recorder.store.overlay import Joint
 from recorder.store.unlaid import Last
@@ -37,46 +39,60 @@ class Seam(NamedTuple):
 
     Attributes:
         is_torn: Whether that is not what the capture knows.
-        known_at: When it has the book again if it lost it where the other run
-            ended; None if it did not, or does not have it.
+        unknown: When it does not have the book among messages that are stored
+            later than they came, from when until when.
         continuity: What it knows if the messages that waited are not applied.
     """
 
     is_torn: bool
-    known_at: int | None
+    unknown: tuple[Span, ...]
     continuity: Continuity
 
 
 def joint(
-    events: Iterable[DepthUpdate[RawLevels]], last: Last, *, has_updates: bool
+    rows: Iterable[RowTuple], last: Last, stored_at: int, *, has_updates: bool
 ) -> Joint:
     """Return whether the updates of a run go on where another ended.
 
     Args:
-        events: Messages of the chain that waited.
+        rows: Messages of the chain that waited, as they are to be stored.
         last: The last message that the other run stored.
+        stored_at: Until when they are stored later than they came; of what is
+            missing after it, the ledger of their run tells as of all else.
         has_updates: Whether there are any: not where each message is the whole book.
     """
     if not has_updates:
         return Joint()
-    updates, images = [], []
-    for event in events:
-        until = event.last_update_id or 0
-        if event.first_update_id is not None and not event.is_snapshot:
-            updates.append((event.first_update_id, until))
-        elif event.is_snapshot and event.origin == "live":
-            images.append(until)
+    spans = [
+        (*span, at)
+        for at, _, _, _, event, _ in rows
+        if (span := _changes(event)) is not None
+    ]
     theirs = last.update_id
-    if theirs in images or any(until == theirs for _, until in updates):
-        return Joint(is_whole=True)
-    # What comes before a snapshot on the socket does not come on it.
-    firsts = [first for first, until in updates if until > theirs]
-    firsts += [until + 1 for until in images if until > theirs]
-    if not firsts:
-        return Joint()
-    if min(firsts) <= theirs + 1:
-        return Joint(is_whole=True)
-    return Joint(is_whole=False, after_update_id=theirs, before_update_id=min(firsts))
+    holes, top = [], theirs
+    for first, until, at in sorted(spans):
+        if max(first, until) <= theirs:
+            continue
+        if first > top + 1 and (top == theirs or at <= stored_at):
+            holes.append((top, first))
+        top = max(top, until)
+    meets = top > theirs or any(until == theirs for _, until, _ in spans)
+    is_torn_off = bool(holes) and holes[0][0] == theirs
+    return Joint(is_whole=not is_torn_off if meets else None, holes=tuple(holes))
+
+
+def _changes(event: DepthUpdate[RawLevels]) -> Span | None:
+    """Return the first and last change of an update.
+
+    Of a snapshot on the socket, what comes before does not come on it: none, after
+    its own. One that was asked for tells of no update.
+    """
+    first, until = event.first_update_id, event.last_update_id
+    if until is None:
+        return None
+    if event.is_snapshot:
+        return (until + 1, until) if event.origin == "live" else None
+    return None if first is None else (first, until)
 
 
 def seam(
@@ -96,40 +112,49 @@ def seam(
         gaps: What is told of the chain from the other run's end on.
         was_known: Whether a replay has the book of the other run at its end.
     """
-    marks = sorted(mark for gap in gaps for mark in _marks(gap))
-    chain, number = _at_end(last, was_known=was_known), 0
-    known_at: int | None = None
-    is_lost = False
-    for at, _, _, _, event, _ in rows:
-        while number < len(marks) and marks[number][0] <= at:
-            _tell(chain, marks[number])
-            number += 1
-        is_lost |= not chain.is_live
-        if (event.last_update_id or 0) > last.update_id:
-            _take(chain, event)
-        if is_lost and known_at is None and chain.is_live:
-            known_at = at
-    for mark in marks[number:]:
-        _tell(chain, mark)
-    bare = _at_end(last, was_known=was_known)
-    bare.lost()
-    return Seam(not chain.is_as(mine), known_at, bare)
+    told = [gap for gap in gaps if gap.scope == "rows"]
+    marks = [(at, 0, is_doubt) for gap in told for at, is_doubt in _marks(gap)]
+    newer = [
+        (row[0], 1, row[4])
+        for row in rows
+        if (row[4].last_update_id or 0) > last.update_id
+    ]
+    ended_at = min((gap.started_at for gap in told), default=last.at)
+    chain = _at_end(last, was_known=was_known)
+    lost_at = None if was_known else ended_at
+    unknown: list[Span] = []
+    for at, _, step in sorted([*marks, *newer], key=itemgetter(0, 1)):
+        if isinstance(step, bool):
+            _tell(chain, is_doubt=step)
+        else:
+            _take(chain, step)
+        if not chain.is_live:
+            lost_at = at if lost_at is None else lost_at
+        elif lost_at is not None:
+            unknown.append((lost_at, at))
+            lost_at = None
+    return Seam(not chain.is_as(mine), tuple(unknown), _bare(last, rows, was_known))
 
 
 def joints(
-    books: Books, theirs: Mapping[Chain, Last], rows: Mapping[Chain, list[RowTuple]]
+    books: Books,
+    theirs: Mapping[Chain, Last],
+    rows: Mapping[Chain, list[RowTuple]],
+    stored_at: int,
 ) -> dict[Chain, Joint]:
     """Return of chains with ids whether updates are missing between two runs.
 
     Args:
         books: What the capture knows.
         theirs: The last message of each chain that the other run stored.
-        rows: Messages that waited, by chain.
+        rows: Messages that waited, as they are to be stored, by chain.
+        stored_at: Until when they are stored later than they came.
     """
     return {
         chain: joint(
-            [row[4] for row in rows.get(chain, ())],
+            rows.get(chain, ()),
             last,
+            stored_at,
             has_updates=books[chain].rule.snapshot != "each",
         )
         for chain, last in theirs.items()
@@ -231,9 +256,19 @@ def _at_end(last: Last, *, was_known: bool) -> Continuity:
     return chain
 
 
+def _bare(last: Last, rows: Sequence[RowTuple], was_known: bool) -> Continuity:  # noqa: FBT001 - private
+    """Return what a replay knows if none of some messages is applied."""
+    newest = max((row[4].last_update_id or 0 for row in rows), default=0)
+    if newest > last.update_id:  # a snapshot must not be older than these
+        last, was_known = Last(newest, last.at), False
+    chain = _at_end(last, was_known=was_known)
+    chain.lost()
+    return chain
+
+
 def _marks(gap: Gap) -> list[tuple[int, bool]]:
     """Return when a gap says that messages may be missing; whether ids would tell."""
-    if gap.scope != "rows" or is_of_the_clock(gap) or is_taken_over(gap):
+    if is_of_the_clock(gap) or is_taken_over(gap):
         return []
     if is_told_by_ids(gap):
         ends = (gap.started_at, gap.ended_at) if is_of_nobody(gap) else ()
@@ -244,8 +279,8 @@ def _marks(gap: Gap) -> list[tuple[int, bool]]:
     return marks
 
 
-def _tell(chain: Continuity, mark: tuple[int, bool]) -> None:
-    if mark[1]:
+def _tell(chain: Continuity, *, is_doubt: bool) -> None:
+    if is_doubt:
         chain.doubted()
     else:
         chain.lost()

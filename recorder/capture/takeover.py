@@ -193,6 +193,7 @@ class TakeOver:
         now = self._clock.now_ns()
         received = self.withheld(self._session.take(now))
         rows = self._held.of_chains(ended_at)
+        stored_at = ended_at + len(self._held)
         overlay = Overlay(
             self._plan.job,
             self._run.id,
@@ -201,8 +202,7 @@ class TakeOver:
             gaps,
             began_at=self._began_at,
             settle_ns=round(SETTLE_SECONDS * 1e9),
-            joints=joints(self._session.books, theirs, rows),
-            last_ids={chain: last.update_id for chain, last in theirs.items()},
+            joints=joints(self._session.books, theirs, rows, stored_at),
         )
         hand(msgspec.structs.replace(received, state=overlay.state()))
         laid = overlay.lay(now)
@@ -214,9 +214,10 @@ class TakeOver:
         )
         torn = {chain: one.continuity for chain, one in found.items() if one.is_torn}
         self._session.note(overlay.reopened(torn))
-        for chain, one in found.items():
-            if one.known_at is not None and chain not in torn:
-                self._session.note(overlay.hidden(chain, one.known_at))
+        for chain in found.keys() - torn.keys():
+            # What came later is told of as it came.
+            spans = [span for span in found[chain].unknown if span[0] <= stored_at]
+            self._session.note(overlay.hidden(chain, spans))
         self.is_over = True
         self._session.plain.is_held = False
         for chain, continuity in torn.items():

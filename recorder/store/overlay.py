@@ -41,6 +41,7 @@ from recorder.store.ledger import Ledger
 from recorder.store.runfile import RunState
 
 
+BEHIND: Final = "missed while the run before was behind"
 LATER: Final = "its messages of this time are stored after the end of another run"
 
 _FOREVER: Final = (1 << 63) - 1
@@ -51,13 +52,12 @@ class Joint(NamedTuple):
 
     Attributes:
         is_whole: Whether none is; None if ids do not tell.
-        after_update_id: Last id before those that neither run has, if there are any.
-        before_update_id: First id after them.
+        holes: Last id before and first id after those that are missing from where
+            the old run ended: also those that we missed while it was behind.
     """
 
     is_whole: bool | None = None
-    after_update_id: int | None = None
-    before_update_id: int | None = None
+    holes: tuple[Span, ...] = ()
 
 
 class _Piece(NamedTuple):
@@ -84,7 +84,6 @@ class Overlay:
             is less, the gap has no length, but is not healed.
         joints: For chains with ids, whether updates are missing between the runs,
             however short the time was that both recorded.
-        last_ids: Of the last message of each such chain that the other stored.
     """
 
     def __init__(
@@ -98,7 +97,6 @@ class Overlay:
         began_at: int,
         settle_ns: int,
         joints: Mapping[Chain, Joint] | None = None,
-        last_ids: Mapping[Chain, int] | None = None,
     ) -> None:
         self._job = job
         self._run = run
@@ -109,7 +107,6 @@ class Overlay:
         self._settle_ns = settle_ns
         self._joints = joints or {}
         self._seams: dict[Chain, Gap] = {}
-        self._last_ids = last_ids or {}
         self._gaps_total = 0
         self._rows: list[LedgerRow] = []
         self._spans = {c: self._covered(c) for c in self._accounts}
@@ -187,18 +184,18 @@ class Overlay:
             if gap.healed_by is not None
         ]
 
-    def hidden(self, chain: Chain, until: int) -> list[LedgerRow]:
-        """Return what there is to say of a book that a replay loses where we begin.
+    def hidden(self, chain: Chain, spans: Iterable[Span]) -> list[LedgerRow]:
+        """Return what there is to say of a book that a replay does not have.
 
         Args:
             chain: Whose it is.
-            until: When it has the book again.
+            spans: From when until when.
         """
         seam = self._seams.get(chain)
         if seam is None:
             return []
-        lost = _of_book(seam, "the run before ended, and it is known at the next row")
-        return [self._part(lost, chain, seam.started_at, until)]
+        lost = _of_book(seam, "it is known again at the next row that tells of it")
+        return [self._part(lost, chain, *span) for span in spans]
 
     def _covered(self, chain: Chain) -> list[Span]:
         """Return what we covered of a chain; the last may not have ended."""
@@ -248,7 +245,6 @@ class Overlay:
             self._show(chain, spans)
         last = theirs[-1]
         start = last.started_at
-        self._name_beyond(chain, start)
         after = _within(spans, (start, _FOREVER))
         pieces = self._pieces(chain, start)
         until = self._head(start, pieces)
@@ -278,19 +274,24 @@ class Overlay:
         self._join_book(chain, account, start)
 
     def _seam(self, chain: Chain, last: Gap, until: int) -> Gap:
-        """Return the gap with which the old run ended, as it is now."""
+        """Return the gap with which the old run ended, as it is now.
+
+        It names the ids that are missing there; what else is missing gets gaps of no
+        length, for the time is covered.
+        """
         start, joint = last.started_at, self._joints.get(chain, Joint())
-        named = msgspec.structs.replace(
-            last,
-            after_update_id=joint.after_update_id,
-            before_update_id=joint.before_update_id,
-        )
+        holes = list(joint.holes)
+        if joint.is_whole is False:
+            last = _naming(last, holes.pop(0))
+        for hole in holes:
+            missed = msgspec.structs.replace(last, reason="sequence_gap", detail=BEHIND)
+            self._rows.append(self._part(_naming(missed, hole), chain, start, start))
         if until > start:
-            return ended_gap(named, until)
+            return ended_gap(last, until)
         is_whole = joint.is_whole
         if is_whole is None:
             is_whole = self._is_settled(chain, start)
-        return _emptied(named, is_whole=is_whole)
+        return _emptied(last, is_whole=is_whole)
 
     def _join_book(self, chain: Chain, account: Account, start: int) -> None:
         known_at = start
@@ -378,16 +379,6 @@ class Overlay:
                 at = both[0][0]
                 self._rows.append(self._part(gap, chain, at, at))
 
-    def _name_beyond(self, chain: Chain, end: int) -> None:
-        """Say which ids we missed before the old run ended, and it had not reached.
-
-        It was behind. What we have of that time and it has not, is stored later.
-        """
-        last = self._last_ids.get(chain, _FOREVER)
-        for gap in self._kept.gaps(chain, "rows"):
-            if (gap.before_update_id or 0) > last + 1 and _span(gap)[1] <= end:
-                self._rows.append(self._part(gap, chain, end, end))
-
     def _clipped(self, piece: _Piece, chain: Chain) -> Gap:
         if piece.gap.stream is None:
             return self._part(piece.gap, chain, piece.start, piece.end)
@@ -421,6 +412,13 @@ def _emptied(gap: Gap, *, is_whole: bool) -> Gap:
     if not is_whole:
         return ended
     return msgspec.structs.replace(ended, healed_by=TAKEN_OVER)
+
+
+def _naming(gap: Gap, hole: Span) -> Gap:
+    """Return a gap that names missing ids."""
+    return msgspec.structs.replace(
+        gap, after_update_id=hole[0], before_update_id=hole[1]
+    )
 
 
 def _of_book(gap: Gap, detail: str) -> Gap:

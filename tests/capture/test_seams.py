@@ -10,7 +10,7 @@ from recorder.model import TAKEN_OVER, DepthUpdate, Gap
 from recorder.replay.book import OrderBook
 from recorder.store.overlay import Joint
 from recorder.store.unlaid import Last
-from recorder.transitions import IN_BAND, PROVEN
+from recorder.transitions import ADOPT, IN_BAND, JOIN, PROVEN, WAIT
 
 
 ENDED_AT = 1_000
@@ -50,41 +50,72 @@ def gap(scope="rows", reason="process_killed", started_at=ENDED_AT, ended_at=END
     )
 
 
+WHOLE = Joint(is_whole=True)
+
+
+def rows_of(messages):
+    return [(ENDED_AT + n, "two.0", n, 0, e, None) for n, e in enumerate(messages)]
+
+
 @pytest.mark.parametrize(
     ("messages", "expected"),
     [
-        ([update(1, 50), update(51, 60)], Joint(is_whole=True)),
-        ([update(45, 47), update(51, 60)], Joint(is_whole=True)),
-        ([update(1, 49), update(50, 60)], Joint(is_whole=True)),
-        ([update(1, 50)], Joint(is_whole=True)),
+        ([update(1, 50), update(51, 60)], WHOLE),
+        ([update(45, 47), update(51, 60)], WHOLE),
+        ([update(1, 49), update(50, 60)], WHOLE),
+        ([update(1, 50)], WHOLE),
         ([update(1, 49)], Joint()),  # what follows may be on its way
         ([], Joint()),
         ([snapshot(70)], Joint()),
-        ([update(55, 60), snapshot(70)], Joint(False, 50, 55)),
-        ([update(40, 48), update(55, 60)], Joint(False, 50, 55)),
-        ([snapshot(50, "live"), update(51, 51)], Joint(is_whole=True)),
-        ([snapshot(49, "live"), update(50, 51)], Joint(is_whole=True)),
-        ([snapshot(52, "live"), update(53, 53)], Joint(False, 50, 53)),
-        ([snapshot(52, "live")], Joint(False, 50, 53)),
+        ([update(55, 60), snapshot(70)], Joint(False, ((50, 55),))),
+        ([update(40, 48), update(55, 60)], Joint(False, ((50, 55),))),
+        ([snapshot(50, "live"), update(51, 51)], WHOLE),
+        ([snapshot(49, "live"), update(50, 51)], WHOLE),
+        ([snapshot(52, "live"), update(53, 53)], Joint(False, ((50, 53),))),
+        ([snapshot(52, "live")], Joint(False, ((50, 53),))),
+        # What the second missed while the first was behind.
+        ([update(51, 52), update(55, 56)], Joint(True, ((52, 55),))),
+        ([update(51, 52), update(55, 56), update(53, 54)], WHOLE),
+        ([update(53, 53), update(55, 56)], Joint(False, ((50, 53), (53, 55)))),
+        # Of what it missed later its ledger tells.
+        ([update(51, 51)] * 5 + [update(55, 56)], WHOLE),
     ],
 )
 def test_ids_that_neither_run_has_are_found(messages, expected):
-    assert joint(messages, Last(LAST, ENDED_AT), has_updates=True) == expected
+    rows, last = rows_of(messages), Last(LAST, ENDED_AT)
+
+    assert joint(rows, last, ENDED_AT + 4, has_updates=True) == expected
 
 
 def test_of_whole_books_ids_tell_nothing():
-    messages = [snapshot(45, "live"), snapshot(55, "live")]
+    rows = rows_of([snapshot(45, "live"), snapshot(55, "live")])
 
-    assert joint(messages, Last(LAST, ENDED_AT), has_updates=False) == Joint()
+    found = joint(rows, Last(LAST, ENDED_AT), ENDED_AT + 4, has_updates=False)
+
+    assert found == Joint()
 
 
-def take(chain, event):
-    """Have a capture take a message; return whether it stores it."""
-    if event.is_snapshot:
-        origin = IN_BAND if event.origin == "live" else PROVEN
-        return not chain.snapshot(event.last_update_id, origin).is_double
-    verdict = chain.update(event.first_update_id, event.last_update_id)
-    return not verdict.is_double
+class Capture:
+    """What a capture makes of messages; a snapshot that waits is stored once it is
+    proved, before the update that proves it."""
+
+    def __init__(self):
+        self.chain = Continuity()
+        self.waiting = None
+
+    def take(self, event):
+        """Return what is stored of a message."""
+        if event.is_snapshot:
+            origin = IN_BAND if event.origin == "live" else PROVEN
+            verdict = self.chain.snapshot(event.last_update_id, origin)
+            if verdict.action == WAIT:
+                self.waiting = event
+            is_stored = verdict.action == ADOPT or event.origin == "live"
+            return [event] if is_stored and not verdict.is_double else []
+        verdict = self.chain.update(event.first_update_id, event.last_update_id)
+        if verdict.action == JOIN:
+            return [self.waiting, event]
+        return [] if verdict.is_double else [event]
 
 
 @st.composite
@@ -112,15 +143,16 @@ def second_runs(draw):
 
 
 def followed(book, told):
-    """Show a book rows and gaps; return when it was known again."""
-    known_at, was_lost = None, False
+    """Show a book rows and gaps; return when it was not known."""
+    unknown, lost_at = [], None
     for at, _, one in sorted(told, key=lambda row: row[:2]):
-        was_lost |= not book.is_known
         book.apply(one)
-        was_lost |= not book.is_known
-        if was_lost and known_at is None and book.is_known:
-            known_at = at
-    return known_at
+        if not book.is_known:
+            lost_at = at if lost_at is None else lost_at
+        elif lost_at is not None:
+            unknown.append((lost_at, at))
+            lost_at = None
+    return tuple(unknown)
 
 
 @settings(max_examples=300)
@@ -143,7 +175,7 @@ def test_a_replay_knows_the_book_when_the_capture_does(
 ):
     """Also after what comes next, and with the very same id."""
     before, after = run
-    mine, held = Continuity(), []
+    capture, held = Capture(), []
     told = [
         msgspec.structs.replace(
             gap(ended_at=ENDED_AT + lasting),
@@ -153,13 +185,14 @@ def test_a_replay_knows_the_book_when_the_capture_does(
     for number, event in enumerate(before):
         at = ENDED_AT + 2 + number
         if event is None:
-            mine.lost()
+            capture.chain.lost()
             told.append(gap(reason="connect_lost", started_at=at, ended_at=at))
-        elif take(mine, event):
-            held.append((at, "two.0", number, 0, event, None))
+        else:
+            stored = capture.take(event)
+            held += [(at, "two.0", number, n, e, None) for n, e in enumerate(stored)]
 
     last = Last(LAST, ENDED_AT, is_image)
-    found = seam(mine, last, held, told, was_known=is_known)
+    found = seam(capture.chain, last, held, told, was_known=is_known)
 
     book = OrderBook()
     book.apply(snapshot(LAST - 5))
@@ -169,7 +202,7 @@ def test_a_replay_knows_the_book_when_the_capture_does(
         book.apply(gap("book", "audit_mismatch"))
     assert book.is_known == is_known
     if found.is_torn:
-        mine = found.continuity
+        capture.chain = found.continuity
         told[0] = msgspec.structs.replace(told[0], healed_by=None)
         told = told[:1]
     marks = [(one.started_at, 0, one) for one in told]
@@ -178,17 +211,18 @@ def test_a_replay_knows_the_book_when_the_capture_does(
         for at, _, _, _, event, _ in held
         if not found.is_torn and event.last_update_id > LAST
     ]
-    known_at = followed(book, marks + rows)
+    unknown = followed(book, marks + rows)
     if not found.is_torn:
-        assert found.known_at == known_at
-    assert_alike(book, mine)
+        assert found.unknown == unknown
+    assert_alike(book, capture.chain)
     for event in after:
         if event is None:
-            mine.lost()
+            capture.chain.lost()
             book.apply(gap(reason="connect_lost"))
-        elif take(mine, event):
-            book.apply(event)
-        assert_alike(book, mine)
+        else:
+            for stored in capture.take(event):
+                book.apply(stored)
+        assert_alike(book, capture.chain)
 
 
 def assert_alike(book, mine):

@@ -235,7 +235,8 @@ def test_what_was_sent_over_the_first_alone_has_come_after_a_while(
     second = Run("two", (chain,), 1_005)
     second.wait(5)
     second.covered(chain, 0, 0)
-    joints = {chain: Joint(is_whole=is_whole)}
+    holes = ((6, 8),) if is_whole is False else ()
+    joints = {chain: Joint(is_whole=is_whole, holes=holes)}
     overlay = overlay_of(first.rows, second, settle_ns=5, joints=joints)
 
     (gap,) = overlay.lay(1_020)
@@ -308,20 +309,28 @@ def test_ids_that_neither_run_has_are_named(is_lost):
     assert named == [("sequence_gap", 1_010, 1_010, 9)] * is_lost
 
 
-@pytest.mark.parametrize(("last_id", "is_named"), [(6, True), (8, False)])
-def test_ids_that_the_first_had_not_reached_are_named(last_id, is_named):
-    """It was behind, and what the second has of that time is stored after its end."""
+def test_ids_that_are_missing_where_the_first_ended_are_named():
+    """Also those that the second missed before, for the first was behind."""
     chain = CHAINS[1]
-    first, second = both_on(chain)
-    ids = {"after_update_id": 7, "before_update_id": 9}
-    second.rows += second.ledger.missed(chain, "sequence_gap", 1_010, 1_012, **ids)
+    first, second = Run("one", (chain,), 1_000), Run("two", (chain,), 1_000)
+    for run in (first, second):
+        run.covered(chain, 0, 0)
+        run.wait(20)
     first.stop()
-    overlay = overlay_of(first.rows, second, last_ids={chain: last_id})
+    joints = {chain: Joint(is_whole=False, holes=((6, 8), (9, 12)))}
 
-    rows = overlay.lay(second.now)
+    rows = overlay_of(first.rows, second, joints=joints).lay(second.now)
 
-    named = [(g.started_at, g.ended_at) for g in newest(rows) if g.after_update_id == 7]
-    assert named == [(first.now, first.now)] * is_named
+    named = [
+        (g.reason, g.started_at, g.ended_at, g.after_update_id, g.before_update_id)
+        for g in newest(rows)
+        if g.after_update_id is not None
+    ]
+    at = first.now
+    assert sorted(named) == [
+        ("process_stopped", at, at, 6, 8),
+        ("sequence_gap", at, at, 9, 12),
+    ]
 
 
 @pytest.mark.parametrize(

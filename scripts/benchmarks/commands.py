@@ -1,17 +1,29 @@
 """The subcommands of `scripts/bench`, each a module of its own.
 
-A module offers ``main(argv) -> int | None``. It is imported only when it is
-asked for: some need packages that the project does not depend on.
+A module offers ``add_options(parser)`` and ``measure(given) -> Findings``. It
+is imported only when it is asked for.
 """
 
+import argparse
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from benchmarks.options import add_common
+from benchmarks.processes import begin_cheaply
+from benchmarks.report import Findings, WrongAnswerError, machine
+
 
 COMMANDS = {
-    "ingest": "P1 and P2: from the socket to Arrow and to Parquet",
-    "replay": "P4a and P4b: order books from the store",
+    "ingest": "P1 and P3: from bytes to Arrow",
+    "wire": "P2 and P9: from the socket to Parquet, and what is too much",
+    "replay": "P4a and P4b: order books from memory and from the store",
+    "markets": "P5: few markets and many",
+    "memory": "P6: memory over minutes",
+    "size": "P7: bytes on the disk",
+    "startup": "P8: the command's start",
+    "query": "SQL over a large store",
+    "all": "all of them, P1 to P9 in one table",
 }
 """What can be measured, by the name of its module."""
 
@@ -19,12 +31,51 @@ COMMANDS = {
 def main(argv: Sequence[str]) -> int:
     """Run the subcommand that is named first; return the exit code."""
     name = argv[0] if argv else ""
+    if name == "all":
+        return import_module("benchmarks.everything").main(list(argv[1:]))
     if name in COMMANDS:
-        module = import_module(f"benchmarks.{name}")
-        return module.main(list(argv[1:])) or 0
+        return _one(name, list(argv[1:]))
     is_asked = name in ("-h", "--help")
     print(_usage(), file=sys.stdout if is_asked else sys.stderr)
     return 0 if is_asked else 2
+
+
+def _one(name: str, argv: Sequence[str]) -> int:
+    given = parsed(name, argv)
+    print(machine())
+    try:
+        found = run(name, given)
+    except (WrongAnswerError, RuntimeError) as error:
+        print(f"{name} was not measured: {error}", file=sys.stderr)
+        return 1
+    print(found.text())
+    return 0
+
+
+def parsed(name: str, argv: Sequence[str]) -> argparse.Namespace:
+    """Return the options of a subcommand."""
+    module = import_module(f"benchmarks.{name}")
+    parser = argparse.ArgumentParser(
+        prog=f"scripts/bench {name}",
+        description=module.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_common(parser)
+    module.add_options(parser)
+    return parser.parse_args(argv)
+
+
+def run(name: str, given: argparse.Namespace) -> Findings:
+    """Measure.
+
+    Raises:
+        WrongAnswerError: If what was computed is not what it must be.
+        RuntimeError: If it cannot be measured.
+    """
+    if given.quick:
+        begin_cheaply()
+    found: Findings = import_module(f"benchmarks.{name}").measure(given)
+    return found
 
 
 def _usage() -> str:

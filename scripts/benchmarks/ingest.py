@@ -1,130 +1,203 @@
-"""`scripts/bench ingest`: P1 and P2, from frames to Arrow and to Parquet."""
+"""P1 and P3: what it costs to make the bytes of frames rows of Arrow batches.
+
+Made-up frames of a venue's shape, and real ones looped. The recorder takes
+turns with msgspec, which does nothing but decode them into typed objects, and
+with cryptofeed's handler, which makes a dict of each.
+"""
 
 import argparse
-import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
-from benchmarks import to_arrow, to_parquet
-from benchmarks.frames import Load, depth_load, recorded_load, trade_load
-from benchmarks.report import Spread, figures, machine, ratios, spread, table
+import msgspec
+import numpy as np
+
+from benchmarks import bars, to_arrow
+from benchmarks.answers import Told, told_by_frames
+from benchmarks.made_frames import Load, depth_load, trade_load
+from benchmarks.options import runs, sized
+from benchmarks.peers import AbsentPeerError, Peer, peer
+from benchmarks.recorded_frames import ABSENT, recorded_load
+from benchmarks.report import (
+    Figure,
+    Findings,
+    WrongAnswerError,
+    micros,
+    ratios,
+    table,
+)
 
 
-RECORDINGS = Path(__file__).resolve().parents[3] / "shared" / "recordings"
-"""Real recordings, which lie beside the checkout where they are at all."""
-
-P1 = ("P1", "bytes to Arrow batch / typed decode, depth", 2.0, 1.5)
-P2 = ("P2", "socket to closed Parquet / receive and drop", 6.0, 4.0)
+PEER = "cryptofeed"
+PEER_SHARE = 4
+"""The peer is slow: it handles so small a part of the frames."""
 
 
-def main(argv: Sequence[str]) -> int:
-    """Measure and print; return the exit code."""
-    given = _parser().parse_args(argv)
-    rate = given.rate or None
-    print(machine())
-    load = depth_load(given.frames, markets=given.markets, seed=given.seed)
-    print(_about(load, given.runs))
-    trades = trade_load(given.frames, markets=given.markets, seed=given.seed)
-    real = recorded_load(given.recordings, given.frames)
+class _Kind(NamedTuple):
+    """One kind of frames, and what they cost.
 
-    depth_costs = to_arrow.measure(load, "depth:100ms", given.runs)
-    loads = [("made-up depth", load, depth_costs)]
-    if real is not None:
-        costs = to_arrow.measure(real, "depth:100ms", given.runs)
-        loads.append(("recorded depth", real, costs))
-    costs = to_arrow.measure(trades, "trades", given.runs)
-    loads.append(("made-up trades", trades, costs))
-    try:
-        whole = to_parquet.measure(
-            load, seed=given.seed, rate=rate, runs=given.runs, folder=given.folder
-        )
-    except RuntimeError as error:
-        print(f"P2 was not measured: {error}", file=sys.stderr)
-        return 1
+    Attributes:
+        name: What they are.
+        load: The frames.
+        costs: Of each run.
+        part: How many frames the peer was given.
+    """
 
-    print(f"\nBytes to Arrow batch, CPU us a frame, {to_arrow.FLUSH_FRAMES} a flush\n")
-    print(_stages(loads))
-    pace = f"{rate:,.0f} frames a second" if rate else "as fast as they are read"
-    print(f"\nSocket to closed Parquet, CPU us a frame, {pace}\n")
-    print(_parts(whole, given.frames))
-    print()
-    ours = [run.cpu.total for run in whole.ours]
-    bare = [cpu.total for cpu in whole.bare]
-    measured = (ratios(depth_costs.ours, depth_costs.bare), ratios(ours, bare))
-    rows = [
-        (name, meaning, value, bar, goal)
-        for (name, meaning, bar, goal), value in zip((P1, P2), measured, strict=True)
+    name: str
+    load: Load
+    costs: to_arrow.Costs
+    part: int
+
+    def against_peer(self) -> list[float]:
+        """What the peer's runs would have cost for all frames."""
+        scale = len(self.load.frames) / self.part
+        return [seconds * scale for seconds in self.costs.theirs]
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add this subcommand's options."""
+    parser.add_argument("--frames", type=int, help="in each run")
+    parser.add_argument("--markets", type=int, help="that take turns")
+
+
+def measure(given: argparse.Namespace) -> Findings:
+    """Return P1 and P3.
+
+    Raises:
+        WrongAnswerError: If rows, or what the peer says, are not the frames.
+    """
+    count = int(sized(given, "frames", full=200_000, quick=1_000))
+    markets = int(sized(given, "markets", full=300, quick=10))
+    shape = {"markets": markets, "seed": given.seed}
+    real = recorded_load(given.recordings, count)
+    loads = [
+        ("made-up depth", depth_load(count, **shape), "depth:100ms"),
+        *([] if real is None else [("recorded depth", real, "depth:100ms")]),
+        ("made-up trades", trade_load(count, **shape), "trades"),
     ]
-    print(figures(rows))
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="scripts/bench ingest",
-        description="Print P1 and P2: ratios of CPU time, medians of alternating runs.",
+    why_not = "left out" if given.no_peers else ""
+    kinds = []
+    for name, load, stream in loads:
+        part = load._replace(frames=load.frames[: max(1, count // PEER_SHARE)])
+        is_looped = load is real  # its books do not survive that, the peer needs them
+        try:
+            with _cryptofeed(part, absent=bool(why_not) or is_looped) as ask:
+                costs = to_arrow.measure(load, stream, runs(given), ask)
+        except AbsentPeerError as error:
+            why_not = str(error)
+            costs = to_arrow.measure(load, stream, runs(given))
+        kinds.append(_Kind(name, load, costs, len(part.frames)))
+    made = kinds[0]
+    p3 = Figure(bars.P3, None, f"{PEER}: {why_not}")
+    if made.costs.theirs:
+        p3 = Figure(bars.P3, ratios(made.against_peer(), made.costs.ours))
+    others = ", ".join(
+        f"{kind.name} {ratios(kind.costs.ours, kind.costs.bare).middle:.2f}"
+        for kind in kinds[1:]
     )
-    parser.add_argument("--frames", type=int, default=200_000, help="in each run")
-    parser.add_argument("--runs", type=int, default=5, help="of each kind")
-    parser.add_argument("--markets", type=int, default=300)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument(
-        "--rate",
-        type=float,
-        default=25_000.0,
-        help="frames a second for P2; 0 for as fast as they are read",
+    compared = "rows of all frames with the frames, decoded plainly"
+    also = f"; {PEER}'s dicts of {made.part:,} with the same" if p3.value else ""
+    return Findings(
+        about=_about(made.load, real),
+        figures=[
+            Figure(bars.P1, ratios(made.costs.ours, made.costs.bare), others),
+            p3,
+        ],
+        tables=[
+            (
+                f"Bytes to Arrow batch, CPU us a frame, {len(made.costs.ours)} runs",
+                _stages(kinds),
+            )
+        ],
+        compared=[compared + also],
     )
-    parser.add_argument("--folder", type=Path, help="where stores are made for P2")
-    parser.add_argument("--recordings", type=Path, default=RECORDINGS)
-    return parser
 
 
-def _about(load: Load, runs: int) -> str:
+@contextmanager
+def _cryptofeed(load: Load, *, absent: bool) -> Iterator[Callable[[], float] | None]:
+    """Yield what asks the peer for a run over these frames, held to them."""
+    if absent:
+        yield None
+        return
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "frames").write_bytes(b"\n".join(load.frames))
+        books = {
+            market: msgspec.json.decode(load.snapshot(number, 0)) if load.books else {}
+            for number, market in enumerate(load.markets)
+        }
+        (folder / "books").write_bytes(msgspec.json.encode(books))
+        arguments = [
+            *("--frames", folder / "frames"),
+            *("--books", folder / "books"),
+            *("--told", folder / "told"),
+        ]
+        with peer(PEER, "peer_cryptofeed", arguments) as runs_:
+            _compare(load, folder / "told")
+            yield lambda: _ask(runs_)
+
+
+def _ask(running: Peer) -> float:
+    return running.ask("dicts")
+
+
+def _compare(load: Load, path: Path) -> None:
+    """Hold what the peer says to the frames.
+
+    It leaves deleted levels out that it does not know, so they are not compared.
+    """
+    table_name = "depth" if load.books else "trades"
+    told = told_by_frames(load.frames, table_name)
+    markets = path.with_suffix(".markets").read_text().split("\n")
+    values = np.fromfile(path.with_suffix(".values"))
+    sizes = np.fromfile(path.with_suffix(".sizes"), np.int64)
+    expected = told.values.reshape(-1, 2)
+    if load.books:
+        kept = expected[:, 1] > 0
+        owner = np.repeat(np.arange(2 * len(markets)), told.numbers[:, 3:].ravel())
+        counts = np.bincount(owner[kept], minlength=2 * len(markets))
+        if not np.array_equal(counts, sizes):
+            raise WrongAnswerError(f"{PEER} has levels of other sides")
+        expected = expected[kept]
+    nothing = np.zeros((0, 0), np.int64)
+    Told(told.markets, nothing, expected.ravel()).compare(
+        Told(markets, nothing, values), f"what {PEER} says"
+    )
+
+
+def _about(load: Load, real: Load | None) -> str:
     count = len(load.frames)
     size = sum(map(len, load.frames)) / count
     levels = sum(frame.count(b'["') for frame in load.frames) / count
-    return (
+    about = (
         f"{count:,} depth frames of {len(load.markets)} markets, {size:.0f} bytes and "
-        f"{levels:.1f} levels on average; {runs} runs, gc as a capture has it"
+        f"{levels:.1f} levels on average, and as many trades"
     )
+    return f"{about}; {ABSENT}" if real is None else about
 
 
-def _stages(loads: Sequence[tuple[str, Load, to_arrow.Costs]]) -> str:
+def _stages(kinds: Sequence[_Kind]) -> str:
     rows = [
-        ["frames", "typed decode", "ours", "= decode", "+ session", "+ build", "ratio"]
+        ["frames", "bytes", "typed decode", "ours", "= session", "+ build", "ratio"]
     ]
-    for name, load, costs in loads:
-        per_run = zip(costs.ours, costs.decode, costs.build, strict=True)
-        session = [ours - decode - build for ours, decode, build in per_run]
-        parts = (costs.bare, costs.ours, costs.decode, session, costs.build)
-        micros = [_micros(part, len(load.frames)).text() for part in parts]
-        rows.append([name, *micros, ratios(costs.ours, costs.bare).text()])
+    rows[0] += ["one by one: decode", PEER]
+    for name, load, costs, part in kinds:
+        count = len(load.frames)
+        both = zip(costs.ours, costs.build, strict=True)
+        session = [ours - build for ours, build in both]
+        parts = (costs.bare, costs.ours, session, costs.build)
+        size = sum(map(len, load.frames)) / count
+        rows.append(
+            [
+                name,
+                f"{size:.0f}",
+                *(micros(one, count) for one in parts),
+                ratios(costs.ours, costs.bare).text(),
+                micros(costs.decode, count),
+                micros(costs.theirs, part) if costs.theirs else "-",
+            ]
+        )
     return table(rows)
-
-
-def _parts(costs: to_parquet.Costs, frames: int) -> str:
-    parts = {
-        "receive and drop": [cpu.total for cpu in costs.bare],
-        "recorder": [run.cpu.total for run in costs.ours],
-        "= while recording, event loop": [
-            run.cpu.loop - run.closing.loop for run in costs.ours
-        ],
-        "+ while recording, writer": [
-            _writer(run.cpu) - _writer(run.closing) for run in costs.ours
-        ],
-        "+ closing: rotation to Parquet": [run.closing.total for run in costs.ours],
-    }
-    return table(
-        [
-            ["process", "us a frame"],
-            *([name, _micros(part, frames).text()] for name, part in parts.items()),
-        ]
-    )
-
-
-def _writer(cpu: to_parquet.Cpu) -> float:
-    return cpu.total - cpu.loop
-
-
-def _micros(seconds: Sequence[float], frames: int) -> Spread:
-    return spread([value / frames * 1e6 for value in seconds])

@@ -1,18 +1,16 @@
-"""`scripts/bench replay`: P4a and P4b, order books in bulk.
+"""P4a and P4b: order books in bulk.
 
 A synthetic day is replayed, and the best bid and offer read after each of
 its messages: from an Arrow table in memory, and from a store on disk. The
-peer does the same with its own format, if an environment that has it is
-named. What is counted is CPU time, of all threads, in alternating runs.
+peers do the same, hftbacktest with its own format on disk as well. What is
+counted is CPU time, of all threads, in alternating runs.
 """
 
 import argparse
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,26 +18,26 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from benchmarks.report import Spread, machine, ratios, spread, table
-from benchmarks.synthetic import MARKET, START_NS, STEP_NS, STREAM, TICK, Day, make_day
-from recorder.model import Coverage
+from benchmarks import bars
+from benchmarks.day_store import SOURCE, depth_table, write_store
+from benchmarks.options import runs, sized
+from benchmarks.peers import Peer, all_peers
+from benchmarks.report import (
+    Figure,
+    Findings,
+    WrongAnswerError,
+    ratios,
+    spread,
+    table,
+)
+from benchmarks.synthetic import MARKET, STEP_NS, TICK, Day, make_day
 from recorder.replay.ladder import Ladder
 from recorder.replay.rows import depth_rows
 from recorder.replay.sampling import bbo
-from recorder.store.batch import build
-from recorder.store.layout import Partition, Stem, date_of
 from recorder.store.listing import open_listing
-from recorder.store.segment import write_segment
-from recorder.store.tables import LEVEL, LEVELS, TABLES
 
 
-PEER = Path(__file__).parent / "peer_hftbacktest.py"
-SOURCE = "bench"
-RUN = "20231115T000000-abcdef"
-SEGMENT_MESSAGES = 9_000  # a quarter of an hour
-
-P4A = ("P4a", "memory to BBO of every message / peer", 3.0, 5.0)
-P4B = ("P4b", "disk to BBO of every message / peer", 4.0, 6.0)
+Quotes = npt.NDArray[np.float64]
 
 PEER_EVENT = np.dtype(
     [
@@ -55,120 +53,117 @@ PEER_EVENT = np.dtype(
     align=True,
 )
 DEPTH_EVENT, EXCH, LOCAL, BUY, SELL = 1, 1 << 31, 1 << 30, 1 << 29, 1 << 28
+HFTBACKTEST = "hftbacktest"
+PLAIN = ("sortedcontainers", "order_book")
+PLAIN_SHARE = 10
+"""The plain peers are slow: they replay so small a part of the day."""
+
+PLAIN_MESSAGES = 2_000
+"""So many are replayed by dictionaries that are searched each time."""
 
 
 class Seconds(NamedTuple):
-    """CPU seconds of each run, in the order in which they alternated."""
+    """CPU seconds of each run, in the order in which they alternated.
 
-    memory: list[float]
-    disk: list[float]
+    Attributes:
+        ours: By way, ``memory`` or ``disk``.
+        theirs: The same of hftbacktest; empty without it.
+        plain: Of each of the plain peers, for its part of the day.
+    """
+
+    ours: dict[str, list[float]]
+    theirs: dict[str, list[float]]
+    plain: dict[str, list[float]]
 
 
-def main(argv: Sequence[str]) -> int:
-    """Measure and print; return the exit code."""
-    given = _parser().parse_args(argv)
-    print(machine())
-    day = make_day(given.messages, given.seed)
-    low, high = day.span
-    print(
-        f"{given.messages:,} messages, {day.changes:,} level changes, "
-        f"{day.offsets[1]:,} resting levels, prices over {high - low:,} ticks; "
-        f"{given.runs} runs"
-    )
-    rows = _depth_table(day)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add this subcommand's options."""
+    parser.add_argument("--messages", type=int, help="of the day")
+
+
+def measure(given: argparse.Namespace) -> Findings:
+    """Return P4a and P4b.
+
+    Raises:
+        WrongAnswerError: If any two give different quotes.
+    """
+    messages = int(sized(given, "messages", full=500_000, quick=2_000))
+    day = make_day(messages, given.seed)
+    rows = depth_table(day)
     with tempfile.TemporaryDirectory(dir=given.folder) as name:
         folder = Path(name)
-        _write_store(folder / "store", rows)
+        write_store(folder / "store", rows)
         ways = {
             "memory": lambda: _from_memory(rows),
             "disk": lambda: _from_disk(folder / "store"),
         }
         quotes = {way: replay() for way, replay in ways.items()}
         if not np.array_equal(quotes["memory"], quotes["disk"]):
-            print("memory and disk give different quotes", file=sys.stderr)
-            return 1
-        ours, theirs = Seconds([], []), Seconds([], [])
-        if given.peer_python is None:
-            _alternate(given.runs, ways, ours, None, theirs)
-        else:
-            with _peer(given.peer_python, folder, day) as peer:
-                worst = _difference(folder / "quotes.npy", quotes["memory"])
-                if worst > TICK / 1000:
-                    print(f"the peer's quotes differ by {worst}", file=sys.stderr)
-                    return 1
-                _alternate(given.runs, ways, ours, peer, theirs)
-    print(_report(day.changes, ours, theirs))
-    if not theirs.memory:
-        print("\nThe peer was not measured: give --peer-python, see --help.")
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="scripts/bench replay",
-        description=(
-            "Print P4a and P4b: level changes a second by CPU time, medians of "
-            "alternating runs. The peer is measured if --peer-python names the "
-            "Python of an environment made for it: "
-            "python -m venv DIR && DIR/bin/pip install hftbacktest==2.4.4"
+            raise WrongAnswerError("memory and disk give different quotes")
+        ours = quotes["memory"]
+        start = day.first(min(messages, PLAIN_MESSAGES))
+        _must_be_equal(ours[: start.ids.size], _plainly(start), "plain dictionaries")
+        part = day.first(messages // PLAIN_SHARE)
+        wanted = {} if given.no_peers else _peers(folder, day, part)
+        with all_peers(wanted) as peers:
+            compared = _compare(folder, ours, list(peers.running))
+            seconds = _alternate(runs(given, 7), ways, peers.running)
+    absent = peers.absent
+    if given.no_peers:
+        absent = dict.fromkeys((HFTBACKTEST, *PLAIN), "left out")
+    low, high = day.span
+    return Findings(
+        about=(
+            f"{messages:,} messages, {day.changes:,} level changes, "
+            f"{day.offsets[1]:,} resting levels, prices over {high - low:,} ticks"
         ),
+        figures=[
+            Figure(bar, ratios(theirs, seconds.ours[way]))
+            if (theirs := seconds.theirs[way])
+            else Figure(bar, None, f"{HFTBACKTEST}: {absent.get(HFTBACKTEST)}")
+            for bar, way in ((bars.P4A, "memory"), (bars.P4B, "disk"))
+        ],
+        tables=[
+            (
+                "Level changes, million a CPU second",
+                _table(day, part, seconds, absent),
+            )
+        ],
+        compared=[
+            "quotes from memory and from disk",
+            f"those of the first {start.ids.size:,} messages with plain dictionaries",
+            *compared,
+        ],
     )
-    parser.add_argument("--messages", type=int, default=500_000)
-    parser.add_argument("--runs", type=int, default=7, help="of each kind")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--folder", type=Path, help="where the store is made")
-    parser.add_argument("--peer-python", type=Path, help="a Python with hftbacktest")
-    return parser
 
 
-def _from_memory(rows: pa.Table) -> npt.NDArray[np.float64]:
+def _from_memory(rows: pa.Table) -> Quotes:
     quoted = Ladder().follow(depth_rows(rows))
     return np.column_stack([quoted.bid_price, quoted.ask_price])
 
 
-def _from_disk(root: Path) -> npt.NDArray[np.float64]:
+def _from_disk(root: Path) -> Quotes:
     found = bbo(open_listing(root), source=SOURCE, market=MARKET)
     return np.column_stack([found["bid_price"], found["ask_price"]])
 
 
-def _alternate(
-    runs: int,
-    ways: dict[str, Callable[[], object]],
-    ours: Seconds,
-    peer: subprocess.Popen[str] | None,
-    theirs: Seconds,
-) -> None:
-    for _ in range(runs):
-        for way, replay in ways.items():
-            began = time.process_time()
-            replay()
-            getattr(ours, way).append(time.process_time() - began)
-            if peer is not None:
-                getattr(theirs, way).append(_ask(peer, way))
+def _must_be_equal(ours: Quotes, theirs: Quotes, whose: str) -> None:
+    """Raise `WrongAnswerError` if quotes differ by as much as part of a tick."""
+    if ours.shape != theirs.shape:
+        raise WrongAnswerError(f"{whose}: {len(theirs)} quotes, not {len(ours)}")
+    worst = float(np.abs(theirs - ours).max(initial=0.0))
+    if not worst <= TICK / 1000:
+        raise WrongAnswerError(f"{whose}: quotes differ by {worst}")
 
 
-def _ask(peer: subprocess.Popen[str], way: str) -> float:
-    assert peer.stdin is not None
-    peer.stdin.write(f"{way}\n")
-    peer.stdin.flush()
-    return sum(map(float, _answer(peer).split()))
-
-
-def _answer(peer: subprocess.Popen[str]) -> str:
-    assert peer.stdout is not None
-    while line := peer.stdout.readline():
-        if line.strip():
-            return line
-    raise SystemExit("the peer ended without an answer")
-
-
-@contextmanager
-def _peer(python: Path, folder: Path, day: Day) -> Iterator[subprocess.Popen[str]]:
+def _peers(
+    folder: Path, day: Day, part: Day
+) -> dict[str, tuple[str, Sequence[object]]]:
+    """Write what peers read; return what to tell them."""
     events = folder / "events.npz"
     np.savez_compressed(events, data=_peer_events(day))
     low, high = day.span
-    command = [
-        *(python, PEER),
+    arguments = [
         *("--events", events),
         *("--quotes", folder / "quotes.npy"),
         *("--messages", day.ids.size - 1),
@@ -178,27 +173,69 @@ def _peer(python: Path, folder: Path, day: Day) -> Iterator[subprocess.Popen[str
         *("--lowest", (low - 10) * TICK),
         *("--highest", (high + 10) * TICK),
     ]
-    with subprocess.Popen(
-        [str(part) for part in command],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as peer:
-        _answer(peer)
-        yield peer
+    columns = {
+        "sides": part.is_bid.astype(np.int8),
+        "prices": part.prices(),
+        "amounts": part.amounts(),
+        "offsets": part.offsets,
+    }
+    for name, column in columns.items():
+        (folder / name).write_bytes(column.tobytes())
+    plain = {name: ("peer_books", [name, "--folder", folder]) for name in PLAIN}
+    return {HFTBACKTEST: ("peer_hftbacktest", arguments), **plain}
 
 
-def _difference(path: Path, ours: npt.NDArray[np.float64]) -> float:
-    """Return by how much the peer's quotes differ from ours at most.
+def _plainly(day: Day) -> Quotes:
+    """Return the quotes of dictionaries that are searched after each message."""
+    sides: tuple[dict[float, float], dict[float, float]] = ({}, {})
+    prices, amounts = day.prices().tolist(), day.amounts().tolist()
+    quotes = []
+    for start, stop in pairwise(day.offsets.tolist()):
+        for i in range(start, stop):
+            side = sides[0] if day.is_bid[i] else sides[1]
+            if amounts[i]:
+                side[prices[i]] = amounts[i]
+            else:
+                side.pop(prices[i], None)
+        quotes.append((max(sides[0]), min(sides[1])))
+    return np.array(quotes)
 
-    Its clock starts with the snapshot, so its first quote is that of the
-    first update; where its events end, it has none for the last of them.
-    """
-    theirs = np.load(path)
-    has_any = ~np.isnan(theirs[:, 0])
-    if has_any.sum() < len(theirs) - 2:
-        return float("inf")
-    return float(np.abs(theirs - ours[1:])[has_any].max())
+
+def _compare(folder: Path, ours: Quotes, names: Sequence[str]) -> list[str]:
+    """Hold the quotes of peers to ours; return what was done."""
+    for name in names:
+        if name == HFTBACKTEST:
+            # Its clock starts with the snapshot, so its first quote is that of the
+            # first update; where its events end, it has none for the last of them.
+            theirs = np.load(folder / "quotes.npy")
+            has_any = ~np.isnan(theirs[:, 0])
+            if has_any.sum() < len(theirs) - 2:
+                raise WrongAnswerError(f"{name} has too few quotes")
+            _must_be_equal(ours[1:][has_any], theirs[has_any], name)
+        else:
+            theirs = np.fromfile(folder / f"quotes-{name}").reshape(-1, 2)
+            _must_be_equal(ours[: len(theirs)], theirs, name)
+    return [f"those of {', '.join(names)}"] if names else []
+
+
+def _alternate(
+    count: int, ways: dict[str, Callable[[], object]], peers: dict[str, Peer]
+) -> Seconds:
+    seconds = Seconds(
+        {way: [] for way in ways},
+        {way: [] for way in ways},
+        {name: [] for name in peers if name in PLAIN},
+    )
+    for _ in range(count):
+        for way, replay in ways.items():
+            began = time.process_time()
+            replay()
+            seconds.ours[way].append(time.process_time() - began)
+            if HFTBACKTEST in peers:
+                seconds.theirs[way].append(peers[HFTBACKTEST].ask(way))
+        for name, theirs in seconds.plain.items():
+            theirs.append(peers[name].ask())
+    return seconds
 
 
 def _peer_events(day: Day) -> npt.NDArray[np.void]:
@@ -211,97 +248,16 @@ def _peer_events(day: Day) -> npt.NDArray[np.void]:
     return events
 
 
-def _depth_table(day: Day) -> pa.Table:
-    """Return the day as rows of the table ``depth``."""
-    count = day.ids.size
-    is_image = np.arange(count) == 0
-    times = pa.array(day.times(), pa.timestamp("ns"))
-    firsts = np.concatenate([[0], day.ids[:-1] + 1])
+def _table(day: Day, part: Day, seconds: Seconds, absent: dict[str, str]) -> str:
+    def rate(changes: int, taken: list[float]) -> str:
+        rates = [changes / one / 1e6 for one in taken]
+        return spread(rates).text(1) if rates else "-"
 
-    def same(text: str) -> pa.DictionaryArray:
-        codes = pa.array(np.zeros(count, np.int32))
-        return pa.DictionaryArray.from_arrays(codes, [text])
-
-    columns = {
-        "ts_recv": times,
-        "ts_event": times,
-        "market": same(MARKET),
-        "conn": same(f"{RUN}.0"),
-        "seq": pa.array(np.arange(count, dtype=np.int64)),
-        "idx": pa.array(np.zeros(count, np.int16)),
-        "stream": same(STREAM),
-        "is_snapshot": pa.array(is_image),
-        "first_update_id": pa.array(firsts, mask=is_image),
-        "last_update_id": pa.array(day.ids),
-        "bids": _side(day, day.is_bid),
-        "asks": _side(day, ~day.is_bid),
-        "depth_limit": pa.array(np.full(count, 500, np.int32)),
-        "origin": same("live"),
-    }
-    schema = TABLES["depth"].schema
-    return pa.table([columns[name] for name in schema.names], schema=schema)
-
-
-def _side(day: Day, mine: npt.NDArray[np.bool_]) -> pa.ListArray:
-    offsets = np.concatenate([[0], np.cumsum(mine)])[day.offsets]
-    columns = [pa.array(day.prices()[mine]), pa.array(day.amounts()[mine])]
-    levels = pa.StructArray.from_arrays(columns, fields=list(LEVEL))
-    return pa.ListArray.from_arrays(
-        pa.array(offsets.astype(np.int32)), levels, type=LEVELS
-    )
-
-
-def _write_store(root: Path, rows: pa.Table) -> None:
-    for number, start in enumerate(range(0, rows.num_rows, SEGMENT_MESSAGES)):
-        first = START_NS + start * STEP_NS
-        partition = Partition("depth", SOURCE, date_of(first))
-        part = rows.slice(start, SEGMENT_MESSAGES)
-        write_segment(root, partition, Stem(first, RUN, number), part)
-    covered = Coverage(
-        market=MARKET,
-        stream=STREAM,
-        job=SOURCE,
-        started_at=START_NS,
-        ended_at=START_NS + rows.num_rows * STEP_NS,
-        closed_by="stop",
-    )
-    end = covered.ended_at
-    ledger = build(TABLES["coverage"], [(end, f"{RUN}.ledger", 0, 0, covered, None)])
-    write_segment(
-        root,
-        Partition("coverage", SOURCE, date_of(end)),
-        Stem(end, RUN, 0),
-        pa.Table.from_batches([ledger.batch]),
-    )
-
-
-def _report(changes: int, ours: Seconds, theirs: Seconds) -> str:
-    lines = [["level changes, M a CPU second", "recorder", "peer"]]
-    for way, name in (
-        ("memory", "from memory"),
-        ("disk", "from disk (zstd Parquet / npz)"),
-    ):
-        rates = [
-            spread([changes / second / 1e6 for second in seconds]).text(1)
-            if seconds
-            else "-"
-            for seconds in (getattr(ours, way), getattr(theirs, way))
-        ]
-        lines.append([name, *rates])
-    text = "\n" + table(lines)
-    if not theirs.memory:
-        return text
-    cells = [["", "figure", "median (least-most)", "bar", "goal", ""]]
-    for (name, meaning, bar, goal), way in ((P4A, "memory"), (P4B, "disk")):
-        times = ratios(getattr(theirs, way), getattr(ours, way))
-        verdict = _verdict(times, bar, goal)
-        cells.append(
-            [name, meaning, times.text(), f">= {bar:g}", f">= {goal:g}", verdict]
-        )
-    return f"{text}\n\n{table(cells)}"
-
-
-def _verdict(times: Spread, bar: float, goal: float) -> str:
-    if times.middle >= goal:
-        return "goal reached"
-    return "bar reached" if times.middle >= bar else "MISSED"
+    rows = [["", "from memory", "from disk (zstd Parquet / npz)"]]
+    for name, taken in (("recorder", seconds.ours), (HFTBACKTEST, seconds.theirs)):
+        if name not in absent:
+            rows.append([name, *(rate(day.changes, taken[x]) for x in taken)])
+    for name, plain in seconds.plain.items():
+        rows.append([name, rate(int(part.offsets[-1]), plain), ""])
+    lines = [f"Not measured: {name}, {why}." for name, why in absent.items()]
+    return "\n".join([table(rows), *lines])

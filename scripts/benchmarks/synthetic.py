@@ -49,6 +49,18 @@ class Day(NamedTuple):
         """Return the amount of each level change."""
         return np.round(self.lots / 1000.0, 3)
 
+    def first(self, messages: int) -> "Day":
+        """Return the snapshot and so many updates after it."""
+        changes = int(self.offsets[messages + 1])
+        return Day(
+            self.ids[: messages + 1],
+            self.offsets[: messages + 2],
+            self.is_bid[:changes],
+            self.ticks[:changes],
+            self.lots[:changes],
+            self.span,
+        )
+
     def times(self) -> npt.NDArray[np.int64]:
         """Return the time of each message, nanoseconds."""
         return START_NS + np.arange(self.ids.size, dtype=np.int64) * STEP_NS

@@ -7,13 +7,15 @@ nothing but decode the same frames into typed objects, dropped at once.
 """
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from time import process_time
 from typing import NamedTuple
 
-import msgspec
+import pyarrow as pa
 
-from benchmarks.frames import Load
+from benchmarks.answers import DECODE, told_by_frames, told_by_rows
+from benchmarks.made_frames import Load
+from benchmarks.report import WrongAnswerError
 from recorder.capture.doubles import Doubles
 from recorder.capture.link import Link
 from recorder.capture.plain import warm_up as warm_up_plain
@@ -26,6 +28,8 @@ from recorder.store.ledger import Ledger
 from recorder.store.levels import warm_up
 from recorder.store.writer import Flush, build_all
 
+
+SOURCE = "gate_spot"
 
 FLUSH_FRAMES = 25_000
 """Frames between two flushes: what a second brings at the full load."""
@@ -42,96 +46,72 @@ class Costs(NamedTuple):
     Attributes:
         ours: From bytes to batches.
         bare: The plain typed decode.
-        decode: The part of ours that the feed takes: bytes to events.
+        decode: The part of ours that the feed would take, were frames taken
+            one by one: bytes to events.
         build: The part of ours that makes batches of rows.
+        theirs: A peer.
     """
 
     ours: list[float]
     bare: list[float]
     decode: list[float]
     build: list[float]
+    theirs: list[float]
 
 
-class _DepthResult(msgspec.Struct, gc=False):
-    t: int
-    e: str
-    E: int
-    s: str
-    U: int
-    u: int
-    b: list[tuple[str, str]]
-    a: list[tuple[str, str]]
-
-
-class _Depth(msgspec.Struct, gc=False):
-    time: int
-    channel: str
-    event: str
-    result: _DepthResult
-    time_ms: int | None = None
-
-
-class _TradeResult(msgspec.Struct, gc=False):
-    id: int
-    create_time: int
-    create_time_ms: str
-    side: str
-    currency_pair: str
-    amount: str
-    price: str
-    id_market: int | None = None
-    range: str | None = None
-
-
-class _Trade(msgspec.Struct, gc=False):
-    time: int
-    channel: str
-    event: str
-    result: _TradeResult
-    time_ms: int | None = None
-
-
-BARE = {
-    "depth": msgspec.json.Decoder(_Depth).decode,
-    "trades": msgspec.json.Decoder(_Trade).decode,
-}
-
-
-def measure(load: Load, stream: str, runs: int) -> Costs:
+def measure(
+    load: Load, stream: str, runs: int, peer: Callable[[], float] | None = None
+) -> Costs:
     """Return the costs of frames, kinds of runs taking turns.
 
     Args:
         load: The frames, all of one stream.
         stream: ``depth:100ms`` or ``trades``.
         runs: How often each kind is run.
+        peer: Returns what a run of it cost.
 
     Raises:
-        RuntimeError: If what came out is not what went in.
+        WrongAnswerError: If what came out is not what went in.
     """
-    bare = BARE[stream.partition(":")[0]]
-    warm_up()
-    warm_up_plain()
-    costs = Costs([], [], [], [])
+    bare = DECODE[stream.partition(":")[0]]
+    costs = Costs([], [], [], [], [])
+    _compare(load, stream)
     gc.collect()
     gc.freeze()  # a capture has no such lists of frames to search through
-    _run_ours(load._replace(frames=load.frames[:FLUSH_FRAMES]), stream)
     for _ in range(runs):
-        total, build_part = _run_ours(load, stream)
+        total = built = 0.0
+        for _, session_seconds, build_seconds in _flushes(load, stream):
+            total += session_seconds + build_seconds
+            built += build_seconds
         costs.ours.append(total)
-        costs.build.append(build_part)
+        costs.build.append(built)
         costs.bare.append(_run_bare(load, bare))
         costs.decode.append(_run_decode(load, stream))
+        if peer is not None:
+            costs.theirs.append(peer())
     gc.unfreeze()
     return costs
 
 
-def _run_ours(load: Load, stream: str) -> tuple[float, float]:
-    """Return CPU seconds in all, and those that building batches took."""
+def _compare(load: Load, stream: str) -> None:
+    """Hold what the recorder makes of frames to what they say."""
+    table = stream.partition(":")[0]
+    told = told_by_rows(rows_of(load, stream), table)
+    told_by_frames(load.frames, table).compare(told, "the record batches")
+
+
+def rows_of(load: Load, stream: str) -> pa.Table:
+    """Return the rows of frames, as they come out."""
+    return pa.Table.from_batches([rows for rows, _, _ in _flushes(load, stream)])
+
+
+def _flushes(load: Load, stream: str) -> Iterator[tuple[pa.RecordBatch, float, float]]:
+    """Yield the rows of a flush, and the CPU seconds of session and building."""
+    warm_up()
+    warm_up_plain()
     session, link = _ready(load, stream)
     frames = session.frames
     stamp = link.last_at
-    total = built = 0.0
-    rows = 0
     for start in range(0, len(load.frames), FLUSH_FRAMES):
         part = load.frames[start : start + FLUSH_FRAMES]
         stamps = range(stamp + 1, stamp + 1 + len(part))
@@ -141,22 +121,23 @@ def _run_ours(load: Load, stream: str) -> tuple[float, float]:
             run = slice(first, first + RUN_FRAMES)
             frames(link, stamps[run], part[run], opcode="text")
         taken = process_time()
-        rows += _build(session.take(stamp), stream)
+        flush = session.take(stamp)
+        built = _build(flush, stream)
         ended = process_time()
-        total += ended - began
-        built += ended - taken
-    if rows != len(load.frames):
-        raise RuntimeError(f"{len(load.frames)} frames gave {rows} rows of {stream}")
-    return total, built
+        if built.num_rows != len(part):
+            raise WrongAnswerError(f"{len(part)} frames gave {built.num_rows} rows")
+        yield built, taken - began, ended - taken
 
 
-def _build(flush: Flush, stream: str) -> int:
-    """Make batches of everything; return the rows of the stream's table."""
-    rows = 0
+def _build(flush: Flush, stream: str) -> pa.RecordBatch:
+    """Make batches of everything; return that of the stream's table."""
+    found: pa.RecordBatch | None = None
     for (name, _), made in build_all(flush.rows, flush.blocks).items():
         if name == stream.partition(":")[0] and not (made.kept or made.faults):
-            rows = made.batch.num_rows
-    return rows
+            found = made.batch
+    if found is None:
+        raise WrongAnswerError(f"frames of {stream} gave no rows, or wrong ones")
+    return found
 
 
 def _run_bare(load: Load, decode: Callable[[bytes], object]) -> float:
@@ -180,7 +161,7 @@ def _run_decode(load: Load, stream: str) -> float:
 
 def _ready(load: Load, stream: str) -> tuple[Session, Link]:
     """Return a session with everything subscribed and every book known."""
-    source = load_source("gate_spot")
+    source = load_source(SOURCE)
     chains = [Chain(market, stream) for market in load.markets]
     clock = SystemClock()
     session = Session(

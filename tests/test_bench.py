@@ -14,7 +14,7 @@ import msgspec
 import pyarrow as pa
 import pytest
 
-from benchmarks import bars
+from benchmarks import bars, commands, peers
 from benchmarks.account import account
 from benchmarks.answers import told_by_frames, told_by_rows
 from benchmarks.cycle import Cycle
@@ -80,6 +80,24 @@ def test_what_is_not_a_subcommand_is_refused_with_the_list_of_them():
     assert "ingest" in done.stderr
     assert "replay" in done.stderr
     assert done.stdout == ""
+
+
+def test_a_peer_that_cannot_be_installed_is_told_with_the_reason(tmp_path, monkeypatch):
+    python = tmp_path / "bin" / "python3"
+    python.parent.mkdir()
+    python.write_text("#!/bin/sh\necho 'ERROR: no index answers' >&2\nexit 1\n")
+    python.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{python.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr(peers, "ENVIRONMENTS", tmp_path / "environments")
+
+    given = commands.parsed("replay", ["--quick", "--messages", "100"])
+    found = commands.run("replay", given)
+
+    for figure in found.figures:
+        assert figure.value is None
+        assert figure.note.startswith("hftbacktest: hftbacktest==")
+        assert figure.note.endswith("cannot be installed: ERROR: no index answers")
+    assert "order_book==0.6.1 cannot be installed" in found.text()
 
 
 class _Result(msgspec.Struct):

@@ -187,7 +187,7 @@ def _told(steps: list[Step]) -> str:
 
 def growth(steps: list[Step]) -> str:
     """Return a table of rates and what they took."""
-    head = ("asked/s", "sent/s", "CPU us a frame", "peak MB")
+    head = ("asked/s", "sent/s", "CPU us a frame", "peak MB", "files")
     rows = [[*head, "stored", "dropped", "unaccounted", "gaps", "whole at the end"]]
     for step in steps:
         run, found = step.run, step.found
@@ -197,6 +197,7 @@ def growth(steps: list[Step]) -> str:
                 f"{step.sent_rate:,.0f}",
                 f"{run.cpu.total / found.sent * 1e6:.2f}",
                 f"{run.peak:.0f}",
+                f"{found.files}",
                 f"{found.stored:,}",
                 f"{found.named:,}",
                 f"{found.unaccounted}",

@@ -166,15 +166,24 @@ async def _record(setting: Setting, store: Path) -> Recorded:
             f"not all frames were taken within {setting.seconds:.0f} s: "
             f"{result.failure or result.progress}"
         )
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / _MB
     return Recorded(
         cpu=ended.since(meter.before),
         closing=ended.since(meter.complete),
         poured=meter.poured,
         progress=result.progress,
         memory=meter.memory,
-        peak=peak,
+        peak=_peak(),
     )
+
+
+def _peak() -> float:
+    """Return the most of resident memory so far, MB.
+
+    What `getrusage` says may be that of the process that began this one.
+    """
+    status = Path("/proc/self/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024 / _MB
 
 
 def _plan(setting: Setting, store: Path) -> CapturePlan:

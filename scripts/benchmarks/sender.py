@@ -41,10 +41,11 @@ class Poured(msgspec.Struct, frozen=True):
 
 
 def serve(pipe: Connection, frames: int, markets: int, seed: int) -> None:
-    """Serve a depth load until terminated.
+    """Serve a depth load until terminated, or whoever began it is gone.
 
     Args:
-        pipe: Gets the port once connections are accepted.
+        pipe: Gets the port once connections are accepted; its other end is
+            closed by the end of whoever has it.
         frames: After how many frames the way back begins.
         markets: How many markets take turns.
         seed: Decides the frames.
@@ -64,9 +65,13 @@ class _Sender:
         app.router.add_get("/ws/v4/", self._socket)
         app.router.add_get("/api/v4/spot/order_book", self._order_book)
         app.router.add_get("/pour", self._pour)
+        is_left = asyncio.Event()
+        loop = asyncio.get_running_loop()
         async with AsyncExitStack() as stack:
             pipe.send(await listen(app, 0, stack))
-            await asyncio.Event().wait()
+            loop.add_reader(pipe.fileno(), is_left.set)
+            stack.callback(loop.remove_reader, pipe.fileno())
+            await is_left.wait()
 
     async def _order_book(self, request: web.Request) -> web.Response:
         market = request.query["currency_pair"]

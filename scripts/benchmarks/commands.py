@@ -54,15 +54,34 @@ def _one(name: str, argv: Sequence[str]) -> int:
 
 def parsed(name: str, argv: Sequence[str]) -> argparse.Namespace:
     """Return the options of a subcommand."""
+    return _parser(name).parse_args(argv)
+
+
+def parsed_of(
+    names: Sequence[str], argv: Sequence[str]
+) -> dict[str, argparse.Namespace]:
+    """Return the options of several subcommands, given together.
+
+    Each takes those that it knows; one that none of them knows ends the program.
+    """
+    found = {name: _parser(name).parse_known_args(argv) for name in names}
+    for word in argv:
+        if all(word in unknown for _, unknown in found.values()):
+            _parser(names[0]).error(f"no subcommand knows {word}")
+    return {name: given for name, (given, _) in found.items()}
+
+
+def _parser(name: str) -> argparse.ArgumentParser:
     module = import_module(f"benchmarks.{name}")
     parser = argparse.ArgumentParser(
         prog=f"scripts/bench {name}",
         description=module.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     add_common(parser)
     module.add_options(parser)
-    return parser.parse_args(argv)
+    return parser
 
 
 def run(name: str, given: argparse.Namespace) -> Findings:

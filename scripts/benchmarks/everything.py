@@ -22,7 +22,9 @@ def main(argv: Sequence[str]) -> int:
     """
     parser = argparse.ArgumentParser(
         prog="scripts/bench all",
-        description="Measure P1 to P9 and print one table of them.",
+        description="Measure P1 to P9 and print one table of them. Options of the "
+        "subcommands may be given, too: each takes those that it knows.",
+        allow_abbrev=False,
     )
     parser.add_argument(
         "--report",
@@ -37,8 +39,7 @@ def main(argv: Sequence[str]) -> int:
     )
     given, rest = parser.parse_known_args(argv)
     names = given.only or _names()
-    for name in names:
-        commands.parsed(name, rest)  # what is wrong is told before anything is run
+    asked = commands.parsed_of(names, rest)
     began = monotonic()
     about = f"{machine()}; peers {_peers(rest)}"
     print(about, flush=True)
@@ -46,7 +47,7 @@ def main(argv: Sequence[str]) -> int:
     failed: dict[str, str] = {}
     for name in names:
         try:
-            parts[name] = commands.run(name, commands.parsed(name, rest))
+            parts[name] = commands.run(name, asked[name])
         except (WrongAnswerError, RuntimeError) as error:
             failed[name] = str(error)
             print(f"{name} was not measured: {error}", file=sys.stderr)

@@ -31,7 +31,7 @@ constraints=scripts/constraints-bench.txt make_environment "$1" "$2"
 """
 
 
-class AbsentPeerError(Exception):
+class AbsentPeerError(RuntimeError):
     """A peer that cannot be measured, and why."""
 
 

@@ -39,11 +39,12 @@ def bench(*arguments):
         capture_output=True,
         check=False,
         text=True,
-        timeout=110,
+        timeout=280,
         env=quiet,
     )
 
 
+@pytest.mark.timeout(300)  # a dozen processes, one after another
 def test_all_figures_are_told_once_answers_were_compared(tmp_path):
     report = tmp_path / "report.md"
 

@@ -37,6 +37,9 @@ from recorder.store.tables import LEVELS, TABLES, Table
 from recorder.telemetry import JournalDamaged, JournalTorn, SegmentWritten, emit
 
 
+VERSION: Final = version("recorder")
+"""Read once: who installs another version while this one runs takes it away."""
+
 ROW_GROUP_ROWS: Final = 131_072
 ROW_GROUP_ROWS_OF: Final = {"depth": 16_384, "trades": 16_384}
 """Small row groups where one market among thousands is asked for."""
@@ -292,7 +295,7 @@ def _facts(
     """Return what a segment's footer says about it."""
     times = rows["ts_recv"].cast(pa.int64()).to_numpy()
     facts = {
-        "recorder.version": version("recorder"),
+        "recorder.version": VERSION,
         "recorder.run": stem.run,
         "recorder.source": partition.source,
         "recorder.rows": rows.num_rows,

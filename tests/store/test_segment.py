@@ -1,8 +1,10 @@
 """A journal becomes a segment: sorted, whole, once."""
 
+import importlib.metadata
 import logging
 import os
 import random
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -161,6 +163,22 @@ def test_row_groups_are_small_where_one_market_is_sought(
 
     footer = pq.ParquetFile(segment_path(root, partition, STEM)).metadata
     assert [footer.row_group(n).num_rows for n in range(footer.num_row_groups)] == sizes
+
+
+def test_a_segment_is_made_while_another_version_is_installed(
+    root: Path, rows: list[RowTuple], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal_of(root, rows)
+    version = importlib.metadata.version("recorder")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "path", [])
+        with pytest.raises(importlib.metadata.PackageNotFoundError):
+            importlib.metadata.version("recorder")
+        path = convert(root, PARTITION, STEM)
+
+    said = pq.read_schema(path).metadata
+    assert said[b"recorder.version"] == version.encode()
 
 
 def test_converting_twice_changes_nothing(root: Path, rows: list[RowTuple]) -> None:

@@ -273,10 +273,7 @@ def _marks(gap: Gap) -> list[tuple[int, bool]]:
     if is_told_by_ids(gap):
         ends = (gap.started_at, gap.ended_at) if is_of_nobody(gap) else ()
         return [(end, True) for end in ends if end is not None]
-    marks = [(gap.started_at, False)]
-    if gap.reason.startswith("process_") and gap.ended_at is not None:
-        marks.append((gap.ended_at, False))
-    return marks
+    return [(gap.started_at, False)]
 
 
 def _tell(chain: Continuity, *, is_doubt: bool) -> None:

@@ -38,6 +38,7 @@ from recorder.replay.book import (
     is_taken_over,
     is_told_by_ids,
     may_hit,
+    run_of_gap,
 )
 from recorder.replay.compiled import Ints
 from recorder.store.account import Span, merged, outside
@@ -63,6 +64,8 @@ class Marks(NamedTuple):
             over a socket inside.
         wrong: Instants from which on the book was found not to be the venue's,
             until a snapshot mends it, sorted, nanoseconds.
+        handed: Gaps between two runs, each with the run that ended: the book is lost
+            once more before the first row of another run, or where the gap ends.
     """
 
     lost: Ints
@@ -70,6 +73,7 @@ class Marks(NamedTuple):
     doubted: Ints
     quiet: tuple[Interval, ...] = ()
     wrong: Ints = np.empty(0, np.int64)
+    handed: tuple[tuple[int, int, str], ...] = ()
 
     def hides(self, at_ns: int) -> bool:
         """Return whether an instant lies in a hidden interval."""
@@ -112,7 +116,8 @@ class Outages:
         which ids tell nothing. Several of nobody's may have been joined, so a
         message that lies in one is doubted at its end once more. What
         came while a gap was ending (before an acceptance, say) is held, as
-        the capture held it; only after a process ended nothing is. A snapshot
+        the capture held it. What the run before still held when it ended is not,
+        nor what it stored after it was last known to live. A snapshot
         by HTTP alone is of no use: it came before anybody noticed that the
         connection was dead, and updates from before the gap had proved it.
         While a snapshot is awaited, instants are hidden as well: what the run lost
@@ -125,6 +130,7 @@ class Outages:
         doubted: list[int] = []
         quiet: list[Interval] = []
         wrong: list[int] = []
+        handed: list[tuple[int, int, str]] = []
         for gap in self._gaps:
             if is_mismatch(gap):
                 hidden.append(_interval(gap))
@@ -141,14 +147,15 @@ class Outages:
                 lost += [start for start, _ in left]
                 quiet += left
                 if gap.reason.startswith("process_"):
-                    lost += [end for _, end in left]
+                    handed += [(*piece, run_of_gap(gap)) for piece in left]
             if gap.started_at == gap.ended_at:  # it has no length, but it was one
                 marks = doubted if is_told_by_ids(gap) else lost
                 marks.append(gap.started_at)
         everything = [i for intervals in self._coverage.values() for i in intervals]
         told = {gap.started_at for gap in self._gaps if _is_told_otherwise(gap)}
         lost += [end for _, end in merged(everything) if end not in told]
-        return _marks(hidden, lost, doubted, quiet, wrong)
+        found = _marks(hidden, lost, doubted, quiet, wrong)
+        return found._replace(handed=tuple(sorted(handed)))
 
     def _covered_beside(self, job: str) -> list[Interval]:
         """Return what other jobs than one covered."""

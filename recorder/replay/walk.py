@@ -18,7 +18,7 @@ from recorder.model import Chain
 from recorder.replay.chain_rows import read_chain, span, times_of
 from recorder.replay.compiled import Ints
 from recorder.replay.ladder import Ladder, Positions, Quoted
-from recorder.replay.outages import Interval, Marks, Outages, read_outages
+from recorder.replay.outages import Interval, Marks, Outages, read_outages, run_of
 from recorder.replay.rows import Truths, depth_rows
 from recorder.store.layout import SECOND_NS
 from recorder.store.listing import Listing
@@ -82,6 +82,7 @@ class Lane:
         self._doubts_told = 0
         self._wrongs_told = 0
         self._heard_ns = -1  # the last row over a socket
+        self._open_handed = [*marks.handed]
         self._last = Quoted.nothing(1)
 
     def follow(self, table: pa.Table, times: Ints) -> Quoted:
@@ -93,6 +94,7 @@ class Lane:
             ends = np.array(self._quiet_ends(int(times[-1]), heard), np.int64)
             lost |= np.diff(_until(ends, times), prepend=0) > 0
             self._heard_ns = max(self._heard_ns, int(heard[-1]) if heard.size else -1)
+        lost |= self._handed(table, times)
         doubted = np.diff(doubts, prepend=self._doubts_told) > 0
         wrong = np.diff(wrongs, prepend=self._wrongs_told) > 0
         quoted = self.ladder.follow(depth_rows(table, lost, doubted, wrong))
@@ -113,7 +115,9 @@ class Lane:
     def pass_to(self, at_ns: int) -> None:
         """Let time pass without rows until an instant, that one included."""
         told, doubts, wrongs = (int(_until(marks, at_ns)) for marks in self._all)
-        if told > self._told or self._quiet_ends(at_ns, _NO_TIMES):
+        ended = [gap for gap in self._open_handed if gap[1] <= at_ns]
+        self._open_handed = [gap for gap in self._open_handed if gap[1] > at_ns]
+        if told > self._told or ended or self._quiet_ends(at_ns, _NO_TIMES):
             self.ladder.lost()
         if doubts > self._doubts_told:
             self.ladder.doubted()
@@ -135,6 +139,23 @@ class Lane:
         for start, end in self.marks.hidden:
             hidden |= (times >= start) & (times < end)
         return hidden
+
+    def _handed(self, table: pa.Table, times: Ints) -> Truths:
+        """Return before which rows another run takes the place of one that ended."""
+        lost = np.zeros(times.size, np.bool_)
+        still_open = []
+        for start, end, run in self._open_handed:
+            first = int(np.searchsorted(times, start))
+            until = int(np.searchsorted(times, end))
+            conns = table["conn"].slice(first, until - first).to_pylist()
+            others = [n for n, conn in enumerate(conns) if run_of(f"{conn}") != run]
+            row = first + others[0] if others else until
+            if row < times.size:
+                lost[row] = True
+            else:
+                still_open.append((start, end, run))
+        self._open_handed = still_open
+        return lost
 
     def _quiet_ends(self, until_ns: int, heard: Ints) -> list[int]:
         """Return ends of gaps, since the last row, in which nothing was heard.

@@ -67,10 +67,12 @@ def test_only_gaps_that_ids_do_not_tell_of_must_be_heard_in():
     assert marks.quiet == ((5, 6), (7, 8), (20, FOREVER))
 
 
-def test_the_end_of_a_process_is_marked_at_both_ends():
-    marks = Outages([gap(5, 8, reason="process_killed")], {}, {}).with_ids()
+def test_where_a_process_ended_another_takes_its_place():
+    ended = gap(5, 8, reason="process_killed")
+    marks = Outages([ended], {}, {}).with_ids()
 
-    assert marks.lost.tolist() == [5, 8]
+    assert marks.lost.tolist() == [5]
+    assert marks.handed == ((5, 8, ended.gap_id.partition(".")[0]),)
 
 
 def test_what_the_ids_decide_is_hidden_and_not_marked():

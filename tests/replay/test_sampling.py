@@ -320,6 +320,27 @@ def test_rows_written_after_the_last_heartbeat_of_a_killed_run_are_shown(recorde
     assert known == [9]
 
 
+def test_what_the_next_run_held_for_an_image_is_not_forgotten_where_a_gap_ends(
+    recorded, at
+):
+    """It ends with the image, which came after the first updates."""
+    small_chain(recorded)
+    recorded.coverage(0.5, 3.5, "killed")
+    recorded.gap(3.5, 8, reason="process_killed")
+    later = "20231114T221328-bbbbbb.0"
+    recorded.depth(7, 31, 31, [(6, 1)], conn=later)
+    recorded.depth(7.5, 32, 32, [(5, 1)], conn=later)
+    recorded.image(8, 30, [(7, 1)], [(8, 1)], conn=later, origin="live")
+    recorded.depth(9, 33, 33, [(7, 2)], conn=later)
+    listing = recorded.listing()
+
+    assert quotes(bbo(listing, **WHERE))[-2:] == [
+        (8.0, (7.0, 1.0), (8.0, 1.0)),
+        (9.0, (7.0, 2.0), (8.0, 1.0)),
+    ]
+    assert book_at(listing, **WHERE, at_ns=at(8.5)).known
+
+
 def test_what_was_adopted_inside_a_gap_is_bridged_after_it(recorded):
     recorded.gap(0, 5, reason="process_stopped")
     recorded.image(4, 10, [(7, 1)], [(9, 1)])

@@ -69,7 +69,7 @@ def told(fetch):
         result = fetch(*words, "--format", "json")
         assert result.exit_code == 0, result.stderr
         rows: list[dict[str, Any]] = json.loads(result.stdout)
-        assert result.stderr == f"{len(rows)} rows\n"
+        assert result.stderr == ("1 row\n" if len(rows) == 1 else f"{len(rows)} rows\n")
         return rows
 
     return told

@@ -21,10 +21,15 @@ class Hole(NamedTuple):
         return after is not None and after < self.first and self.last < (before or 0)
 
     def without(self, rows: Sequence[Stored]) -> "list[Hole]":
-        """Return what is left of it where rows brought some of its ids."""
+        """Return what is left of it where rows brought some of its ids.
+
+        A snapshot on the socket comes in place of the change that it ends with.
+        """
         holes = [self]
         for row in rows:
             first, last = row.values["first_update_id"], last_id(row)
+            if row.values["is_snapshot"]:
+                first = last
             if first is not None:
                 holes = [
                     Hole(low, high, self.shown_at)

@@ -20,7 +20,7 @@ from recorder.capture.images import Images
 from recorder.capture.jumps import Jumps
 from recorder.capture.new_counts import NewCounts
 from recorder.capture.snapshot_queue import SnapshotQueue
-from recorder.capture.wrong_books import WrongBooks
+from recorder.capture.wrong_books import WrongBooks, crossed_by
 from recorder.continuity import Verdict, is_row_gap
 from recorder.model import Chain, DepthUpdate, LedgerRow, RawLevels
 from recorder.source import BookRule
@@ -362,8 +362,8 @@ class Books:
 
     def crossed(self, chain: Chain, ts_recv: int, update_id: int | None) -> None:
         """Note that the book was crossed by the row received at ``ts_recv``."""
-        detail = f"after update {update_id}"
-        self._wrong.tell(self._books[chain], "crossed", ts_recv, ts_recv, detail)
+        told = "crossed", ts_recv, ts_recv, crossed_by(update_id)
+        self._wrong.tell(self._books[chain], *told)
 
     def mismatched(self, chain: Chain, since: int, at: int, detail: str) -> None:
         """Note that an audit found the book wrong; as `WrongBooks.tell` has it."""

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from recorder.capture.session import Session
+from recorder.capture.wrong_books import crossed_by
+from recorder.model import Gap
 from recorder.replay.audits import Compared
 from recorder.replay.watch import BookWatch, Crossing
 from recorder.store.batch import RowFault
@@ -14,11 +16,16 @@ from recorder.store.batch import RowFault
 class Findings:
     """Rows that could not be stored, books that are crossed or were audited.
 
+    Args:
+        run: Id of the run.
+        job: Name of its job.
+
     `faults` and `see` are called in the writer's thread, the rest in the
     loop's.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, run: str = "", job: str = "") -> None:
+        self._run, self._job = run, job
         self._watch = BookWatch()
         self._faults: list[RowFault] = []
         self._crossings: list[Crossing] = []
@@ -30,16 +37,29 @@ class Findings:
         with self._lock:
             self._faults.extend(faults)
 
-    def see(self, table: str, _source: str, batch: pa.RecordBatch) -> None:
-        """Look for crossed books in a batch that is durable."""
+    def see(self, table: str, _source: str, batch: pa.RecordBatch) -> list[Gap]:
+        """Look for crossed books in a batch that is durable; return their gaps."""
         if table != "depth":
-            return
+            return []
         crossings = self._watch.see(batch)
         compared = self._watch.take_compared()
         if crossings or compared:
             with self._lock:
                 self._crossings.extend(crossings)
                 self._compared.extend(compared)
+        return [
+            Gap(
+                gap_id=f"{self._run}.found.{stream}.{market}.{ts_recv}",
+                market=market,
+                stream=stream,
+                job=self._job,
+                scope="book",
+                reason="crossed",
+                started_at=ts_recv,
+                detail=crossed_by(update_id),
+            )
+            for (market, stream), ts_recv, update_id in crossings
+        ]
 
     def warn(self, session: Session) -> None:
         """Tell the watch of breaks, before the rows that follow them are written.

@@ -99,7 +99,6 @@ class Capture:
         self._is_deadline = False
         self._unsent: deque[Flush] = deque()
         self._pace = pace or Pace()
-        self._findings = Findings()
         config = plan.config
         self._run = open_run(
             config.store,
@@ -109,6 +108,7 @@ class Capture:
             takes_over=config.takes_over,
             ends_at=config.ends_at(wall_ns()),
         )
+        self._findings = Findings(self._run.id, plan.job)
         self._gap_count = GapCount(self._run.id)
         try:
             self._prepare(config)

@@ -14,6 +14,11 @@ from recorder.store.ledger import Ledger
 from recorder.transitions import BROKEN, LIVE
 
 
+def crossed_by(update_id: int | None) -> str:
+    """Return in words after which row a book was crossed."""
+    return f"after update {update_id}"
+
+
 class WrongBooks:
     """Tells the ledger of wrong books, and has them mended.
 

@@ -16,7 +16,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 import pyarrow as pa
@@ -248,7 +248,7 @@ def _end_account(root: Path, said: RunFile) -> None:
 
 def _close(root: Path, said: RunFile, known: "_Known") -> None:
     """Write the rows that end the account of a killed run."""
-    events: list[Coverage | Gap] = [*known.unwritten_gaps()]
+    events: list[Coverage | Gap] = [*known.unwritten_gaps(), *known.untold_gaps()]
     alive = utc_text(said.through_ns)
     for chain in known.chains():
         market, stream = chain
@@ -366,6 +366,10 @@ class _Known:
             if gap.gap_id.startswith(mine) and gap.gap_id not in self._written
         ]
 
+    def untold_gaps(self) -> list[Gap]:
+        """Return the gaps of books that were found wrong, and of which no gap tells."""
+        return [gap for gap in self._said.found if _place(gap) not in self._books]
+
     def _read_coverage(self, listing: Listing) -> None:
         self._coverage: dict[_Chain, list[Span]] = defaultdict(list)
         starts = [interval.started_at for interval in self._said.state.intervals]
@@ -373,9 +377,11 @@ class _Known:
             return
         rows = listing.read("coverage", source=self._said.source, start_ns=min(starts))
         rows = rows.filter(pc.field("job") == self._said.job)
-        for row in _plain(rows, "market", "stream", "started_at", "ended_at"):
-            span = row["started_at"], row["ended_at"]
-            self._coverage[row["market"], row["stream"]].append(span)
+        names = Coverage.__struct_fields__
+        for row in plain_rows(rows.select(names)):
+            told = msgspec.convert(row, Coverage)
+            span = told.started_at, told.ended_at
+            self._coverage[told.market, told.stream].append(span)
 
     def _read_gaps(self, listing: Listing) -> None:
         """Keep the newest revisions of the gaps of rows that concern this run."""
@@ -386,6 +392,8 @@ class _Known:
         rows = rows.filter(pc.field("job") == self._said.job)
         on_disk = {gap.gap_id: gap for gap in newest_revisions(plain_rows(rows))}
         self._written = set(on_disk)
+        known = (gaps | on_disk).values()
+        self._books = {_place(gap) for gap in known if gap.scope == "book"}
         self._gaps: dict[_Chain, list[Span]] = defaultdict(list)
         first = min(self._began.values(), default=0)
         shared = []
@@ -400,6 +408,10 @@ class _Known:
         self._shared = merged(shared)
 
 
+def _place(gap: Gap) -> tuple[str | None, str | None, int]:
+    return gap.market, gap.stream, gap.started_at
+
+
 def _last_row_ns(listing: Listing, said: RunFile) -> int:
     """Return when a run received its last row, if after its heartbeat, else 0."""
     last = 0
@@ -411,17 +423,6 @@ def _last_row_ns(listing: Listing, said: RunFile) -> int:
                 if rows.num_rows:
                     last = max(last, pc.max(rows["ts_recv"]).value)
     return last
-
-
-def _plain(rows: pa.Table, *names: str) -> list[dict[str, Any]]:
-    """Return rows with their times as integers, nanoseconds."""
-    columns = [
-        rows[name].cast(pa.int64())
-        if pa.types.is_timestamp(rows.schema.field(name).type)
-        else rows[name]
-        for name in names
-    ]
-    return pa.table(columns, names=list(names)).to_pylist()
 
 
 def _write_events(

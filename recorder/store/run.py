@@ -11,15 +11,17 @@ What it stores meanwhile is stored, but it keeps no account of the job.
 
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, Final
 
 import msgspec
 
 from recorder.clock import boot_number
 from recorder.errors import JobLostError, JobRunningError, StoreError
+from recorder.model import Gap
 from recorder.store import calls
 from recorder.store.disk import (
     make_folder,
@@ -44,6 +46,10 @@ from recorder.store.runfile import (
 
 
 __all__ = ["OpenInterval", "Run", "RunState", "open_run"]
+
+
+FOUND_NS: Final = 60 * SECOND_NS
+"""Within this the ledger has told of what was found wrong."""
 
 
 class Run:
@@ -126,11 +132,24 @@ class Run:
             StoreError: If the disk refuses.
         """
         through_ns = self._said.through_ns if through_ns is None else through_ns
-        self._said = msgspec.structs.replace(
-            self._said, state=state, through_ns=through_ns
-        )
+        found = (g for g in self._said.found if g.started_at + FOUND_NS > through_ns)
+        self._put_down(state=state, found=tuple(found), through_ns=through_ns)
+
+    def note_found(self, gaps: Iterable[Gap]) -> None:
+        """Put down what was found wrong, before the heartbeat vouches for its rows.
+
+        Args:
+            gaps: What begins with it; of which the ledger will tell.
+
+        Raises:
+            StoreError: If the disk refuses.
+        """
+        self._put_down(found=(*self._said.found, *gaps))
+
+    def _put_down(self, **changes: Any) -> None:
+        self._said = msgspec.structs.replace(self._said, **changes)
         path = run_path(self.root, self.id)
-        is_beside = self.job_lock is None or not state.is_laid
+        is_beside = self.job_lock is None or not self._said.state.is_laid
         said = msgspec.structs.replace(self._said, is_beside=is_beside)
         with told(f"write {path}"):
             write_whole(path, msgspec.json.encode(said))

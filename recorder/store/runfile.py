@@ -68,6 +68,8 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
         started_at: Our clock, nanoseconds.
         through_ns: Every row received up to then is durable.
         state: What was open at ``through_ns``.
+        found: Books that were found wrong in rows that are durable, each as the gap
+            that it begins. The ledger tells of them in a later flush.
         is_beside: Whether it only runs beside another of its job, which keeps
             the account: if it dies, nothing is missing for that. Also while it
             takes over: then rows of gaps tell whether the account is its own.
@@ -89,6 +91,7 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
     started_at: int
     through_ns: int
     state: RunState = RunState()
+    found: tuple[Gap, ...] = ()
     is_beside: bool = False
     heard: tuple[int, ...] = ()
     synced: Mapping[int, int] | None = None

@@ -28,6 +28,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recorder.errors import StoreError
+from recorder.model import Gap
 from recorder.store.batch import Built, RowFault, RowTuple, build
 from recorder.store.conversions import Conversions
 from recorder.store.depth_block import DepthBlock, laid_together
@@ -105,7 +106,8 @@ class Writer:
             disk refuses.
         grace_seconds: How long `close` tries that.
         on_faults: Called with rows that could not be stored.
-        on_batch: Called with (table, source, batch) once it is durable.
+        on_batch: Called with (table, source, batch) once it is durable; returns
+            the gaps that what it finds begins, to be known even if the run is killed.
         on_error: Called once, when the writer ends because of an error.
 
     The callbacks are called in the writer's thread.
@@ -122,7 +124,7 @@ class Writer:
         pauses_seconds: tuple[float, float] = PAUSES_SECONDS,
         grace_seconds: float = GRACE_SECONDS,
         on_faults: Callable[[list[RowFault]], None] | None = None,
-        on_batch: Callable[[str, str, pa.RecordBatch], None] | None = None,
+        on_batch: Callable[[str, str, pa.RecordBatch], Sequence[Gap]] | None = None,
         on_error: Callable[[StoreError], None] | None = None,
     ) -> None:
         self._run = run
@@ -236,6 +238,13 @@ class Writer:
                 rows[key[0]] = rows.get(key[0], 0) + batch.num_rows
         if (state := flush.state) is not None:
             self._insist(partial(self._run.write_state, state, flush.through_ns))
+        found: list[Gap] = []
+        if self._on_batch is not None:
+            for (table, source), result in built.items():
+                if result.batch.num_rows:
+                    found += self._on_batch(table, source, result.batch)
+        if found:
+            self._insist(partial(self._run.note_found, found))
         synced = {j.stem.number: j.bytes for j in self._journals.values()}
         synced |= self._conversions.synced
         beat = flush.through_ns, flush.heard, synced, flush.counted_ns
@@ -244,10 +253,6 @@ class Writer:
         faults = [fault for result in built.values() for fault in result.faults]
         if faults and self._on_faults is not None:
             self._on_faults(faults)
-        if self._on_batch is not None:
-            for (table, source), result in built.items():
-                if result.batch.num_rows:
-                    self._on_batch(table, source, result.batch)
         self._stats = msgspec.structs.replace(
             self._stats,
             rows=rows,

@@ -261,6 +261,31 @@ def test_a_gap_of_the_whole_job_is_a_gap_of_every_chain(
     assert [row[2:4] for row in intervals(root)] == [(start_ns, start_ns + 5)]
 
 
+@pytest.mark.parametrize("is_told", [False, True])
+def test_a_book_that_was_found_wrong_just_before_a_kill_is_a_gap(
+    run: Run, root: Path, start_ns: int, is_told: bool
+) -> None:
+    """Unless the ledger had told of it, whatever it called the gap."""
+    facts = {"scope": "book", "reason": "crossed", "stream": "depth:100ms"}
+    found = gap(start_ns, gap_id=f"{run.id}.found.1", **facts)
+    run.write_state(RunState(intervals=(OpenInterval("A", "depth:100ms", start_ns),)))
+    run.note_found([found])
+    run.heartbeat(start_ns + 8)
+    told = gap(start_ns, gap_id=f"{run.id}.7", ended_at=start_ns + 6, **facts)
+    if is_told:
+        put(run, "gaps", [(start_ns + 6, f"{run.id}.ledger", 1, 0, told, None)], 1)
+    run.abandon()
+
+    recover(root)
+
+    books = [(row[0], row[4], row[5]) for row in gaps(root) if row[3] == "crossed"]
+    assert books == [
+        (told.gap_id, start_ns + 5, start_ns + 6)
+        if is_told
+        else (found.gap_id, start_ns + 5, None)
+    ]
+
+
 def test_a_gap_of_the_book_misses_no_rows(run: Run, root: Path, start_ns: int) -> None:
     book = gap(start_ns, scope="book", reason="resync", stream="depth:100ms")
     state = RunState((OpenInterval("A", "depth:100ms", start_ns),), (book,))

@@ -35,9 +35,10 @@ class Told:
         self.errors: list[StoreError] = []
         self.happened = threading.Event()
 
-    def on_batch(self, table: str, source: str, batch: pa.RecordBatch) -> None:
+    def on_batch(self, table: str, source: str, batch: pa.RecordBatch) -> list[Gap]:
         self.batches.append((table, source, batch.num_rows))
         self.happened.set()
+        return []
 
     def on_error(self, error: StoreError) -> None:
         self.errors.append(error)
@@ -175,17 +176,51 @@ def test_nothing_is_told_before_it_is_durable(
 ) -> None:
     seen = []
 
-    def on_batch(_table: str, _source: str, _batch: pa.RecordBatch) -> None:
-        said = read_run_file(run.root, run.id)
-        assert said is not None
-        seen.append((trade_ids(run.root), said.through_ns))
+    def on_batch(_table: str, _source: str, _batch: pa.RecordBatch) -> list[Gap]:
+        seen.append(trade_ids(run.root))
+        return []
 
     writer = Writer(run, on_batch=on_batch)
     writer.start()
     flush(writer, {TRADES: [trade(1)]}, start_ns + SECOND)
     writer.close()
 
-    assert seen == [([1], start_ns + SECOND)]
+    assert seen == [[1]]
+
+
+def test_what_is_found_wrong_is_put_down_before_its_rows_are_vouched_for(
+    run: Run, trade: MakeRow, start_ns: int
+) -> None:
+    """Until the ledger has had time to tell of it."""
+    wrong = Gap(
+        gap_id=f"{run.id}.found.1",
+        market="BTC_USDT",
+        stream="depth:100ms",
+        job=run.job,
+        scope="book",
+        reason="crossed",
+        started_at=start_ns,
+    )
+    found = [wrong]
+    beats = []
+
+    def heartbeat(through_ns: int, *rest: Any) -> None:
+        said = read_run_file(run.root, run.id)
+        assert said is not None
+        beats.append((through_ns - start_ns, said.found))
+        original(through_ns, *rest)
+
+    original, run.heartbeat = run.heartbeat, heartbeat  # type: ignore[method-assign]
+    writer = Writer(run, on_batch=lambda *_: [found.pop()] if found else [])
+    writer.start()
+    for number, after in enumerate((SECOND, 59 * SECOND, 60 * SECOND)):
+        state = RunState()
+        rows = {TRADES: [trade(number)]}
+        at = start_ns + after
+        writer.submit(Flush(rows=rows, state=state, through_ns=at))
+    writer.close()
+
+    assert beats == [(SECOND, (wrong,)), (59 * SECOND, (wrong,)), (60 * SECOND, ())]
 
 
 def test_frames_of_inexact_and_faulty_rows_are_kept_with_them(
@@ -385,9 +420,10 @@ def test_a_full_queue_is_refused_and_the_caller_keeps_the_rows(
     go = threading.Event()
     busy = threading.Event()
 
-    def on_batch(_table: str, _source: str, _batch: pa.RecordBatch) -> None:
+    def on_batch(_table: str, _source: str, _batch: pa.RecordBatch) -> list[Gap]:
         busy.set()
         go.wait()
+        return []
 
     writer = Writer(run, queue_flushes=2, on_batch=on_batch)
     writer.start()

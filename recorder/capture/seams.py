@@ -70,9 +70,9 @@ def joint(
     ]
     theirs = last.update_id
     holes, top = [], theirs
-    for first, until, at in sorted(spans):
-        if max(first, until) <= theirs:
-            continue
+    for first, until, at in spans:
+        if max(first, until) <= top:
+            continue  # also one that comes late: the book was lost without it
         if first > top + 1 and (top == theirs or at <= stored_at):
             holes.append((top, first))
         top = max(top, until)

@@ -75,7 +75,7 @@ def rows_of(messages):
         ([snapshot(52, "live")], Joint(False, ((50, 53),))),
         # What the second missed while the first was behind.
         ([update(51, 52), update(55, 56)], Joint(True, ((52, 55),))),
-        ([update(51, 52), update(55, 56), update(53, 54)], WHOLE),
+        ([update(51, 52), update(55, 56), update(53, 54)], Joint(True, ((52, 55),))),
         ([update(53, 53), update(55, 56)], Joint(False, ((50, 53), (53, 55)))),
         # Of what it missed later its ledger tells.
         ([update(51, 51)] * 5 + [update(55, 56)], WHOLE),

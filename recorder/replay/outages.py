@@ -177,9 +177,8 @@ class Outages:
         """
         run = run_of(conn)
         job = self._jobs.get(run)
-        mine = [
-            gap for gap in self._gaps if job in (None, gap.job) and may_hit(gap, run)
-        ]
+        of_job = [gap for gap in self._gaps if job in (None, gap.job)]
+        mine = [gap for gap in of_job if may_hit(gap, run)]
         skipped = [
             _interval(gap)
             for gap in mine
@@ -191,7 +190,8 @@ class Outages:
             if gap.scope == "rows" and not is_of_the_clock(gap)
         ]
         covered = self._coverage.get(job, []) if job is not None else []
-        going_on = {start for start, _ in skipped}
+        # Also where another run covered a part of what its clock skipped.
+        going_on = {gap.started_at for gap in of_job if is_of_the_clock(gap)}
         lost = [gap.started_at for gap in mine if gap.scope == "book"]
         ends = [*covered, *self._own.get(run, [])]
         lost += [end for _, end in ends if end not in going_on]

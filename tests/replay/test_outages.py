@@ -171,3 +171,17 @@ def test_without_ids_a_connection_of_an_unknown_job_has_all_gaps():
     outages = Outages([gap(5, 8), gap(6, 9, job="other")], {}, {})
 
     assert outages.without_ids("run-c.0").hidden == ((5, 9),)
+
+
+def test_a_book_without_ids_goes_on_where_another_run_covered_a_part_of_a_step():
+    mine, theirs = "mine.1", "theirs.1"
+    steps = [
+        msgspec.structs.replace(gap(start, end, reason="clock_step"), gap_id=gap_id)
+        for gap_id, start, end in ((theirs, 5, 5), (mine, 7, 9))
+    ]
+    coverage = {"job": [(0, 5), (5, 7), (9, FOREVER)]}
+
+    marks = Outages(steps, coverage, {"mine": "job"}).without_ids("mine.0")
+
+    assert marks.lost.tolist() == []
+    assert marks.hidden == ((7, 9),)

@@ -107,7 +107,7 @@ class _Judge:
         # Nothing is missing where our clock only went slowly.
         self._gaps = [gap for gap in evidence.gaps_of(chain) if gap.scope != "times"]
         self._kills = [g for g in self._gaps if g.reason == "process_killed"]
-        self._ends = [gap.started_at for gap in self._gaps if is_taken_over(gap)]
+        self._ends = [g.started_at for g in self._gaps if g.ended_at == g.started_at]
         self._has_ids = all(row.values["last_update_id"] for row in self._rows)
         self._rng = random.Random(f"{seed}:{evidence.source}:{chain}")  # noqa: S311
         self._expected = _expected(evidence, chain, self._rows, alignment)
@@ -333,9 +333,10 @@ class _Judge:
         return any(contains(gap, at_ns) for gap in self._gaps)
 
     def _is_left(self, imaged_at: int, at_ns: int) -> bool:
-        """Return whether a plain book without ids follows a run that has ended.
+        """Return whether a plain book without ids follows a connection that is lost.
 
-        It follows the connection whose snapshot came last, until the next one.
+        It follows the one whose snapshot came last, until the next snapshot. Where
+        another run showed the book, a gap of no length is left of the loss.
         """
         return not self._has_ids and any(
             imaged_at <= end <= at_ns for end in self._ends

@@ -59,6 +59,7 @@ class Noter:
         self._keep = keep
         self._last: tuple[int, int, bool] | None = None
         self._anchor = (0, 0, False)
+        self._changed = False
 
     def read(self, real: int, shown: int, *, is_slow: bool) -> None:
         """Take a reading.
@@ -76,9 +77,11 @@ class Noter:
             or real - before[0] > STILL_NS
             or real - since > OFTEN_NS
             or is_slow != before[2]
+            or self._changed  # nobody knows whether there will be another
         ):
             self._keep(Look(before[0], before[1], real, shown, before[2]))
             self._anchor = real, shown, is_slow
+            self._changed = is_slow != before[2]
         self._last = real, shown, is_slow
 
 
@@ -122,13 +125,14 @@ class Shown:
         """Return the real time of what was shown; of what was skipped, of the step.
 
         Not before it, and later by at most `LATE_NS` twice. Before the first reading
-        and after the last, both clocks go alike.
+        both clocks go alike, after the last ours goes at the pace that it had.
         """
         place = bisect_left(self._shown, shown)
         if place == 0:
             return self.first[0] + shown - self.first[1] + LATE_NS
         if place == len(self._shown):
-            return self.last[0] + shown - self.last[1] + LATE_NS
+            passed = (shown - self.last[1]) * (2 if self._looks[-1].is_slow else 1)
+            return self.last[0] + passed + LATE_NS
         (since, until), (first, last) = (
             series[place - 1 : place + 1] for series in (self._reals, self._shown)
         )

@@ -259,7 +259,7 @@ class _Tracer:
         near = [
             gap
             for gap in self._evidence.gaps_of(chain, "rows")
-            if touches(gap, fault.ts_ns, last)
+            if touches(gap, fault.ts_ns, last) or _names(gap, fault)
         ]
         is_spare = self._carrier(chain, fault.conn or 0, fault.ts_ns) is not None
         arrived = [at for at in self._kept if fault.ts_ns <= at <= last]
@@ -297,8 +297,13 @@ class _Tracer:
                     gap.reason in trace.reasons and hole.is_named_by(gap)
                     for gap in gaps
                 )
-                # Who is in a gap already need not tell of another.
-                or any(contains(gap, hole.shown_at) for gap in gaps),
+                # Who is in a gap already need not tell of another; nor who only
+                # records beside one that is, and is believed where that ends.
+                or any(
+                    contains(gap, at)
+                    for gap in gaps
+                    for at in (hole.shown_at, fault.ts_ns)
+                ),
             )
 
     def _are_named(self, fault: FaultDone, chain: Chain, gaps: list[Gap]) -> bool:
@@ -424,6 +429,15 @@ class _Tracer:
                     for gap in self._evidence.gaps_of(chain, "rows")
                 ),
             )
+
+
+def _names(gap: Gap, fault: FaultDone) -> bool:
+    """Return whether a gap says by their ids that the updates of a frame are missing."""
+    after, before = gap.after_update_id, gap.before_update_id
+    last = fault.last_update_id
+    if after is None or before is None or last is None:
+        return False
+    return after < (fault.first_update_id or last) and last < before
 
 
 def _text(fault: FaultDone, chain: Chain) -> str:

@@ -86,7 +86,8 @@ class Told:
     def _judge_end(self, process: Process, life: Life) -> None:
         """Every chain is in a gap when its capture has ended, or another has it.
 
-        What was covered up to the end is in a gap that says why.
+        What was covered up to the end is in a gap that says why, unless it was not
+        covered by this one: it had not taken over yet.
         """
         at = process.ended_at or 0
         others = [one for one in self._lives if one.run != life.run]
@@ -115,6 +116,7 @@ class Told:
             for c in self._evidence.coverage
         )
         is_plain = len(self._evidence.chains) >= MANY
+        is_plain &= life.settled_at <= life.shown.last[0]
         if is_plain and reasons and was_covering and not named:
             told = " or ".join(sorted(reasons))
             self._complain(f"no gap says {told} at {at}, where {silent} are")

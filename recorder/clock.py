@@ -31,6 +31,8 @@ from __future__ import annotations
 
 import time
 import zlib
+from bisect import bisect_right
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
@@ -52,6 +54,9 @@ READINGS: Final = 8
 
 SHARP_NS: Final = 20_000
 """One that took no longer is good enough."""
+
+TURNS_MAX: Final = 256
+"""How many changes of its pace a clock remembers."""
 
 _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 
@@ -87,6 +92,14 @@ class Step(NamedTuple):
     is_skipped: bool
 
 
+class _Turn(NamedTuple):
+    """From when on our clock goes as it does: what it counted, and what it showed."""
+
+    at: int
+    shown: int
+    pace: int  # so many nanoseconds go by until one more is shown
+
+
 def counting_ns() -> int:
     """Return a clock that nobody sets and that counts while the machine sleeps."""
     return time.clock_gettime_ns(_COUNTING)
@@ -111,6 +124,10 @@ class SystemClock:
             1970 UTC. If the wall clock is behind, it counts as set back.
         wall: Reads the wall clock.
         counting: Reads a clock that nobody sets.
+
+    Attributes:
+        stepped_at: What the clock that counts on showed when the wall clock was
+            last seen to have been set; None if it never was.
     """
 
     __slots__ = (
@@ -120,7 +137,9 @@ class SystemClock:
         "_look_at",
         "_slow_from",
         "_steps",
+        "_turns",
         "_wall",
+        "stepped_at",
     )
 
     def __init__(
@@ -134,9 +153,11 @@ class SystemClock:
         self._counting = counting
         self._steps: list[Step] = []
         self._slow_from: tuple[int, int] | None = None
+        self.stepped_at: int | None = None
         at, self._lead, _ = self._read()
         self._look_at = at + LOOK_NS
         self._last = -1
+        self._turns = deque([_Turn(at, at + self._lead, 1)], TURNS_MAX)
         self.not_before(not_before)
 
     def not_before(self, at_ns: int) -> None:
@@ -149,6 +170,7 @@ class SystemClock:
             return
         self._last = at_ns - 1
         self._slow_from = at, at_ns
+        self._turns.append(_Turn(at, at_ns, 2))
         behind = at_ns - (at + self._lead)
         if behind > STEP_NS:
             step = Step(at_ns, at_ns + behind, -behind, is_skipped=False)
@@ -171,6 +193,39 @@ class SystemClock:
         """Return the clock that counts on; its zero means nothing."""
         return self._counting()
 
+    def shown_at(self, counted: int) -> int:
+        """Return what was shown when the clock that counts on showed something.
+
+        Args:
+            counted: That, of not too long ago, nanoseconds.
+        """
+        place = bisect_right(self._turns, counted, key=lambda turn: turn.at)
+        turn = self._turns[max(place - 1, 0)]
+        return turn.shown + (counted - turn.at) // turn.pace
+
+    def counted_at(self, shown: int) -> int:
+        """Return what the clock that counts on showed at a reading of this one.
+
+        Args:
+            shown: The reading, not too long ago, nanoseconds since 1970 UTC.
+        """
+        place = bisect_right(self._turns, shown, key=lambda turn: turn.shown)
+        turn = self._turns[max(place - 1, 0)]
+        return turn.at + (shown - turn.shown) * turn.pace
+
+    def follow(self, counted: int, shown: int) -> None:
+        """Go as another clock of this kind and machine does, if that is ahead.
+
+        It is ahead of the wall clock then, and goes at half its pace as well.
+
+        Args:
+            counted: What the clock that counts on showed, nanoseconds.
+            shown: What the other showed then.
+        """
+        if shown > counted + self._lead:
+            passed = max(self._counting() - counted, 0)
+            self.not_before(shown + passed // 2)
+
     def take_steps(self) -> list[Step]:
         """Look at the wall clock; return its steps seen since the last call."""
         self._look()
@@ -186,6 +241,8 @@ class SystemClock:
             if slowed > wall:
                 return slowed
             self._slow_from = None
+            caught_up = max(2 * (shown - self._lead) - since, since)
+            self._turns.append(_Turn(caught_up, caught_up + self._lead, 1))
         return wall
 
     def _look(self) -> int:
@@ -196,14 +253,19 @@ class SystemClock:
         shown = max(self._shown(at), self._last + 1)
         moved = min(max(self._lead, least), most) - self._lead
         self._lead += moved
-        if abs(moved) <= STEP_NS + since * SLEW_PPM // 1_000_000:
-            return at
         wall = at + self._lead
+        if abs(moved) <= STEP_NS + since * SLEW_PPM // 1_000_000:
+            if moved and self._slow_from is None:
+                self._turns.append(_Turn(at, wall, 1))
+            return at
+        self.stepped_at = at
         if wall > shown:
             self._slow_from = None
+            self._turns.append(_Turn(at, wall, 1))
             self._steps.append(Step(shown, wall, moved, is_skipped=True))
         else:
             self._slow_from = at, shown
+            self._turns.append(_Turn(at, shown, 2))
             self._steps.append(Step(shown, 2 * shown - wall, moved, is_skipped=False))
         return at
 

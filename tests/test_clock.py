@@ -230,6 +230,65 @@ def test_whatever_is_set_times_increase_and_every_jump_is_told(events, takes):
     assert abs(clock.now_ns() - machine.right) <= doubt + 3
 
 
+SETTINGS = st.lists(
+    st.tuples(
+        st.sampled_from([7, 40_000, 3 * MS, 400 * MS, S, 7 * S, 60 * S]),
+        st.sampled_from([0] * 6 + [-5 * S, -S, -300 * MS, 2 * MS, 300 * MS, 20 * S]),
+    ),
+    min_size=1,
+    max_size=60,
+)
+
+
+@given(SETTINGS)
+def test_what_it_showed_is_known_afterwards(happenings):
+    machine = Machine()
+    clock = machine.clock()
+    readings = []
+    for pause, by in happenings:
+        machine.now += pause
+        machine.lead += by
+        shown = clock.now_ns()
+        readings.append((machine.now, shown))
+    many = len(readings)  # readings of one instant are a nanosecond apart
+    for counted, shown in readings:
+        assert abs(clock.shown_at(counted) - shown) <= many
+        assert abs(clock.counted_at(shown) - counted) <= 2 * many
+
+
+@given(SETTINGS, SETTINGS)
+def test_who_follows_a_clock_shows_what_it_shows(before, after):
+    machine = Machine()
+    one = machine.clock()
+    for pause, by in before:
+        machine.now += pause
+        machine.lead += by
+        one.now_ns()
+    machine.now += S  # it has seen what was set last
+    counted, shown = machine.now, one.now_ns()
+    machine.now += S // 3  # one that begins a little later
+    two = machine.clock()
+    two.follow(counted, shown)
+
+    for pause, by in after:
+        machine.now += pause
+        assert abs(two.now_ns() - one.now_ns()) <= 2 * STEP_NS
+        machine.lead += by
+        # Each looks at the wall clock in its own time.
+        machine.now += S
+        assert one.now_ns() > 0
+        assert two.now_ns() > 0
+
+
+def test_a_clock_behind_the_wall_clock_is_not_followed(machine):
+    clock = machine.clock()
+
+    clock.follow(machine.now, machine.right - S)
+
+    assert clock.now_ns() == machine.right
+    assert clock.take_steps() == []
+
+
 def test_the_wall_clock_may_step_back(monkeypatch):
     left = iter([100, 40])
     monkeypatch.setattr(time, "time_ns", lambda: next(left))

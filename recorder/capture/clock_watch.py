@@ -91,17 +91,15 @@ class ClockWatch:
         self._settles_at = 0
 
     def counted_at(self, at: int) -> int | None:
-        """Return what the clock showed that nobody sets, when `mind` was called.
+        """Return what the clock showed that nobody sets, at a time not long ago.
 
         Args:
-            at: That time or a little earlier, our clock.
+            at: That time, our clock.
 
         Returns:
             Nanoseconds; None if there is no such clock.
         """
-        if self._clock is None or self._minded_at is None:
-            return None
-        return self._counted - (self._minded_at - at)
+        return None if self._clock is None else self._clock.counted_at(at)
 
     @property
     def is_settling(self) -> bool:

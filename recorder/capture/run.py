@@ -25,6 +25,7 @@ from recorder.capture.ending import until_end
 from recorder.capture.findings import Findings
 from recorder.capture.handshake import open_http
 from recorder.capture.hearsay import listen, read_earlier
+from recorder.capture.in_step import InStep
 from recorder.capture.last_run import GapCount, tell_last
 from recorder.capture.lines import Lines
 from recorder.capture.market_lists import LIST_SECONDS
@@ -125,6 +126,8 @@ class Capture:
         if self._is_own_clock:
             # The wall clock may have stepped back since the last run.
             self._clock = SystemClock(first_instant(listing, source, wall_ns()))
+        in_step = InStep(self._run, self._clock)
+        in_step.look()
         ledger = Ledger(
             plan.job,
             self._run.id,
@@ -158,7 +161,13 @@ class Capture:
             audit_seconds=config.audit_seconds,
         )
         self._take_over = TakeOver(
-            self._run, plan, self._session, ledger, self._clock, self._clock.now_ns()
+            self._run,
+            plan,
+            self._session,
+            ledger,
+            self._clock,
+            self._clock.now_ns(),
+            in_step,
         )
         self._lines = Lines(
             plan,

@@ -21,6 +21,7 @@ import msgspec
 
 from recorder.capture.ending import LOOK_SECONDS
 from recorder.capture.held_depth import BYTES_MAX, HeldDepth
+from recorder.capture.in_step import InStep
 from recorder.capture.insisting import delay, insist
 from recorder.capture.plan import CapturePlan
 from recorder.capture.seams import joints, seams, unknown_at_end
@@ -58,7 +59,7 @@ from recorder.telemetry import (
 
 
 BOOKS_SECONDS: Final = 30.0
-"""How long books may stay unknown after all chains were accepted."""
+"""How long books may stay unknown after all chains were accepted, and clocks apart."""
 
 SETTLE_SECONDS: Final = 3.0
 """So long both record everything. What was executed before this run was accepted
@@ -89,6 +90,7 @@ class TakeOver:
         ledger: Its ledger.
         clock: Its clock.
         began_at: When its ledger began, nanoseconds.
+        in_step: Keeps its clock in step with the other's.
 
     Attributes:
         is_over: Whether the job is this run's, and its account as well.
@@ -102,6 +104,7 @@ class TakeOver:
         ledger: Ledger,
         clock: Clock,
         began_at: int,
+        in_step: InStep,
     ) -> None:
         self.is_over = run.successor is None
         self._run = run
@@ -112,6 +115,7 @@ class TakeOver:
         self._ledger = ledger
         self._clock = clock
         self._began_at = began_at
+        self._in_step = in_step
         self._untold: frozenset[str] = frozenset()
         self._kept = Kept()
         self._held = HeldDepth(HELD_MAX)
@@ -201,6 +205,7 @@ class TakeOver:
             self._kept,
             gaps,
             began_at=self._began_at,
+            alike_from=self._in_step.since(now),
             settle_ns=round(SETTLE_SECONDS * 1e9),
             joints=joints(self._session.books, theirs, rows, stored_at),
         )
@@ -270,6 +275,7 @@ class TakeOver:
     def _is_live(self) -> bool:
         """Return whether nothing is missing if the other run leaves now."""
         session, now = self._session, asyncio.get_running_loop().time()
+        self._in_step.look()
         chains = [c for c in self._plan.chains if c not in session.refused]
         is_covered = bool(chains) and all(map(self._ledger.is_covered, chains))
         if is_covered and session.refused:
@@ -279,7 +285,9 @@ class TakeOver:
             return False
         self._covered_at = now if self._covered_at is None else self._covered_at
         seconds, books = now - self._covered_at, session.books
-        if all(books[c].is_live for c in chains if c in books):
+        settled_at = self._clock.now_ns() - round(SETTLE_SECONDS * 1e9)
+        is_ready = self._in_step.is_since(settled_at)
+        if is_ready and all(books[c].is_live for c in chains if c in books):
             return seconds >= SETTLE_SECONDS
         return seconds >= BOOKS_SECONDS
 

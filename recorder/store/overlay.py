@@ -78,6 +78,9 @@ class Overlay:
         kept: What it said until now, all of it.
         gaps: The newest revisions of all gaps of the job on the disk.
         began_at: When the run that goes on began, nanoseconds.
+        alike_from: From when on the clocks of both showed the same. What the run
+            that goes on covered before that is not believed, for nobody knows
+            which of the other's instants those are.
         settle_ns: How long it must have covered a chain before the other was
             cut off for nothing to be missing: the other's connection may have
             been behind, and what was sent before ours came over it alone. If it
@@ -96,6 +99,7 @@ class Overlay:
         *,
         began_at: int,
         settle_ns: int,
+        alike_from: int = 0,
         joints: Mapping[Chain, Joint] | None = None,
     ) -> None:
         self._job = job
@@ -104,12 +108,14 @@ class Overlay:
         self._accounts = ledger.opened()
         self._kept = kept
         self._began_at = began_at
+        self._alike_from = alike_from
         self._settle_ns = settle_ns
         self._joints = joints or {}
         self._seams: dict[Chain, Gap] = {}
         self._gaps_total = 0
         self._rows: list[LedgerRow] = []
-        self._spans = {c: self._covered(c) for c in self._accounts}
+        alike = alike_from, _FOREVER
+        self._spans = {c: _within(self._covered(c), alike) for c in self._accounts}
         self._taken: dict[Chain, list[Span]] = defaultdict(list)
         self._shared: list[Gap] = []
         self._theirs: dict[Chain, list[Gap]] = defaultdict(list)
@@ -246,7 +252,7 @@ class Overlay:
         last = theirs[-1]
         start = last.started_at
         after = _within(spans, (start, _FOREVER))
-        pieces = self._pieces(chain, start)
+        pieces = self._pieces(chain, max(start, self._alike_from))
         until = self._head(start, pieces)
         own, account.rows_gap = account.rows_gap, last
         if until < _FOREVER:
@@ -319,11 +325,11 @@ class Overlay:
         ]
 
     def _head(self, start: int, pieces: Iterable[_Piece]) -> int:
-        """Return until when the old run's last gap goes on: until we began.
+        """Return until when the old run's last gap goes on: until we can be believed.
 
         That we had not begun yet is no reason of its own.
         """
-        until = max(start, self._began_at)
+        until = max(start, self._began_at, self._alike_from)
         for piece in pieces:
             if piece.gap.reason == "not_started" and piece.start <= until:
                 return piece.end

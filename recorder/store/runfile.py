@@ -117,6 +117,20 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
         return max(end, interval.started_at)
 
 
+class Beat(NamedTuple):
+    """What a run's clock showed at a heartbeat.
+
+    Attributes:
+        boot: Number of the machine's start.
+        counted: What `recorder.clock.counting_ns` showed, nanoseconds.
+        shown: What the run's clock showed then, nanoseconds.
+    """
+
+    boot: int
+    counted: int
+    shown: int
+
+
 _RUN_FILE = msgspec.json.Decoder(RunFile)
 _SYNCED: Final = re.compile(rb"j(\d{10}):(\d{19})")
 _COUNTED: Final = re.compile(rb"c(\d{10}):(\d{19})")
@@ -193,6 +207,23 @@ def read_run_file(root: Path, run: str) -> RunFile | None:
     )
 
 
+def read_beat(root: Path, run: str) -> Beat | None:
+    """Return what the clock of a run showed at its newest heartbeat.
+
+    Returns:
+        None if there is none, or it does not say so.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    try:
+        content = heartbeat_path(root, run).read_bytes()
+    except FileNotFoundError:
+        return None
+    beat = _said_by(content)
+    return None if beat.counted is None else Beat(*beat.counted, beat.through_ns)
+
+
 class _Heartbeat(NamedTuple):
     through_ns: int
     heard: tuple[int, ...]
@@ -202,13 +233,18 @@ class _Heartbeat(NamedTuple):
 
 def _heartbeat(path: Path) -> _Heartbeat:
     """Return what a heartbeat file says; nothing of what is not there or torn."""
-    lines = []
+    content = b""
     with told(f"read {path}"), suppress(FileNotFoundError):
-        lines = path.read_bytes().split()
+        content = path.read_bytes()
+    return _said_by(content)
+
+
+def _said_by(content: bytes) -> _Heartbeat:
+    """Return what the content of a heartbeat file says."""
     synced: dict[int, int] = {}
     times = []
     counted: tuple[int, int] | None = None
-    for line in lines:
+    for line in content.split():
         if (clock := _COUNTED.fullmatch(line)) is not None:
             counted = counted or (int(clock[1]), int(clock[2]))
             continue

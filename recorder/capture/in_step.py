@@ -39,6 +39,7 @@ class InStep:
         self._boot = boot_number()
         self._beat: Beat | None = None
         self._since: int | None = None
+        self._followed_at: int | None = None
 
     def look(self) -> None:
         """Look at the other's newest heartbeat, and follow its clock if that is ahead."""
@@ -54,6 +55,7 @@ class InStep:
                 self._since = None
             elif ahead > APART_NS:
                 clock.follow(beat.counted, beat.shown)
+                self._followed_at = clock.counted_ns()
                 self._since = None
             elif self._since is None:
                 self._since = clock.now_ns()
@@ -80,11 +82,13 @@ class InStep:
 
     @property
     def _is_pending(self) -> bool:
-        """Whether the wall clock was set, and the other has not beaten since."""
+        """Whether the other has not beaten since the clocks may have parted or met."""
         if self._beat is None or self._clock is None:
             return False
-        stepped_at = self._clock.stepped_at
-        return stepped_at is not None and self._beat.counted < stepped_at + SEEN_NS
+        counted, stepped_at = self._beat.counted, self._clock.stepped_at
+        if self._followed_at is not None and counted < self._followed_at:
+            return True
+        return stepped_at is not None and counted < stepped_at + SEEN_NS
 
 
 def _beat_of(run: Run) -> Beat | None:

@@ -123,11 +123,11 @@ class Capture:
         recover(config.store)
         listing = open_listing(config.store)
         source = plan.source.name
-        if self._is_own_clock:
-            # The wall clock may have stepped back since the last run.
-            self._clock = SystemClock(first_instant(listing, source, wall_ns()))
         in_step = InStep(self._run, self._clock)
         in_step.look()
+        if self._is_own_clock:
+            # The wall clock may have stepped back since the last run.
+            self._clock.not_before(first_instant(listing, source, wall_ns()))
         ledger = Ledger(
             plan.job,
             self._run.id,

@@ -97,6 +97,10 @@ def test_a_clock_that_is_ahead_is_followed(beside, machine):
 
     both.look()
 
+    shown = both.own.now_ns()
+    assert both.look() > shown  # no later heartbeat shows that both go alike
+    assert both.own.now_ns() - shown < 9
+    assert len(both.own.take_steps()) == 1
     for _ in range(80):
         machine.now += S
         assert abs(both.own.now_ns() - both.other.now_ns()) <= APART_NS

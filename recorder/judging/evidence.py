@@ -121,17 +121,11 @@ class Evidence:
         self.feed = FEEDS[source]
         self.lives = lives
         self.edge_ns = 0 if lives is None else LATE_NS
-        self.gaps = _newest(plain(listing.read("gaps", source=source)))
+        newest = _newest(plain(listing.read("gaps", source=source)))
+        self.gaps = [gap for gap, _ in newest]
         self.coverage = _coverage(listing, source)
         if lives is not None:
-            self.gaps = [
-                msgspec.structs.replace(
-                    gap,
-                    started_at=lives.told(source, gap.started_at),
-                    ended_at=gap.ended_at and lives.told(source, gap.ended_at),
-                )
-                for gap in self.gaps
-            ]
+            self.gaps = [_in_real_time(lives, source, *found) for found in newest]
             self.coverage = [
                 covered._replace(
                     started_at=lives.told(source, covered.started_at),
@@ -369,7 +363,17 @@ def plain(table: pa.Table) -> list[dict[str, Any]]:
     return rows
 
 
-def _newest(rows: Iterable[Mapping[str, Any]]) -> list[Gap]:
+def _in_real_time(lives: Lives, source: str, gap: Gap, runs: Collection[str]) -> Gap:
+    """Return a gap with real times, as long as it may be."""
+    first = last = lives.bounds(source, gap.started_at, runs)[0]
+    if gap.ended_at is not None and gap.ended_at > gap.started_at:
+        last = lives.bounds(source, gap.ended_at, runs)[1]
+    ended_at = None if gap.ended_at is None else last
+    return msgspec.structs.replace(gap, started_at=first, ended_at=ended_at)
+
+
+def _newest(rows: Iterable[Mapping[str, Any]]) -> list[tuple[Gap, frozenset[str]]]:
+    """Return the newest revision of each gap, and which runs had a part in it."""
     newest: dict[str, Mapping[str, Any]] = {}
     for row in sorted(
         rows, key=lambda row: (row["ts_recv"], row["conn"], row["seq"], row["idx"])
@@ -377,10 +381,13 @@ def _newest(rows: Iterable[Mapping[str, Any]]) -> list[Gap]:
         newest[row["gap_id"]] = row
     names = Gap.__struct_fields__
     gaps = [
-        msgspec.convert({name: row[name] for name in names}, Gap)
+        (
+            msgspec.convert({name: row[name] for name in names}, Gap),
+            frozenset({run_of(row["conn"]), row["gap_id"].partition(".")[0]}),
+        )
         for row in newest.values()
     ]
-    return sorted(gaps, key=lambda gap: (gap.started_at, gap.gap_id))
+    return sorted(gaps, key=lambda found: (found[0].started_at, found[0].gap_id))
 
 
 def _coverage(listing: Listing, source: str) -> list[Covered]:

@@ -106,6 +106,27 @@ class Lives:
                 before = life
         return shown if before is None else before.shown.real(shown)
 
+    def bounds(self, source: str, shown: int, runs: Iterable[str]) -> tuple[int, int]:
+        """Return between which real times an instant of the ledger was.
+
+        Two runs side by side may see at different times that the wall clock is set,
+        and show different times from then on. Then it is not known whose clock
+        showed the instant, if both had a part in what is told of it.
+
+        Args:
+            source: The feed.
+            shown: The instant.
+            runs: Who had a part in it.
+        """
+        showed = (
+            life.shown.real(shown)
+            for run in runs
+            if (life := self._by_run.get(run)) is not None
+            and life.shown.first[1] <= shown <= life.shown.last[1]
+        )
+        times = [self.told(source, shown), *showed]
+        return min(times), max(times)
+
     def read_after(self, source: str, real: int) -> int:
         """Return when a run read on that stood still at a time, the last of them.
 

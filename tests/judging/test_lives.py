@@ -31,6 +31,17 @@ def test_the_account_is_told_by_the_clock_of_the_older_run_while_it_lives():
     assert LIVES.told("gate_v3", 7) == 7
 
 
+def test_an_instant_that_two_had_a_part_in_was_between_what_either_says():
+    def bounds(seconds, *runs):
+        times = LIVES.bounds("gate_spot", seconds * S, runs)
+        return [(at - LATE_NS) // S for at in times]
+
+    assert bounds(25, "a") == [20, 20]
+    assert bounds(25, "a", "b") == [20, 25]
+    assert bounds(35, "a", "b") == [30, 30]  # the second never showed it
+    assert bounds(25, "other") == [20, 20]
+
+
 def test_rows_are_told_by_the_clock_of_the_run_that_received_them():
     assert LIVES.received("gate_spot", "a.3", 25 * S) == 20 * S + LATE_NS
     assert LIVES.received("gate_spot", "b.rest", 25 * S) == 25 * S + LATE_NS

@@ -377,13 +377,15 @@ class Overlay:
     def _name(self, chain: Chain, left: Sequence[Span]) -> None:
         """Say which of our ids are missing where the old run lacked rows as well.
 
-        The time is in its gap already, so these have no length.
+        The time is in its gap already, so these have no length; and ids tell
+        whether a book has lost anything, whatever had befallen us.
         """
         for gap in self._kept.gaps(chain, "rows"):
             both = _within(left, _span(gap))
-            if both and gap.after_update_id is not None:
+            if both and None not in (gap.after_update_id, gap.before_update_id):
                 at = both[0][0]
-                self._rows.append(self._part(gap, chain, at, at))
+                named = msgspec.structs.replace(gap, reason="sequence_gap")
+                self._rows.append(self._part(named, chain, at, at))
 
     def _clipped(self, piece: _Piece, chain: Chain) -> Gap:
         if piece.gap.stream is None:

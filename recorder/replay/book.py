@@ -94,12 +94,19 @@ def may_hit(gap: Gap, run: str) -> bool:
 
     A gap of no length that befell another run says nothing of it: what is left
     of it, where that run recorded beside this one or before, is no time. Nor does
-    what another run knew of its book, for this one follows connections of its own.
+    what another run knew of its book, for this one follows connections of its own;
+    nor that it ended.
     """
     if run_of_gap(gap) == run:
         return True
     is_empty = gap.started_at == gap.ended_at
-    return gap.scope == "rows" and not (is_empty or is_taken_over(gap))
+    is_no_loss = is_empty or is_taken_over(gap) or is_of_an_end(gap)
+    return gap.scope == "rows" and not is_no_loss
+
+
+def is_of_an_end(gap: Gap) -> bool:
+    """Return whether a run ended, and that is all."""
+    return gap.reason.startswith("process_")
 
 
 def is_of_the_clock(gap: Gap) -> bool:

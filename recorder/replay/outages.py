@@ -33,6 +33,7 @@ import pyarrow.compute as pc
 from recorder.model import TAKEN_OVER, Chain, Gap
 from recorder.replay.book import (
     is_mismatch,
+    is_of_an_end,
     is_of_nobody,
     is_of_the_clock,
     is_taken_over,
@@ -146,7 +147,7 @@ class Outages:
             if not is_told_by_ids(gap):
                 lost += [start for start, _ in left]
                 quiet += left
-                if gap.reason.startswith("process_"):
+                if is_of_an_end(gap):
                     handed += [(*piece, run_of_gap(gap)) for piece in left]
             if gap.started_at == gap.ended_at:  # it has no length, but it was one
                 marks = doubted if is_told_by_ids(gap) else lost
@@ -190,12 +191,17 @@ class Outages:
             if gap.scope == "rows" and not is_of_the_clock(gap)
         ]
         covered = self._coverage.get(job, []) if job is not None else []
+        ended = [gap for gap in of_job if is_of_an_end(gap) and run_of_gap(gap) != run]
         # Also where another run covered a part of what its clock skipped.
         going_on = {gap.started_at for gap in of_job if is_of_the_clock(gap)}
+        going_on |= {gap.started_at for gap in ended}
+        covered = self._coverage.get(job, []) if job is not None else []
         lost = [gap.started_at for gap in mine if gap.scope == "book"]
         ends = [*covered, *self._own.get(run, [])]
         lost += [end for _, end in ends if end not in going_on]
         lost += [instant for interval in unheard for instant in interval]
+        # Of the time in which only another run was believed, nothing is shown.
+        unheard += [_interval(gap) for gap in ended if not is_taken_over(gap)]
         return _marks(skipped + unheard, lost)
 
 

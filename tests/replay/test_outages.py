@@ -185,3 +185,13 @@ def test_a_book_without_ids_goes_on_where_another_run_covered_a_part_of_a_step()
 
     assert marks.lost.tolist() == []
     assert marks.hidden == ((7, 9),)
+
+
+def test_a_book_without_ids_outlives_the_end_of_a_run_beside_it():
+    """Nothing is shown of the time in which nobody was believed."""
+    end = msgspec.structs.replace(gap(5, 8, reason="process_killed"), gap_id="a.killed")
+    outages = Outages([end], {"job": [(0, 5), (8, FOREVER)]}, {"b": "job", "a": "job"})
+
+    assert outages.without_ids("b.0").lost.tolist() == []
+    assert outages.without_ids("b.0").hidden == ((5, 8),)
+    assert outages.without_ids("a.0").lost.tolist() == [5, 8]

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from recorder.counts import counted
 from recorder.model import NO_MARKET, Chain
+from recorder.replay.book import run_of_gap
 from recorder.store.layout import SECOND_NS
 from recorder.verify.checks.accounts import FOREVER
 from recorder.verify.checks.ids import Gaps, Hole, TradeNumbers, unexplained
@@ -32,6 +33,9 @@ STOP: Final = "process_stopped"
 STOP_NS: Final = 60 * SECOND_NS
 """A gap of a stop begins no later than what it can vouch for. Where one connection
 was about to take over from another, rows of both came after that."""
+
+LEFT: Final = ".over."
+"""In the ids of gaps that a run which took over wrote of what was left of others."""
 
 UNASKED: Final = "status"
 """The table in which a venue may say things that nobody asked for."""
@@ -134,7 +138,7 @@ class ChainCheck:
         self._horizon_ns = horizon_ns
         self._first: dict[tuple[str, Chain], int] = {}
         self._untold: dict[tuple[str, str, str], tuple[int, int]] = {}
-        self._silences: dict[tuple[str | None, Chain], tuple[Gaps, Ints]] = {}
+        self._silences: dict[tuple[str, str, Chain], tuple[Gaps, Ints]] = {}
         self._began: dict[Chain, dict[str, int]] = defaultdict(dict)
         self._numbers: dict[tuple[str, Chain], TradeNumbers] = {}
         self._chains: dict[tuple[str, str, str], list[Chain]] = defaultdict(list)
@@ -254,7 +258,7 @@ class ChainCheck:
             began.setdefault(name, int(times[live == code].min()))
         while len(began) > CONNS_REMEMBERED:
             del began[min(began, key=lambda name: began[name])]
-        gaps, starts = self._silence_of(job, part.chain)
+        gaps, starts = self._silence_of(job, part.run, part.chain)
         inside = gaps.hold(times)
         if not inside.any():
             return
@@ -281,9 +285,13 @@ class ChainCheck:
                 )
             )
 
-    def _silence_of(self, job: str, chain: Chain) -> tuple[Gaps, Ints]:
-        """Return the gaps in which a chain's connections are said to be silent."""
-        key = job, chain
+    def _silence_of(self, job: str, run: str, chain: Chain) -> tuple[Gaps, Ints]:
+        """Return the gaps in which a run's connections are said to be silent.
+
+        Another run beside it may have heard the chain all the same, and not be
+        believed, because their clocks were apart.
+        """
+        key = job, run, chain
         if key not in self._silences:
             silent = sorted(
                 {
@@ -292,6 +300,8 @@ class ChainCheck:
                     if said.gap.reason in SILENT
                     and said.gap.healed_by is None
                     and said.start < said.end - STOP_NS * (said.gap.reason == STOP)
+                    and run_of_gap(said.gap) == run
+                    and LEFT not in said.gap.gap_id
                 }
             )
             starts = np.array([start for start, _ in silent], np.int64)

@@ -117,10 +117,14 @@ class Process:
 
     @property
     def was_turned_away(self) -> bool:
-        """Whether it ended so because a venue would not have it all the time."""
+        """Whether it ended so because a venue would not have it all the time.
+
+        A key is not accepted from whose clock is far from the venue's.
+        """
         return any(
-            "the venue was never reached" in line["facts"]["why"]
+            why in line["facts"]["why"]
             for line in self.events("CommandFailed")
+            for why in ("the venue was never reached", "the key is not accepted")
         )
 
     async def gone(self) -> None:
@@ -279,12 +283,14 @@ class Runs:
 
     async def _take_over(self, current: Process) -> Process:
         self.done["take-over"] += 1
+        await self._begun(current)
         new = await self._start("--take-over")
         return await self._settle(current, new)
 
     async def _take_over_in_trouble(self, current: Process) -> Process:
         kind = self._rng.choice(["old", "new", "stop old", "stop new"])
         self.done[f"take-over, {kind}"] += 1
+        await self._begun(current)
         new = await self._start("--take-over")
         await new.until(lambda: bool(new.events("TakeOverBegan")), READY_SECONDS)
         await asyncio.sleep(self._rng.uniform(0.0, 6.0))
@@ -347,6 +353,12 @@ class Runs:
         self.processes.append(process)
         self.done["starts"] += 1
         return process
+
+    async def _begun(self, process: Process) -> None:
+        """Wait until a capture has its job, or has ended: nobody is to be faster."""
+        await process.until(
+            lambda: bool(process.events("CaptureStarted")), READY_SECONDS
+        )
 
     async def _recording(self, process: Process) -> None:
         """Wait until every feed of a capture records something."""

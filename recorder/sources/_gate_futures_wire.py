@@ -219,6 +219,7 @@ _NUMBERS: Final = frozenset(b"-0123456789")
 
 _CHANGE_LEVELS: Final = 10  # twice what was ever seen for one id, of one side
 _SHORT_BYTES: Final = 150  # a side of more levels than that is longer
+_SECONDS_DIGITS: Final = 18  # so that each number fits 64 bits
 _MS_DIGITS: Final = 12  # of milliseconds since 1973; seconds have ten until 2286
 
 KNOWN: Final[dict[str, Known]] = {
@@ -288,7 +289,8 @@ def seconds_of(raw: msgspec.Raw) -> int | None:
     text = text_of(raw)
     if text is None:
         return None
-    if not (text.isascii() and text.removeprefix("-").isdigit()):
+    digits = text.removeprefix("-")
+    if not (text.isascii() and digits.isdigit() and len(digits) <= _SECONDS_DIGITS):
         raise WireError(f"not a number of seconds: {text[:20]!r}")
     return int(text)
 

@@ -259,6 +259,7 @@ class Overlay:
             account.rows_gap = None
             self._seams[chain] = self._seam(chain, last, until)
             self._rows.append(self._seams[chain])
+            self._mark(chain, start, until)
         emitted = set()
         for piece in pieces:
             if piece.end <= until and piece.start < until:
@@ -278,6 +279,19 @@ class Overlay:
         held = [Held(*span, TAKEN_OVER) for span in merged(self._taken[chain])]
         account.held = held + [Held(*span, "gap") for span in after]
         self._join_book(chain, account, start)
+
+    def _mark(self, chain: Chain, start: int, until: int) -> None:
+        """Say where we lost rows of a book without ids, in the old run's last gap.
+
+        Its end says nothing of our connections, on which the book goes on else. The
+        time is in that gap already, so these have no length.
+        """
+        if chain not in self._joints:
+            self._rows += [
+                self._part(piece.gap, chain, piece.start, piece.start)
+                for piece in self._pieces(chain, start)
+                if piece.start < until and piece.gap.reason != "not_started"
+            ]
 
     def _seam(self, chain: Chain, last: Gap, until: int) -> Gap:
         """Return the gap with which the old run ended, as it is now.

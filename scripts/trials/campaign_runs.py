@@ -388,6 +388,8 @@ class Runs:
         self._looked_at.append(process)
         if process.ended_by == "KILL" or process.code == 0:
             return
+        if process.code == -signal.SIGTERM and not process.events("CaptureStarted"):
+            return  # it had hardly begun
         if process.was_turned_away:
             self.done["turned away by a venue"] += 1
             return

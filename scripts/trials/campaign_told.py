@@ -143,7 +143,7 @@ class Told:
         lives = [
             life
             for life in self._lives
-            if life.shown.first[0] < setting.at
+            if max(life.shown.first[0], life.settled_at) < setting.at
             and setting.at + LOOK_NS < life.shown.last[0]
             and self._reads_on(life, setting.at)
             and not self._has_no_account(life, setting.at)

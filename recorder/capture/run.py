@@ -160,15 +160,8 @@ class Capture:
             notices=self._notices,
             audit_seconds=config.audit_seconds,
         )
-        self._take_over = TakeOver(
-            self._run,
-            plan,
-            self._session,
-            ledger,
-            self._clock,
-            self._clock.now_ns(),
-            in_step,
-        )
+        how = self._clock, self._clock.now_ns(), in_step
+        self._take_over = TakeOver(self._run, plan, self._session, ledger, *how)
         self._lines = Lines(
             plan,
             self._run.id,

@@ -21,7 +21,7 @@ from recorder.judging.evidence import (
     touches,
 )
 from recorder.judging.notices import notice_chains
-from recorder.model import Chain, Gap
+from recorder.model import TAKEN_OVER, Chain, Gap
 from recorder.simulator.truth import FaultDone
 
 
@@ -30,6 +30,9 @@ MARGIN_NS: Final = 250_000_000
 
 ALTERING: Final = ("crossed", "full", "unflagged_full")
 """Faults that alter a row for one connection, or make an image of the book of it."""
+
+OF_FRAMES: Final = frozenset({"undecodable", "backpressure", "disk_full"})
+"""Reasons of gaps that tell of frames."""
 
 STORED_ONCE: Final = ("depth", "klines")
 """Tables in which what a second connection repeats is not stored again."""
@@ -123,7 +126,7 @@ def _judge(
         if any(
             touches(gap, missing.first, last)
             or _names(gap, missing)
-            or _is_left(gap, missing, slack_ns)
+            or _is_left(evidence, gap, missing, slack_ns)
             or _would_be_found(silenced, gap, missing)
             for gap in gaps
         ):
@@ -180,19 +183,21 @@ def _names(gap: Gap, missing: Missing) -> bool:
     return gap.after_update_id < last < before
 
 
-def _is_left(gap: Gap, missing: Missing, slack_ns: int) -> bool:
+def _is_left(evidence: Evidence, gap: Gap, missing: Missing, slack_ns: int) -> bool:
     """Return whether it was lost to one run in a gap that another cut to no length.
 
-    Either that gap is not healed: then what is left of it says that it is missing.
-    Or it is the push of a book without ids: each connection brings one of its own,
-    and nothing is missing where there is another.
+    Either that gap is of frames and not healed: then what is left of it says that it
+    is missing. Or it is the push of a book without ids: each connection brings one
+    of its own, and nothing is missing where there is another.
     """
     is_of_book = (
         missing.frame.stream == "depth" and missing.frame.last_update_id is None
     )
-    says_so = gap.healed_by is None and gap.after_update_id is None
+    is_of_two = evidence.lives is not None or gap.healed_by == TAKEN_OVER
+    says_so = gap.healed_by is None and gap.reason in OF_FRAMES
     return (
         gap.ended_at == gap.started_at
+        and is_of_two
         and (is_of_book or says_so)
         and 0 <= missing.frame.ts_ns - gap.started_at < slack_ns
     )

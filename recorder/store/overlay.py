@@ -38,13 +38,12 @@ from recorder.store.account import (
 )
 from recorder.store.kept import Kept, chain_of
 from recorder.store.ledger import Ledger
+from recorder.store.pieces import FOREVER, emptied, naming, of_book, span_of, within
 from recorder.store.runfile import RunState
 
 
 BEHIND: Final = "missed while the run before was behind"
 LATER: Final = "its messages of this time are stored after the end of another run"
-
-_FOREVER: Final = (1 << 63) - 1
 
 
 class Joint(NamedTuple):
@@ -114,8 +113,8 @@ class Overlay:
         self._seams: dict[Chain, Gap] = {}
         self._gaps_total = 0
         self._rows: list[LedgerRow] = []
-        alike = alike_from, _FOREVER
-        self._spans = {c: _within(self._covered(c), alike) for c in self._accounts}
+        alike = alike_from, FOREVER
+        self._spans = {c: within(self._covered(c), alike) for c in self._accounts}
         self._taken: dict[Chain, list[Span]] = defaultdict(list)
         self._shared: list[Gap] = []
         self._theirs: dict[Chain, list[Gap]] = defaultdict(list)
@@ -146,7 +145,7 @@ class Overlay:
             if not any(gap.scope == "rows" for gap in still_open):
                 # The job did not record it until now.
                 first = self._kept.gaps(chain, "rows")[:1]
-                own = account.rows_gap or ended_gap(first[0], _FOREVER)
+                own = account.rows_gap or ended_gap(first[0], FOREVER)
                 gaps.append(msgspec.structs.replace(own, ended_at=None))
         return RunState(gaps=tuple(gaps), is_laid=False)
 
@@ -200,7 +199,7 @@ class Overlay:
         seam = self._seams.get(chain)
         if seam is None:
             return []
-        lost = _of_book(seam, "it is known again at the next row that tells of it")
+        lost = of_book(seam, "it is known again at the next row that tells of it")
         return [self._part(lost, chain, *span) for span in spans]
 
     def _covered(self, chain: Chain) -> list[Span]:
@@ -209,7 +208,7 @@ class Overlay:
         spans = [(row.started_at, row.ended_at) for row in self._kept.coverage(chain)]
         spans += [(held.started_at, held.ended_at) for held in account.held]
         if account.since is not None:
-            spans.append((account.since, _FOREVER))
+            spans.append((account.since, FOREVER))
         return merged(spans)
 
     def _cut_shared(self, gap: Gap) -> None:
@@ -218,15 +217,15 @@ class Overlay:
         Also if nothing is cut, but the job had chains by then that the old run did
         not record: the gap is none of theirs.
         """
-        span = _span(gap)
+        span = span_of(gap)
         both = self._recorded & self._accounts.keys()
-        taken = {chain: _within(self._spans[chain], span) for chain in both}
+        taken = {chain: within(self._spans[chain], span) for chain in both}
         is_cut = any(taken.values())
         has_others = len(both) < len(self._accounts) and span[1] > self._began_at
         if not is_cut and not has_others:
             return
         is_whole = is_cut and all(self._is_settled(c, gap.started_at) for c in both)
-        self._rows.append(_emptied(gap, is_whole=is_whole))
+        self._rows.append(emptied(gap, is_whole=is_whole))
         for chain in sorted(self._recorded):
             cut = taken.get(chain, [])
             self._taken[chain] += cut
@@ -241,8 +240,8 @@ class Overlay:
             if gap.ended_at is None:  # another has taken over from it
                 self._rows.append(ended_gap(gap, later.started_at))
                 continue
-            left = outside(_span(gap), spans)
-            if taken := _within(spans, _span(gap)):
+            left = outside(span_of(gap), spans)
+            if taken := within(spans, span_of(gap)):
                 self._taken[chain] += taken
                 self._cut(gap, chain, left)
                 self._rows += self._hidden(gap, chain, taken)
@@ -251,11 +250,11 @@ class Overlay:
             self._show(chain, spans)
         last = theirs[-1]
         start = last.started_at
-        after = _within(spans, (start, _FOREVER))
+        after = within(spans, (start, FOREVER))
         pieces = self._pieces(chain, max(start, self._alike_from))
         until = self._head(start, pieces)
         own, account.rows_gap = account.rows_gap, last
-        if until < _FOREVER:
+        if until < FOREVER:
             account.rows_gap = None
             self._seams[chain] = self._seam(chain, last, until)
             self._rows.append(self._seams[chain])
@@ -274,7 +273,7 @@ class Overlay:
         closed = account.closed_gap
         if closed is not None and closed.gap_id not in emitted:
             account.closed_gap = None
-        is_open = bool(after) and after[-1][1] == _FOREVER
+        is_open = bool(after) and after[-1][1] == FOREVER
         account.since = after.pop()[0] if is_open else None
         held = [Held(*span, TAKEN_OVER) for span in merged(self._taken[chain])]
         account.held = held + [Held(*span, "gap") for span in after]
@@ -302,16 +301,16 @@ class Overlay:
         start, joint = last.started_at, self._joints.get(chain, Joint())
         holes = list(joint.holes)
         if joint.is_whole is False:
-            last = _naming(last, holes.pop(0))
+            last = naming(last, holes.pop(0))
         for hole in holes:
             missed = msgspec.structs.replace(last, reason="sequence_gap", detail=BEHIND)
-            self._rows.append(self._part(_naming(missed, hole), chain, start, start))
+            self._rows.append(self._part(naming(missed, hole), chain, start, start))
         if until > start:
             return ended_gap(last, until)
         is_whole = joint.is_whole
         if is_whole is None:
             is_whole = self._is_settled(chain, start)
-        return _emptied(last, is_whole=is_whole)
+        return emptied(last, is_whole=is_whole)
 
     def _join_book(self, chain: Chain, account: Account, start: int) -> None:
         known_at = start
@@ -334,7 +333,7 @@ class Overlay:
         return [
             _Piece(max(gap.started_at, start), end, gap)
             for gap in self._kept.gaps(chain, "rows")
-            for end in [_span(gap)[1]]
+            for end in [span_of(gap)[1]]
             if end > start or gap.started_at == end == start
         ]
 
@@ -362,16 +361,16 @@ class Overlay:
             left = left[1:]
         else:
             is_whole = self._is_settled(chain, gap.started_at)
-            self._rows.append(_emptied(gap, is_whole=is_whole))
+            self._rows.append(emptied(gap, is_whole=is_whole))
         self._rows += [self._part(gap, chain, *piece) for piece in left]
 
     def _show(self, chain: Chain, spans: Iterable[Span]) -> None:
         """Cut what we knew of a book without ids out of where the old run did not."""
-        mine = [_span(gap) for gap in self._kept.gaps(chain, "book")]
+        mine = [span_of(gap) for gap in self._kept.gaps(chain, "book")]
         known = [piece for span in spans for piece in outside(span, mine)]
         for gap in self._their_books[chain]:
-            if gap.ended_at is not None and _within(known, _span(gap)):
-                self._cut(gap, chain, outside(_span(gap), known))
+            if gap.ended_at is not None and within(known, span_of(gap)):
+                self._cut(gap, chain, outside(span_of(gap), known))
 
     def _hidden(self, gap: Gap, chain: Chain, taken: Iterable[Span]) -> list[Gap]:
         """Return where the book is not known though its rows are here.
@@ -380,12 +379,12 @@ class Overlay:
         Without, its book is known there as far as ours was.
         """
         if chain in self._joints:
-            lost = _of_book(gap, LATER)
+            lost = of_book(gap, LATER)
             return [self._part(lost, chain, *piece) for piece in taken]
         return [
             self._part(book, chain, *piece)
             for book in self._kept.gaps(chain, "book")
-            for piece in _within(taken, _span(book))
+            for piece in within(taken, span_of(book))
         ]
 
     def _name(self, chain: Chain, left: Sequence[Span]) -> None:
@@ -395,7 +394,7 @@ class Overlay:
         whether a book has lost anything, whatever had befallen us.
         """
         for gap in self._kept.gaps(chain, "rows"):
-            both = _within(left, _span(gap))
+            both = within(left, span_of(gap))
             if both and None not in (gap.after_update_id, gap.before_update_id):
                 at = both[0][0]
                 named = msgspec.structs.replace(gap, reason="sequence_gap")
@@ -415,48 +414,5 @@ class Overlay:
             market=chain.market or None,
             stream=chain.stream,
             started_at=start,
-            ended_at=None if end == _FOREVER else end,
+            ended_at=None if end == FOREVER else end,
         )
-
-
-def _span(gap: Gap) -> Span:
-    return gap.started_at, _FOREVER if gap.ended_at is None else gap.ended_at
-
-
-def _emptied(gap: Gap, *, is_whole: bool) -> Gap:
-    """Return a gap of no length, for another run covered it.
-
-    Args:
-        gap: The gap.
-        is_whole: Whether nothing can be missing where the two meet.
-    """
-    ended = ended_gap(gap, gap.started_at)
-    if not is_whole:
-        return ended
-    return msgspec.structs.replace(ended, healed_by=TAKEN_OVER)
-
-
-def _naming(gap: Gap, hole: Span) -> Gap:
-    """Return a gap that names missing ids."""
-    return msgspec.structs.replace(
-        gap, after_update_id=hole[0], before_update_id=hole[1]
-    )
-
-
-def _of_book(gap: Gap, detail: str) -> Gap:
-    """Return a gap of the book in place of one of rows."""
-    return msgspec.structs.replace(
-        gap,
-        scope="book",
-        reason="resync",
-        detail=detail,
-        after_update_id=None,
-        before_update_id=None,
-        healed_by=None,
-    )
-
-
-def _within(spans: Iterable[Span], whole: Span) -> list[Span]:
-    """Return the parts of spans that lie in another."""
-    clipped = [(max(start, whole[0]), min(end, whole[1])) for start, end in spans]
-    return [(start, end) for start, end in clipped if start < end]

@@ -123,7 +123,7 @@ def test_a_broken_message_is_found(told_case, source, change, complaint):
     assert complaint in told_case.complaints(source)
 
 
-@pytest.mark.parametrize("markets", [None, ["ABC", "XYZ"]])
+@pytest.mark.parametrize("markets", [[], ["ABC", "XYZ"]])
 def test_an_announcement_about_something_else_is_found(told_case, markets):
     meddle(told_case, "cryptolisting", alter("markets", markets))
 

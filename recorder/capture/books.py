@@ -15,6 +15,7 @@ received. Snapshots that come on the socket are the matter of
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from recorder.capture.backlog import Backlog
 from recorder.capture.depth_chain import FIRST_RETRY_NS, DepthChain, Message, Put
 from recorder.capture.images import Images
 from recorder.capture.jumps import Jumps
@@ -77,6 +78,7 @@ class Books:
         self._lost: list[tuple[Chain, int]] = []
         self._jumps = Jumps(ledger, note)
         self._images = Images(self._books.values(), ledger, note)
+        self._backlog = Backlog(ledger, note, self._jumps, self._images, self._stale)
         self.believed = self._images.believed
         self.doubted = self._images.doubted
         self._counts = NewCounts(
@@ -135,8 +137,13 @@ class Books:
             self._queue.ask(book, at + QUIET_ASK_NS)
         return is_believed
 
-    def lost(self, chain: Chain) -> int | None:
-        """Note that the connection went away; return the last id received."""
+    def lost(self, chain: Chain, next_opened_at: int | None = None) -> int | None:
+        """Note that the connection went away; return the last id received.
+
+        Args:
+            chain: What it brought.
+            next_opened_at: When the one that goes on was opened, if one does.
+        """
         book = self._books[chain]
         self._counts.decide(book)  # more of them will not come
         received = book.continuity.received
@@ -145,6 +152,8 @@ class Books:
             self._note(self._ledger.end_gap(chain, at))
             self._note(self._ledger.lost(chain, "connect_lost", at))
         self._break_off(book)
+        if next_opened_at is not None:
+            self._backlog.begin(book, next_opened_at)
         return None if received == NO_ID else received
 
     def stop(self) -> None:
@@ -165,36 +174,46 @@ class Books:
         book = self._books.get((event.market, event.stream))
         if book is None:
             return False
-        if event.is_snapshot:
-            self._in_band(book, Message(ts_recv, conn, seq, idx, event, payload))
-            return True
         first, last = event.first_update_id, event.last_update_id
-        continuity = book.continuity
-        if not continuity.follows(first, last):
-            before = continuity.received
-            proven = continuity.applied if before == NO_ID else NO_ID
-            held_first = continuity.held_first
-            if before == NO_ID and (False, first, last) in book.recent:
-                emit(RowDoubled(market=event.market, stream=event.stream))
+        if event.is_snapshot or not book.continuity.follows(first, last):
+            message = Message(ts_recv, conn, seq, idx, event, payload)
+            if self._backlog.takes(book, message):
                 return True
-            verdict = continuity.update(first, last)
-            if verdict.is_double:
-                self._stale(book, Message(ts_recv, conn, seq, idx, event, payload))
+            if event.is_snapshot:
+                self._in_band(book, message)
                 return True
-            if book.suspects:
-                self._counts.pass_over(book)
-            book.lower(ts_recv, first, held_first)
-            book.begin(first)
-            book.has_changes = book.rule.snapshot == "each"
-            if verdict.was_live and first is not None and is_row_gap(proven, first):
-                self._jumps.missed(book, ts_recv, proven, first)
-            self._judge(book, verdict, ts_recv, before, first)
+            if not self._is_taken(book, message):
+                return True
         elif book.suspects:
             self._counts.pass_over(book)
         if first is not None and last is not None:
             book.recent.append((False, first, last))
         book.last_at = ts_recv
         self._put(ts_recv, conn, seq, idx, event, payload)
+        return True
+
+    def _is_taken(self, book: DepthChain, message: Message) -> bool:
+        """Judge an update that is not routine; return whether it is to be stored."""
+        first, last = message.ids
+        continuity = book.continuity
+        before = continuity.received
+        proven = continuity.applied if before == NO_ID else NO_ID
+        held_first = continuity.held_first
+        if before == NO_ID and message.name in book.recent:
+            emit(RowDoubled(market=book.chain.market, stream=book.chain.stream))
+            return False
+        verdict = continuity.update(first, last)
+        if verdict.is_double:
+            self._stale(book, message)
+            return False
+        if book.suspects:
+            self._counts.pass_over(book)
+        book.lower(message.ts_recv, first, held_first)
+        book.begin(first)
+        book.has_changes = book.rule.snapshot == "each"
+        if verdict.was_live and first is not None and is_row_gap(proven, first):
+            self._jumps.missed(book, message.ts_recv, proven, first)
+        self._judge(book, verdict, message.ts_recv, before, first)
         return True
 
     def _judge(
@@ -246,6 +265,7 @@ class Books:
             return
         is_late = self._jumps.filled(book, *message.ids)
         if book.was_passed(*message.ids) or is_late:
+            self._counts.weigh(book, message)
             before_at = book.last_at
             book.note(message)
             if not book.suspects:  # else a gap may have begun before it
@@ -264,7 +284,7 @@ class Books:
         if base is not None and received == NO_ID:
             book.pass_over(base if first is None else first, base)
         elif base is not None:
-            if self._is_repeated(book, first, base):
+            if book.is_repeated(first, base):
                 emit(RowDoubled(market=book.chain.market, stream=book.chain.stream))
                 return
             if base < received:
@@ -274,7 +294,7 @@ class Books:
                     return
             elif book.suspects:
                 self._counts.pass_over(book)
-            self._note_passed(book, ts_recv, received, first, base)
+            self._jumps.passed(book, ts_recv, received, first, base)
         verdict = continuity.snapshot(base, IN_BAND)
         if base is not None:
             book.begin(base + 1 if first is None else first)
@@ -287,30 +307,6 @@ class Books:
             self._images.came(book, ts_recv)
         if verdict.is_live and not verdict.was_live:
             self._known(book, ts_recv)
-
-    def _is_repeated(self, book: DepthChain, first: int | None, base: int) -> bool:
-        """Return whether a snapshot on the socket was stored before.
-
-        One that comes again because it was asked for afresh is of use to a
-        book that is not known.
-        """
-        is_of_use = first is None and base == book.continuity.received
-        is_of_use = is_of_use and not book.continuity.is_live
-        return (True, first, base) in book.recent and not is_of_use
-
-    def _note_passed(
-        self, book: DepthChain, at: int, received: int, first: int | None, base: int
-    ) -> None:
-        """Note the changes that come after what was received, up to a snapshot.
-
-        Those before its first id are missing, if it says one. For the rest it
-        stands; they may still come, late, as updates.
-        """
-        if first is not None and is_row_gap(received, first):
-            self._jumps.missed(book, at, received, first)
-            received = first - 1
-        if base > received:
-            book.pass_over(received + 1, base)
 
     def snapshot(
         self,

@@ -12,6 +12,7 @@ from recorder.transitions import LIVE, NO_ID
 
 
 if TYPE_CHECKING:
+    from recorder.capture.backlog import Behind
     from recorder.capture.plain import Follower
 
 
@@ -126,6 +127,9 @@ class DepthChain:
         suspects: Stale updates that continue each other, the last ones: either
             doubles, or the first of a new numbering.
         late: Updates that came late, the last ones; None if none did.
+        behind: What a connection that goes on with the book may bring again.
+        goes_on_from: Last id received of a book that was begun anew though its
+            connection goes on.
     """
 
     __slots__ = (
@@ -138,10 +142,12 @@ class DepthChain:
         "asked_until",
         "awaits_update",
         "began",
+        "behind",
         "chain",
         "epoch",
         "failures",
         "follower",
+        "goes_on_from",
         "has_changes",
         "is_asked",
         "is_image_missed",
@@ -184,7 +190,8 @@ class DepthChain:
         self.late: LateRun | None = None
         self.lowered_at = 0
         self.awaits_update = False
-        self.through = self.began = NO_ID
+        self.behind: Behind | None = None
+        self.through = self.began = self.goes_on_from = NO_ID
 
     @property
     def continuity(self) -> Continuity:
@@ -192,10 +199,11 @@ class DepthChain:
         self._take_back()
         return self._continuity
 
-    def resume(self, continuity: Continuity) -> None:
-        """Go on with what another run of the job knew of it."""
+    def resume(self, continuity: Continuity, received: int | None) -> None:
+        """Begin anew with what a replay knows; its connection has brought that id."""
         self._take_back()
         self._continuity = continuity
+        self.goes_on_from = NO_ID if received is None else received
 
     @property
     def recent(self) -> "deque[Name]":
@@ -276,10 +284,10 @@ class DepthChain:
     def break_off(self) -> None:
         """Forget what was known and asked: what comes next begins anew."""
         self.through = max(self.through, self.continuity.received)
-        self.began = NO_ID
+        self.began = self.goes_on_from = NO_ID
         self.continuity.lost()
         self.epoch += 1
-        self.pending = None
+        self.behind = self.pending = None
         self.is_asked = False
         self.asked_until = self.restart_at = 0
         self.accepted_at = None
@@ -318,6 +326,16 @@ class DepthChain:
     def spoil(self, at: int) -> None:
         """Note that the row received then could not be stored."""
         self.awaits_update = at == self.lowered_at == self.last_at
+
+    def is_repeated(self, first: int | None, base: int) -> bool:
+        """Return whether a snapshot on the socket was stored before.
+
+        One that comes again because it was asked for afresh is of use to a
+        book that is not known.
+        """
+        is_of_use = first is None and base == self.continuity.received
+        is_of_use = is_of_use and not self.continuity.is_live
+        return (True, first, base) in self.recent and not is_of_use
 
     def note(self, update: Message) -> None:
         """Note that a message before those of its connection is stored."""

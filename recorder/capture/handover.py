@@ -317,7 +317,7 @@ class Handover:
         if link is self.second and self.ended_at is None:
             self._drop_overtaken(chain)
             if chain in self._books:
-                self._books.lost(chain)  # its book begins anew on the second
+                self._books.lost(chain, self.second.opened_at)
                 self._reached.begin_anew(chain)
             else:
                 self.pairing.change_sides(chain)

@@ -111,19 +111,20 @@ class Handovers:
         self._tell_spoiled(
             handover, first, [c for c in first.chains if c not in first.idle]
         )
-        self._lose(first, [c for c in first.chains if c not in second.accepted], detail)
+        lost = [c for c in first.chains if c not in second.accepted]
+        self._lose(first, lost, detail, second)
         afresh = []
         for chain in [c for c in first.chains if c in second.accepted]:
             if not self._ledger.is_covered(chain):
                 if chain not in first.idle:
                     afresh.append(chain)  # the first may have been asked for it
             elif handover.live.lacks_image(chain):
-                self._lose(first, [chain], detail)
+                self._lose(first, [chain], detail, second)
                 self._books.accepted(chain, at, None)
             elif handover.silent_since(chain) is not None:
                 self._tell_missed(handover, chain)
             elif (until := handover.missing_until(chain, at)) is not None:
-                self._interrupt(first, chain, until, detail)
+                self._interrupt(handover, chain, until, detail)
             else:
                 self._tell_missed(handover, chain)
         handover.end_first(at)
@@ -199,10 +200,10 @@ class Handovers:
             self._jumps.missed(book, call.ts_recv, book.continuity.received, base + 1)
 
     def _interrupt(
-        self, first: Link, chain: Chain, until: int, detail: str | None
+        self, handover: Handover, chain: Chain, until: int, detail: str | None
     ) -> None:
         """Note that rows of a chain may be missing until some time ago."""
-        self._lose(first, [chain], detail)
+        self._lose(handover.first, [chain], detail, handover.second)
         self._note(self._ledger.covered(chain, until))
         self._silence.accepted(chain, until, is_covered=False)
         if chain in self._books:
@@ -216,7 +217,7 @@ class Handovers:
         orphans = list(first.idle)
         self._tell_spoiled(handover, second, orphans)
         first.idle.clear()
-        self._lose(second, orphans, detail)
+        self._lose(second, orphans, detail, first)
         self._ask_afresh(first, [c for c in orphans if c in first.accepted], at)
 
     def _ask_afresh(self, link: Link, chains: list[Chain], at: int) -> None:
@@ -227,13 +228,27 @@ class Handovers:
             link.outbox.extend(link.dialogue.resubscribe(chains, at))
 
     def _lose(
-        self, link: Link, chains: list[Chain] | tuple[Chain, ...], detail: str | None
+        self,
+        link: Link,
+        chains: list[Chain] | tuple[Chain, ...],
+        detail: str | None,
+        other: Link | None = None,
     ) -> None:
-        """Note that rows of chains are missing since a connection was heard last."""
+        """Note that rows of chains are missing since a connection was heard last.
+
+        Args:
+            link: The connection.
+            chains: Some that it carried.
+            detail: Why, in words.
+            other: The one that goes on, and was open already.
+        """
         reason = _reason(link)
+        next_opened_at = None if other is None else other.opened_at
         for chain in chains:
             self._silence.lost(chain)
-            after = self._books.lost(chain) if chain in self._books else None
+            after = None
+            if chain in self._books:
+                after = self._books.lost(chain, next_opened_at)
             if self._ledger.is_covered(chain):
                 self._note(unread(self._ledger, link, chain))
                 self._note(

@@ -93,6 +93,14 @@ class NewCounts:
         if _run(suspects) >= SUSPECTS_MAX or len(suspects) >= UNCLEAR_MAX:
             self._count_anew(book)
 
+    def weigh(self, book: DepthChain, late: Message) -> None:
+        """Note that an update came that the old numbering lacked.
+
+        If it does not continue the suspects, the old numbering goes on.
+        """
+        if book.suspects and _start_of(late) != _end_of(book.suspects[-1]) + 1:
+            self.pass_over(book)
+
     def came_late(self, book: DepthChain, message: Message, before_at: int) -> None:
         """Note an update that was stored as a late one.
 

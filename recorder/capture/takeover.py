@@ -267,8 +267,7 @@ class TakeOver:
     def _begin_anew(self, chain: Chain, continuity: Continuity, at: int) -> None:
         """Ask for a book which a replay does not know from a time on."""
         books = self._session.books
-        books.lost(chain)
-        books[chain].resume(continuity)
+        books[chain].resume(continuity, books.lost(chain))
         if self._ledger.is_covered(chain):
             books.ask_anew(chain, at, TORN)
 

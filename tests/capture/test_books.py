@@ -2,6 +2,7 @@
 
 import pytest
 
+from recorder.capture.backlog import ANEW, BACKLOG_NS
 from recorder.capture.books import (
     FIRST_ASK_NS,
     QUIET_ASK_NS,
@@ -10,6 +11,7 @@ from recorder.capture.books import (
 from recorder.capture.depth_chain import FIRST_RETRY_NS, GAPS_REMEMBERED, YOUNGER_NS
 from recorder.capture.images import IN_BAND_NS
 from recorder.capture.new_counts import SUSPECTS_MAX
+from recorder.continuity import Continuity
 from recorder.model import Chain, DepthUpdate, Gap
 from recorder.source import BookRule
 from recorder.store.ledger import Ledger
@@ -676,6 +678,19 @@ def test_an_update_that_comes_late_is_stored_and_fills_its_gap(bench):
     ] == [(21, 50, "late")]
 
 
+def test_an_update_that_comes_late_shows_that_lower_ids_are_no_new_numbering(bench):
+    live(bench)
+    bench.update(30, 20, 20)
+    bench.update(31, 3, 3)
+
+    bench.update(32, 14, 14)
+    bench.books.lost(IDS)
+
+    assert bench.stored()[-3:] == [(30, 20, 20), (31, 3, 3), (32, 14, 14)]
+    told = [n.detail for n in bench.notes if isinstance(n, Gap) and n.detail]
+    assert not [detail for detail in told if "started over" in detail]
+
+
 def test_a_part_that_comes_late_is_stored_and_its_gap_stays(bench):
     live(bench)
     bench.update(50, 13, 14)
@@ -946,3 +961,70 @@ def test_a_socket_that_is_slower_than_http_comes_to_know_its_book_too(bench):
 
     assert bench.state() == "live"
     assert asked == 1
+
+
+def test_of_a_book_begun_anew_the_next_update_tells_what_is_missing(bench):
+    live(bench)
+    received = bench.books.lost(IDS)
+    known = Continuity()
+    known.crossed()
+    bench.books[IDS].resume(known, received)
+
+    bench.update(50 * MS, received + 3, received + 4)
+
+    gaps = [note for note in bench.notes if isinstance(note, Gap)]
+    [gap] = [gap for gap in gaps if gap.reason == "sequence_gap"]
+    assert (gap.after_update_id, gap.before_update_id) == (received, received + 3)
+    assert gap.ended_at == 50 * MS
+
+
+def test_of_a_book_begun_anew_nothing_is_missing_if_updates_go_on(bench):
+    live(bench)
+    received = bench.books.lost(IDS)
+    bench.books[IDS].resume(Continuity(), received)
+
+    bench.update(50 * MS, received + 1, received + 1)
+    bench.update(51 * MS, received + 2, received + 2)
+
+    assert "sequence_gap" not in [reason for _, reason, *_ in bench.gaps()]
+
+
+@pytest.mark.parametrize("goes_on_at", [41, 41 + BACKLOG_NS // MS])
+def test_a_backlog_of_another_connection_is_left_out(bench, goes_on_at):
+    live(bench)
+    before = len(bench.rows)
+    received = bench.books.lost(IDS, 1)
+    for number in range(received - 3, received + 1):
+        bench.update(40 * MS, number, number)
+    assert len(bench.rows) == before
+
+    bench.update(goes_on_at * MS, received + 1, received + 1)
+
+    assert len(bench.rows) == before + 1
+    assert bench.books[IDS].is_live
+
+
+def test_who_goes_on_in_lower_ids_for_long_counts_anew(bench):
+    live(bench)
+    before = len(bench.rows)
+    bench.books.lost(IDS, 1)
+    bench.accept(IDS, 40 * MS)
+    bench.update(41 * MS, 1, 1)
+    assert len(bench.rows) == before
+
+    later = 42 * MS + BACKLOG_NS
+    bench.update(later, 2, 2)
+
+    assert len(bench.rows) == before + 1
+    [gap] = [n for n in bench.notes if isinstance(n, Gap) and n.detail == ANEW]
+    assert (gap.started_at, gap.ended_at) == (41 * MS, later)
+
+
+def test_a_connection_that_was_opened_since_brings_no_backlog(bench):
+    live(bench)
+    before = len(bench.rows)
+    bench.books.lost(IDS, 1_000 * MS)
+
+    bench.update(1_001 * MS, 1, 1)
+
+    assert len(bench.rows) == before + 1

@@ -510,6 +510,27 @@ def test_a_book_that_never_came_begins_with_the_second(stage_of):
     assert (rows[-1].reason, rows[-1].ended_at) == ("connect_lost", accepted)
 
 
+def test_what_the_second_brings_of_before_is_not_taken_for_the_book_of_now(stage_of):
+    """All of the first is read, and only then anything of the second."""
+    stage = stage_of(FULL)
+    stage.say(stage.first, full(100), change(101, 102))
+    second = stage.open(stage.first)
+    stage.say(stage.first, change(104, 104))
+    stage.wait(SECOND_NS)  # the first is asked for it afresh
+    stage.send(stage.first)
+    stage.say(second, ["ok", [FULL]])
+
+    stage.say(second, full(101), change(102, 102), change(103, 103), change(104, 104))
+    stage.say(second, change(105, 105))
+
+    assert stage.updates()[2:] == [(104, 104), (103, 103), (105, 105)]
+    assert stage.state(FULL) != "live"
+    stage.wait(SECOND_NS)
+    assert stage.send(second)
+    stage.say(second, full(106))
+    assert stage.state(FULL) == "live"
+
+
 def test_a_second_without_its_image_is_not_believed(stage_of):
     stage = stage_of(FULL)
     stage.say(stage.first, full(100))

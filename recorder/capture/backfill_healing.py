@@ -14,7 +14,7 @@ from recorder.capture.backfill_asking import Asker, RefusedToTellError
 from recorder.capture.backfill_page import Page
 from recorder.capture.backfill_stored import EARLIER_NS, Stored
 from recorder.capture.bridge import Bridge, Known
-from recorder.capture.kline_bridge import KlineBridge, closed_in
+from recorder.capture.kline_bridge import KlineBridge, closed_in, with_pushed
 from recorder.clock import Clock
 from recorder.counts import counted
 from recorder.errors import TransportError, WireError
@@ -273,6 +273,10 @@ class Healer:
         ended_at = gap.ended_at or gap.started_at
         overlap_ns = int(self._pace.overlap_seconds * 1e9)
         wanted = closed_in(gap.started_at, ended_at, step, overlap_ns)
+        pushed = await asyncio.to_thread(
+            stored.kline_ends, chain, gap.started_at, ended_at
+        )
+        wanted = with_pushed(wanted, *pushed)
         told = await asyncio.to_thread(
             stored.klines, chain, wanted, gap.started_at - EARLIER_NS
         )

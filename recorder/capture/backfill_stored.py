@@ -229,6 +229,34 @@ class Stored:
                     found.setdefault(at, []).append(tuple(row[n] for n in values))
         return found
 
+    def kline_ends(
+        self, chain: Chain, start_ns: int, end_ns: int
+    ) -> tuple[int | None, int | None]:
+        """Return which klines were pushed around a gap, by opening time.
+
+        Args:
+            chain: Whose.
+            start_ns: First instant of the gap.
+            end_ns: First instant after it.
+
+        Returns:
+            The last one before it and the first one after it; None of one that was
+            not pushed within ten minutes.
+        """
+        interval = chain.stream.partition(":")[2]
+        window = start_ns - EARLIER_NS, end_ns + EARLIER_NS
+        names = ["ts_recv", "interval", "open_at", "origin"]
+        pushed: list[tuple[int, int]] = []
+        for part in self._parts("klines", names, chain.market, *window):
+            pushed += [
+                (row["ts_recv"], row["open_at"])  # type: ignore[misc]
+                for row in plain_rows(part)
+                if row["interval"] == interval and row["origin"] != _BACKFILL
+            ]
+        before = max((found for found in pushed if found[0] < start_ns), default=None)
+        after = min((found for found in pushed if found[0] >= end_ns), default=None)
+        return before and before[1], after and after[1]
+
     def _parts(
         self,
         table: str,

@@ -7,7 +7,8 @@ later pushes. How a kline grew in between is told by nobody.
 Pure. Times are nanoseconds since 1970 UTC. Klines begin and end by the venue's
 clock, gaps by ours: how far these may be apart is the slack. Ours may be wrong
 by more, so a kline counts as closed only if the venue says that it is, or tells
-of one that began later, or an hour has gone by.
+of one that began later, or an hour has gone by; and what was pushed before and
+after the gap tells which closed in it, whatever the clocks showed.
 """
 
 from collections.abc import Collection, Sequence
@@ -37,6 +38,24 @@ def closed_in(start_ns: int, end_ns: int, step_ns: int, slack_ns: int) -> range:
     """
     first = (start_ns - slack_ns) // step_ns * step_ns
     return range(first, (end_ns + slack_ns) // step_ns * step_ns, step_ns)
+
+
+def with_pushed(wanted: range, before: int | None, after: int | None) -> range:
+    """Return opening times with those that pushes show to have closed in a gap.
+
+    Whatever our clock showed: one that was pushed before it has closed if another
+    was pushed after it.
+
+    Args:
+        wanted: Those that may have closed by our clock.
+        before: Which one was pushed last before the gap; None if that is not known.
+        after: Which one was pushed first after it.
+    """
+    if before is None or after is None or not before < after:
+        return wanted
+    if not wanted:
+        return range(before, after, wanted.step)
+    return range(min(before, wanted.start), max(after, wanted.stop), wanted.step)
 
 
 class KlineBridge:

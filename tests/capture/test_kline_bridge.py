@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from recorder.capture.kline_bridge import KlineBridge, closed_in
+from recorder.capture.kline_bridge import KlineBridge, closed_in, with_pushed
 from recorder.model import Kline
 
 
@@ -175,3 +175,20 @@ def test_what_counts_as_bridged_is_whole(
     ended = {m for m in traded if start - SLACK < (m + 1) * MINUTE <= gap[1] + SLACK}
     if bridge.is_bridged:
         assert ended <= have
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (None, 120, []),
+        (120, 120, []),
+        (60, 180, [60, 120]),
+    ],
+    ids=["nothing before", "the same", "another"],
+)
+def test_pushes_show_what_closed_whatever_our_clock_showed(before, after, expected):
+    assert list(with_pushed(range(600, 600, 60), before, after)) == expected
+
+
+def test_what_closed_by_our_clock_is_wanted_beside_what_pushes_show():
+    assert list(with_pushed(range(180, 240, 60), 60, 120)) == [60, 120, 180]

@@ -375,17 +375,19 @@ def _in_real_time(lives: Lives, source: str, gap: Gap, runs: Collection[str]) ->
 def _newest(rows: Iterable[Mapping[str, Any]]) -> list[tuple[Gap, frozenset[str]]]:
     """Return the newest revision of each gap, and which runs had a part in it."""
     newest: dict[str, Mapping[str, Any]] = {}
+    runs: dict[str, set[str]] = defaultdict(set)
     for row in sorted(
         rows, key=lambda row: (row["ts_recv"], row["conn"], row["seq"], row["idx"])
     ):
         newest[row["gap_id"]] = row
+        runs[row["gap_id"]] |= {run_of(row["conn"]), row["gap_id"].partition(".")[0]}
     names = Gap.__struct_fields__
     gaps = [
         (
             msgspec.convert({name: row[name] for name in names}, Gap),
-            frozenset({run_of(row["conn"]), row["gap_id"].partition(".")[0]}),
+            frozenset(runs[gap_id]),
         )
-        for row in newest.values()
+        for gap_id, row in newest.items()
     ]
     return sorted(gaps, key=lambda found: (found[0].started_at, found[0].gap_id))
 

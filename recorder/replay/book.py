@@ -89,21 +89,6 @@ def run_of_gap(gap: Gap) -> str:
     return gap.gap_id.partition(".")[0]
 
 
-def may_hit(gap: Gap, run: str) -> bool:
-    """Return whether a connection of a run without ids may lack what a gap tells of.
-
-    A gap of no length that befell another run says nothing of it: what is left
-    of it, where that run recorded beside this one or before, is no time. Nor does
-    what another run knew of its book, for this one follows connections of its own;
-    nor that it ended.
-    """
-    if run_of_gap(gap) == run:
-        return True
-    is_empty = gap.started_at == gap.ended_at
-    is_no_loss = is_empty or is_taken_over(gap) or is_of_an_end(gap)
-    return gap.scope == "rows" and not is_no_loss
-
-
 def is_of_an_end(gap: Gap) -> bool:
     """Return whether a run ended, and that is all."""
     return gap.reason.startswith("process_")
@@ -323,8 +308,8 @@ class OrderBook:
         has_ids = max(chain.applied, chain.received) >= 0
         if is_taken_over(gap) and has_ids:
             return None
-        if not has_ids and not may_hit(gap, self._run or run_of_gap(gap)):
-            return None
+        if not has_ids and self._run not in (None, run_of_gap(gap)):
+            return None  # it followed connections of its own
         if has_ids and is_mismatch(gap):
             self._forget()
             return chain.crossed()

@@ -38,7 +38,6 @@ from recorder.replay.book import (
     is_of_the_clock,
     is_taken_over,
     is_told_by_ids,
-    may_hit,
     run_of_gap,
 )
 from recorder.replay.compiled import Ints
@@ -179,30 +178,27 @@ class Outages:
         run = run_of(conn)
         job = self._jobs.get(run)
         of_job = [gap for gap in self._gaps if job in (None, gap.job)]
-        mine = [gap for gap in of_job if may_hit(gap, run)]
-        skipped = [
-            _interval(gap)
-            for gap in mine
-            if gap.scope == "rows" and is_of_the_clock(gap)
-        ]
-        unheard = [
-            _interval(gap)
+        rows = [gap for gap in of_job if gap.scope == "rows"]
+        # What befell another run befell other connections.
+        others = self._jobs.keys() - {run}
+        mine = [gap for gap in of_job if run_of_gap(gap) not in others]
+        lost = [gap.started_at for gap in mine if gap.scope == "book"]
+        lost += [
+            instant
             for gap in mine
             if gap.scope == "rows" and not is_of_the_clock(gap)
+            for instant in _interval(gap)
         ]
-        covered = self._coverage.get(job, []) if job is not None else []
-        ended = [gap for gap in of_job if is_of_an_end(gap) and run_of_gap(gap) != run]
-        # Also where another run covered a part of what its clock skipped.
-        going_on = {gap.started_at for gap in of_job if is_of_the_clock(gap)}
-        going_on |= {gap.started_at for gap in ended}
-        covered = self._coverage.get(job, []) if job is not None else []
-        lost = [gap.started_at for gap in mine if gap.scope == "book"]
-        ends = [*covered, *self._own.get(run, [])]
-        lost += [end for _, end in ends if end not in going_on]
-        lost += [instant for interval in unheard for instant in interval]
-        # Of the time in which only another run was believed, nothing is shown.
-        unheard += [_interval(gap) for gap in ended if not is_taken_over(gap)]
-        return _marks(skipped + unheard, lost)
+        # Where a clock skipped or another run ended, its connection went on.
+        going_on = {
+            gap.started_at
+            for gap in rows
+            if is_of_the_clock(gap) or (is_of_an_end(gap) and run_of_gap(gap) != run)
+        }
+        ends = (end for _, end in self._own.get(run, ()))
+        lost += [end for end in ends if end not in going_on]
+        hidden = (_interval(gap) for gap in rows if gap.started_at != gap.ended_at)
+        return _marks(hidden, lost)
 
 
 def read_outages(listing: Listing, source: str, chain: Chain) -> Outages:

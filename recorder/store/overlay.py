@@ -258,7 +258,7 @@ class Overlay:
             account.rows_gap = None
             self._seams[chain] = self._seam(chain, last, until)
             self._rows.append(self._seams[chain])
-            self._mark(chain, start, until)
+        self._mark(chain, until)
         emitted = set()
         for piece in pieces:
             if piece.end <= until and piece.start < until:
@@ -279,16 +279,16 @@ class Overlay:
         account.held = held + [Held(*span, "gap") for span in after]
         self._join_book(chain, account, start)
 
-    def _mark(self, chain: Chain, start: int, until: int) -> None:
-        """Say where we lost rows of a book without ids, in the old run's last gap.
+    def _mark(self, chain: Chain, until: int) -> None:
+        """Say where we lost rows of a book without ids, up to where we are believed.
 
-        Its end says nothing of our connections, on which the book goes on else. The
-        time is in that gap already, so these have no length.
+        The time is covered or in a gap of the old run, so these have no length; and
+        neither says anything of our connections, on which the book goes on else.
         """
-        if chain not in self._joints:
+        if chain not in self._joints and self._kept.gaps(chain, "book"):
             self._rows += [
                 self._part(piece.gap, chain, piece.start, piece.start)
-                for piece in self._pieces(chain, start)
+                for piece in self._pieces(chain, 0)
                 if piece.start < until and piece.gap.reason != "not_started"
             ]
 

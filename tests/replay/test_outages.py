@@ -151,20 +151,28 @@ def test_without_ids_a_connection_has_the_gaps_of_its_own_job():
     assert outages.without_ids("run-b.3").lost.tolist() == [6, 9]
 
 
-def test_without_ids_what_is_left_of_no_length_is_of_the_run_that_it_befell():
-    left = msgspec.structs.replace(gap(5, 5, reason="process_killed"), gap_id="a.1")
-    outages = Outages([left], {"job": [(0, 9)]}, {"a": "job", "b": "job"})
+JOBS = {"a": "job", "b": "job"}
+OWN = {"a": [(0, 9)], "b": [(9, 12)]}
 
-    assert outages.without_ids("a.0").lost.tolist() == [5, 9]
-    assert outages.without_ids("b.0").lost.tolist() == [9]
+
+def test_without_ids_what_befell_one_run_is_lost_to_its_connections_alone():
+    left, killed = (
+        msgspec.structs.replace(gap(*span, reason="undecodable"), gap_id=gap_id)
+        for gap_id, span in (("a.1", (5, 5)), ("a.2", (7, 8)))
+    )
+    outages = Outages([left, killed], {"job": [(0, 12)]}, JOBS, own=OWN)
+
+    assert outages.without_ids("a.0").lost.tolist() == [5, 7, 8, 9]
+    assert outages.without_ids("b.0").lost.tolist() == [12]
+    assert outages.without_ids("b.0").hidden == ((7, 8),)
 
 
 def test_without_ids_what_one_run_knew_of_its_book_says_nothing_of_another():
     book = msgspec.structs.replace(gap(5, 8, scope="book"), gap_id="a.1")
-    outages = Outages([book], {"job": [(0, 9)]}, {"a": "job", "b": "job"})
+    outages = Outages([book], {"job": [(0, 12)]}, JOBS, own=OWN)
 
     assert outages.without_ids("a.0").lost.tolist() == [5, 9]
-    assert outages.without_ids("b.0").lost.tolist() == [9]
+    assert outages.without_ids("b.0").lost.tolist() == [12]
 
 
 def test_without_ids_a_connection_of_an_unknown_job_has_all_gaps():

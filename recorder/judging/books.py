@@ -286,9 +286,16 @@ class _Judge:
         if self._has_ids:
             return [number]
         last: dict[str, int] = {}
+        since = at_ns - BESIDE_NS
+        # Instants that a clock skipped are no time, though a run beside it shows them.
+        since -= sum(
+            end_of(gap) - gap.started_at
+            for gap in self._gaps
+            if gap.reason == "clock_step" and touches(gap, since, at_ns)
+        )
         for earlier in range(number, -1, -1):
             row = self._rows[earlier]
-            if row.ts_recv < at_ns - BESIDE_NS:
+            if row.ts_recv < since:
                 break
             last.setdefault(row.conn, earlier)
         return [number, *last.values()]

@@ -19,6 +19,9 @@ from trials.campaign_inside import OFFSET
 AHEAD_MAX_NS: Final = 25_000_000_000
 """Further ahead than this the wall clock is set right again."""
 
+BELIEVED_NS: Final = 1_000_000_000
+"""Whose clock is not further off than this has its keys accepted."""
+
 BLOCK: Final = bytes(1 << 20)
 
 
@@ -67,6 +70,22 @@ class Wall:
             self._ahead_ns += by_ns
             OFFSET.pack_into(self._map, 0, self._ahead_ns)
             self.settings.append(Setting(time.time_ns(), by_ns))
+
+    def was_off(self, since: int, until: int) -> bool:
+        """Return whether it ever was so far off that venues believe no signature.
+
+        Args:
+            since: Real time, nanoseconds.
+            until: Real time, nanoseconds.
+        """
+        ahead_ns = 0
+        for setting in self.settings:
+            if since <= setting.at and abs(ahead_ns) > BELIEVED_NS:
+                return True
+            if setting.at > until:
+                return False
+            ahead_ns += setting.by_ns
+        return abs(ahead_ns) > BELIEVED_NS
 
     async def wander(self, every: tuple[float, float]) -> None:
         """Set it again and again, with so many seconds in between."""

@@ -115,17 +115,16 @@ class Process:
         """Return what it said of a kind."""
         return [line for line in self.said if line["event"] == name]
 
-    @property
-    def was_turned_away(self) -> bool:
-        """Whether it ended so because a venue would not have it all the time.
+    def was_turned_away(self, wall: Wall) -> bool:
+        """Return whether it ended so because a venue would not have it all the time.
 
         A key is not accepted from whose clock is far from the venue's.
         """
-        return any(
-            why in line["facts"]["why"]
-            for line in self.events("CommandFailed")
-            for why in ("the venue was never reached", "the key is not accepted")
-        )
+        whys = [line["facts"]["why"] for line in self.events("CommandFailed")]
+        if any("the venue was never reached" in why for why in whys):
+            return True
+        is_refused = any("the key is not accepted" in why for why in whys)
+        return is_refused and wall.was_off(self.began_at, self.ended_at or 0)
 
     async def gone(self) -> None:
         """Wait until all it said was read."""
@@ -390,7 +389,7 @@ class Runs:
             return
         if process.code == -signal.SIGTERM and not process.events("CaptureStarted"):
             return  # it had hardly begun
-        if process.was_turned_away:
+        if process.was_turned_away(self._wall):
             self.done["turned away by a venue"] += 1
             return
         since = (process.ended_at or 0) - round(END_SECONDS * 1e9)

@@ -371,9 +371,11 @@ class Books:
         told, self._found_wrong = self._found_wrong, []
         return told
 
-    def spoiled(self, chain: Chain, ts_recv: int, error: str) -> None:
-        """Note that a row was received but could not be stored."""
-        self._wrong.spoil(self._books[chain], ts_recv, error)
+    def spoiled(
+        self, chain: Chain, ts_recv: int, error: str, ids: tuple[int, int] | None = None
+    ) -> None:
+        """Note that a row was received but could not be stored; `WrongBooks.spoil`."""
+        self._wrong.spoil(self._books[chain], ts_recv, error, ids)
 
     def unsure(self, chain: Chain, at: int, reason: str) -> None:
         """Note that messages were lost; only ids could tell whether of this."""

@@ -30,7 +30,7 @@ def tell_spoiled(
         rows.tell_kept(fault.ts_recv, fault.conn, fault.seq, "undecodable", fault.error)
         chain = Chain(fault.market or "", fault.stream or "")
         if chain in books:
-            books.spoiled(chain, fault.ts_recv, fault.error)
+            books.spoiled(chain, fault.ts_recv, fault.error, fault.ids)
             continue
         # Which of several klines it was, the fault does not say.
         for plain in intake.plain_chains(chain.market, fault.table):

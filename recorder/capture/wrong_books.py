@@ -70,17 +70,30 @@ class WrongBooks:
         )
         return False
 
-    def spoil(self, book: DepthChain, ts_recv: int, error: str) -> None:
+    def spoil(
+        self,
+        book: DepthChain,
+        ts_recv: int,
+        error: str,
+        ids: tuple[int, int] | None,
+    ) -> None:
         """Note that a row could not be stored: replays know nothing of it.
 
         Args:
             book: Whose.
             ts_recv: Our clock at the row.
             error: Why, for people.
+            ids: First and last book change that it said, if it said so.
         """
         chain, ledger = book.chain, self._ledger
+        after, before = (None, None) if ids is None else (ids[0] - 1, ids[1] + 1)
         self._note(
-            ledger.missed(chain, "undecodable", ts_recv, ts_recv + 1, detail=error)
+            ledger.missed(
+                *(chain, "undecodable", ts_recv, ts_recv + 1),
+                detail=error,
+                after_update_id=after,
+                before_update_id=before,
+            )
         )
         gap = ledger.book_gap(chain)
         lost_at = ts_recv if gap is None else gap.started_at

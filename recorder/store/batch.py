@@ -44,6 +44,9 @@ SLICE_ROWS: Final = 4_096
 """Rows built at a time: few enough to stay in a core's cache, as every column
 visits every row."""
 
+ID_END: Final = 2**63 - 1
+"""Ids below it, and those next to them, fit into a column."""
+
 _INEXACT: Final = "has no exact double"
 _OF_ROW: Final = {"ts_recv": 0, "conn": 1, "seq": 2, "idx": 3}
 _UNFIT: Final = (pa.ArrowException, TypeError, ValueError, OverflowError)
@@ -61,6 +64,7 @@ class RowFault(msgspec.Struct, frozen=True, kw_only=True):
         seq: Number of its frame.
         ts_recv: Our clock, nanoseconds.
         error: Which value, and why.
+        ids: First and last book change that it said, if it said so.
     """
 
     source: str
@@ -71,6 +75,7 @@ class RowFault(msgspec.Struct, frozen=True, kw_only=True):
     seq: int
     ts_recv: int
     error: str
+    ids: tuple[int, int] | None = None
 
 
 class Built(NamedTuple):
@@ -154,10 +159,19 @@ def _build_slice(table: Table, rows: Sequence[RowTuple], source: str) -> Built:
             seq=rows[number][2],
             ts_recv=rows[number][0],
             error=error,
+            ids=_ids_of(rows[number][4]),
         )
         for number, error in sorted(faulty.items())
     ]
     return Built(rest.batch, list(kept.values()), faults)
+
+
+def _ids_of(event: Any) -> tuple[int, int] | None:
+    first = getattr(event, "first_update_id", None)
+    last = getattr(event, "last_update_id", None)
+    if isinstance(first, int) and isinstance(last, int) and 0 < first <= last < ID_END:
+        return first, last
+    return None
 
 
 def _keep(

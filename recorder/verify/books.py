@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from recorder.errors import CorruptSegmentError
-from recorder.model import TAKEN_OVER, UNAPPLIED, Chain
+from recorder.model import TAKEN_OVER, UNAPPLIED, Chain, Gap
+from recorder.replay.book import run_of_gap
 from recorder.replay.outages import Outages
 from recorder.replay.walk import Stretch, Walk, start_walk
 from recorder.store.listing import Listing
@@ -133,13 +134,8 @@ class _Ids:
         if run not in self._runs:
             job = self._ledger.jobs.get(run)
             told = self._ledger.gaps_of(job, self._chain, "rows")
-            named = {
-                said.gap.before_update_id: said.gap.after_update_id
-                for said in told
-                if said.gap.before_update_id is not None
-                and said.gap.after_update_id is not None
-            }
-            self._runs[run] = IdChain(spans_of(told), named)
+            mine = (said.gap for said in told if run_of_gap(said.gap) == run)
+            self._runs[run] = IdChain(spans_of(told), unstored(mine))
         return self._runs[run]
 
     def findings(self) -> Iterable[Finding]:
@@ -246,6 +242,21 @@ class _Shown:
                         count=end - start,
                     )
                 )
+
+
+def unstored(gaps: Iterable[Gap]) -> Updates | None:
+    """Return the updates that gaps name as received and not stored; None if none."""
+    found = sorted(
+        (gap.started_at, gap.after_update_id + 1, gap.before_update_id - 1)
+        for gap in gaps
+        if gap.reason == "undecodable"
+        and gap.after_update_id is not None
+        and gap.before_update_id is not None
+    )
+    if not found:
+        return None
+    times, firsts, lasts = np.array(found, np.int64).T
+    return Updates(times, firsts, lasts, np.zeros(times.size, np.bool_))
 
 
 def is_unapplied(table: pa.Table) -> Truths:

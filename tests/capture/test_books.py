@@ -524,6 +524,15 @@ def test_a_row_that_cannot_be_stored_breaks_its_chain(bench):
     assert bench.books.next_due(20 + FIRST_ASK_NS) == (IDS, 0)
 
 
+def test_the_gap_of_a_row_that_cannot_be_stored_names_its_ids(bench):
+    live(bench)
+
+    bench.books.spoiled(IDS, 20, "not a number", (7, 9))
+
+    (gap,) = [row for row in bench.notes if getattr(row, "reason", "") == "undecodable"]
+    assert (gap.after_update_id, gap.before_update_id) == (6, 10)
+
+
 def test_a_book_was_lost_with_a_row_that_could_not_be_stored_not_later(bench):
     bench.accept(BARE, 0)
     bench.bare(10, is_clean=True)

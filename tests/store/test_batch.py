@@ -340,6 +340,30 @@ def test_levels_that_do_not_fit_leave_their_row_out(depth: MakeRow) -> None:
 
 
 @pytest.mark.parametrize(
+    ("first", "last", "ids"),
+    [
+        (7, 9, (7, 9)),
+        (None, 9, None),
+        (9, 7, None),
+        (0, 7, None),
+        (7, 2**63 - 1, None),
+        ("7", 9, None),
+    ],
+)
+def test_the_fault_of_a_row_says_its_ids_if_their_neighbours_fit_into_columns(
+    depth: MakeRow, first: object, last: object, ids: tuple[int, int] | None
+) -> None:
+    row = depth(2, bids=b'[["x","1"]]')
+    changed = msgspec.structs.replace(
+        row[4], first_update_id=first, last_update_id=last
+    )
+
+    built = build(TABLES["depth"], [depth(1), (*row[:4], changed, row[5])], "gate_spot")
+
+    assert [fault.ids for fault in built.faults] == [ids]
+
+
+@pytest.mark.parametrize(
     ("field", "value"),
     [
         ("trade_id", 2**63),

@@ -25,8 +25,8 @@ def updates(rows):
     return Updates(times, firsts, lasts, firsts == NO_ID)
 
 
-def follow(rows, gaps=(), pieces=1, named=None):
-    chain = IdChain(Gaps(gaps), named)
+def follow(rows, gaps=(), pieces=1, unstored=()):
+    chain = IdChain(Gaps(gaps), updates(unstored) if unstored else None)
     edges = [len(rows) * number // pieces for number in range(pieces + 1)]
     for start, end in pairwise(edges):
         if start < end:
@@ -64,14 +64,25 @@ def test_what_comes_late_and_repeats_some_is_no_double():
     assert (chain.holes, [twice.at for twice in chain.twice]) == ([], [22])
 
 
-@pytest.mark.parametrize(("named", "holes"), [({900: 14}, 0), ({}, 1), ({800: 14}, 1)])
-def test_what_a_gap_names_may_come_late_though_the_row_before_is_not_here(named, holes):
+@pytest.mark.parametrize(
+    ("unstored", "holes"), [([(15, 14, 14)], 0), ([], 1), ([(15, 899, 899)], 1)]
+)
+def test_an_update_may_come_late_after_one_that_could_not_be_stored(unstored, holes):
     """The venue seems to count anew between."""
     rows = [(20, 900, 901), (30, 11, 11), (40, 20, 20)]
 
-    chain = follow(rows, [(15, 20), (21, 30)], named=named)
+    chain = follow(rows, [(15, 20), (21, 30)], unstored=unstored)
 
     assert (len(chain.holes), chain.twice) == (holes, [])
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 3])
+def test_ids_that_came_and_could_not_be_stored_are_no_hole(pieces):
+    rows = [(10, 5, 7), (12, 9, 9), (30, 11, 12)]
+    unstored = [(11, 8, 8), (25, 10, 10)]
+
+    assert follow(rows, pieces=pieces, unstored=unstored).holes == []
+    assert len(follow(rows, pieces=pieces, unstored=unstored[:1]).holes) == 1
 
 
 def test_what_comes_late_into_a_hole_is_no_double():

@@ -6,7 +6,7 @@ whether it says so.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -50,6 +50,12 @@ class Updates(NamedTuple):
             self.is_snapshot[where],
         )
 
+    def joined(self, others: "Updates") -> "Updates":
+        """Return these and others together; others go after these of their instant."""
+        order = np.argsort(np.concatenate([self.times, others.times]), kind="stable")
+        pairs = zip(self, others, strict=True)
+        return Updates(*(np.concatenate(pair)[order] for pair in pairs))
+
 
 class Hole(NamedTuple):
     """Numbers that did not come.
@@ -91,17 +97,16 @@ class IdChain:
 
     Args:
         gaps: The gaps of rows of the chain.
-        named: The last id before each gap that names one, by the first one after:
-            it may have come in a row that could not be stored.
+        unstored: Updates that came and could not be stored, in order.
 
     Attributes:
         holes: Ids that did not come while no gap says so.
         twice: Ids that came twice.
     """
 
-    def __init__(self, gaps: "Gaps", named: Mapping[int, int] | None = None) -> None:
+    def __init__(self, gaps: "Gaps", unstored: Updates | None = None) -> None:
         self._gaps = gaps
-        self._named = named or {}
+        self._unstored = unstored
         self._count = _Count(NO_ID, 0, [])
         self._older: _Count | None = None
         self.holes: list[Hole] = []
@@ -109,9 +114,13 @@ class IdChain:
 
     def follow(self, updates: Updates) -> None:
         """Take the next rows."""
-        firsts, lasts = updates.firsts, updates.lasts
-        if not lasts.size:
+        if not updates.times.size:
             return
+        if self._unstored is not None:
+            came = self._unstored.times <= updates.times[-1]
+            updates = updates.joined(self._unstored.rows(came))
+            self._unstored = self._unstored.rows(~came)
+        firsts, lasts = updates.firsts, updates.lasts
         before = np.concatenate([[NO_ID], lasts[:-1]])
         routine = ~updates.is_snapshot & (firsts == before + 1) & (lasts >= firsts)
         routine &= before != NO_ID
@@ -147,7 +156,7 @@ class IdChain:
         self._decide(start, is_for_all=is_for_all)
         count = self._count
         if count.top == NO_ID:
-            count.begin = min(start, self._named.get(start, start))
+            count.begin = start
             count.note_hole(0, last if is_snapshot else start - 1)
             self._rise(last, at)
         elif last <= count.top:

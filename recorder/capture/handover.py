@@ -339,8 +339,7 @@ class Handover:
         if row is None or not isinstance(row.call.item, DepthUpdate):
             return False
         first = row.call.item.first_update_id
-        received = self._books[chain].continuity.received
-        return first is not None and first <= received + 1
+        return first is not None and first <= self._reached.known(chain) + 1
 
     def is_live(self, now: int) -> bool:
         """Return whether the first may be left, as far as the second goes."""
@@ -382,7 +381,7 @@ class Handover:
             at: When the first ended.
         """
         accepted_at = self.second.accepted[chain]
-        if chain in self.first.idle or chain in self._joined:
+        if chain in self.first.idle or chain in self._joined or self._overlaps(chain):
             return None
         until = max(accepted_at, min(at, self.live.settled_at(chain, self.lag)))
         return until if until > self.first.sure_at + 1 else None

@@ -62,6 +62,15 @@ class Reached:
         last = self._trades.last(chain)
         return None if last is None else last + 1
 
+    def known(self, chain: Chain) -> int:
+        """Return the last change of a book that is here, or `NO_ID`.
+
+        It came in a snapshot if no update came yet.
+        """
+        continuity = self._books[chain].continuity
+        is_image = continuity.received == NO_ID and continuity.is_live
+        return continuity.applied if is_image else continuity.received
+
     def lacks(self, place: tuple[Chain, int] | None) -> bool:
         """Return whether numbers between what was taken and another did not come.
 
@@ -72,7 +81,7 @@ class Reached:
             return False
         chain, number = place
         if chain in self._books:
-            return NO_ID < self._books[chain].continuity.received < number - 1
+            return NO_ID < self.known(chain) < number - 1
         last = self._trades.last(chain)
         return last is not None and last < number - 1
 

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from recorder.capture import handover as module, pairing
-from recorder.capture.books import FIRST_ASK_NS
+from recorder.capture.books import FIRST_ASK_NS, QUIET_ASK_NS
 from recorder.capture.doubles import Doubles
 from recorder.capture.handover import LAG_MAX_NS, LINGER_NS
 from recorder.capture.handover_live import OVERLAP_NS, PATIENCE_NS, SECOND_NS
@@ -102,10 +102,10 @@ class Stage:
     def handover(self):
         return self.session.handovers.of(self.first)
 
-    def snapshot(self, base):
+    def snapshot(self, base, *ts_event):
         self.clock.now += FIRST_ASK_NS
         chain, epoch = self.session.books.next_due(self.now())
-        body = msgspec.json.encode([base, [], []])
+        body = msgspec.json.encode([base, [], [], *ts_event])
         self.session.snapshots.take(chain, epoch, ASK, self.now(), body)
 
     def rows(self, table):
@@ -1002,6 +1002,44 @@ def test_a_stream_that_only_the_second_brings_was_silent_before(stage_of):
     assert (gap.stream, gap.reason) == ("trades", "stale_stream")
     assert (gap.started_at, gap.ended_at) == (heard + 1, second.accepted[TRADES])
     assert stage.trades() == [1, 5]
+
+
+def quiet_stage(stage_of, base):
+    """The first is accepted, and silent; all that is known came by HTTP."""
+    stage = stage_of(BOOK, TICKERS, is_accepted=False)
+    stage.say(stage.first, ["ok", stage.chains, stage.now()])
+    stage.wait(QUIET_ASK_NS)
+    stage.snapshot(base, stage.now())
+    assert stage.state(BOOK) == "live"
+    return stage
+
+
+def test_ids_after_the_snapshot_that_the_first_left_out_are_missing(stage_of):
+    stage = quiet_stage(stage_of, 40)
+    known_at = stage.now()
+    stage.say(stage.first, ["ticker", "BTC_USDT", "1"])
+    second = stage.second()
+    at = stage.say(second, ["depth", "BTC_USDT", 50, 51])
+    stage.wait(OVERLAP_NS - SECOND_NS)
+    stage.say(stage.first, ["ticker", "BTC_USDT", "2"])
+    stage.close(stage.first)
+
+    silent, jump = stage.gaps(BOOK)
+    assert (silent.reason, jump.reason) == ("stale_stream", "sequence_gap")
+    assert known_at < jump.ended_at == at
+    assert (jump.after_update_id, jump.before_update_id) == (40, 50)
+    assert [update for update in stage.updates() if update[0]] == [(50, 51)]
+
+
+def test_updates_that_go_on_after_the_snapshot_need_no_first_to_match(stage_of):
+    stage = quiet_stage(stage_of, 49)
+    stage.say(stage.first, ["ticker", "BTC_USDT", "1"])
+    second = stage.second()
+    stage.say(second, ["depth", "BTC_USDT", 50, 51])
+    stage.close(stage.first)
+
+    assert stage.state(BOOK) == "live"
+    assert stage.gaps(BOOK) == []
 
 
 def test_ids_that_the_first_left_out_before_it_ended_are_missing(stage_of):

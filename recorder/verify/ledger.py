@@ -14,9 +14,10 @@ import pyarrow as pa
 
 from recorder.errors import StoreError
 from recorder.model import Chain, Gap, is_beside
+from recorder.store.layout import SECOND_NS
 from recorder.store.runfile import RunFile, living_runs, read_run_files
 from recorder.verify.checks.accounts import FOREVER, Span
-from recorder.verify.reading import BROKEN, DataFile, list_data, pieces
+from recorder.verify.reading import BROKEN, DataFile, list_data, numbers, pieces
 
 
 TRIES: Final = 8
@@ -24,6 +25,9 @@ PAUSE_SECONDS: Final = 0.25
 """Beside a capture, the ledger is read so often until nothing moved meanwhile."""
 
 LEDGER_TABLES: Final = ("coverage", "gaps")
+
+CLOSED_NS: Final = 60 * SECOND_NS
+"""Within this a connection is closed over which nothing comes any more."""
 
 ON_TOP: Final = frozenset({"journal_damaged"})
 """Reasons of gaps of rows that lie on top of the coverage: nobody can tell whose
@@ -77,6 +81,14 @@ class Covered(NamedTuple):
     closed_by: str | None
 
 
+class Lived(NamedTuple):
+    """A connection that ended: its number in its run, and its two ends."""
+
+    number: int
+    opened_at: int
+    closed_at: int
+
+
 class SourceLedger:
     """The ledger of one source.
 
@@ -84,6 +96,7 @@ class SourceLedger:
         source: Its name.
         gaps: The newest revision of each gap.
         coverage: All intervals.
+        connections: Those that ended, by run.
         jobs: Job of each run.
         alive: Runs that live.
         only_beside: Runs that recorded beside another of their job until they
@@ -97,6 +110,7 @@ class SourceLedger:
         self.source = source
         self.gaps: list[GapSaid] = []
         self.coverage: list[Covered] = []
+        self.connections: dict[str, list[Lived]] = defaultdict(list)
         self.jobs: dict[str, str] = {}
         self.alive: set[str] = set()
         self.only_beside: set[str] = set()
@@ -143,6 +157,23 @@ class SourceLedger:
             for row in self.coverage:
                 self._covered[row.chain].append(row)
         return self._covered.get(chain, [])
+
+    def is_successor(self, conn: str, lost_at: int) -> bool:
+        """Return whether a connection goes on where an older one was lost.
+
+        It was there already then, and its rows are no contradiction.
+
+        Args:
+            conn: Its name.
+            lost_at: Since when nothing came over the older one.
+        """
+        run, _, number = conn.rpartition(".")
+        return any(
+            number.isdecimal()
+            and older.number < int(number)
+            and older.opened_at < lost_at <= older.closed_at <= lost_at + CLOSED_NS
+            for older in self.connections.get(run, ())
+        )
 
     def index(self) -> None:
         """Get ready to answer; call it when all is read."""
@@ -258,9 +289,9 @@ def _read(root: Path, alive: Iterable[RunFile], dead: Iterable[RunFile]) -> _Fou
     revisions: dict[tuple[str, str], _Revision] = {}
     closed: set[tuple[str, Chain, int]] = set()
     for file in list_data(root):
-        if file.partition.table not in LEDGER_TABLES:
+        table, source = file.partition.table, file.partition.source
+        if table not in LEDGER_TABLES:
             continue
-        source = file.partition.source
         ledger = by_source.setdefault(source, SourceLedger(source))
         try:
             rows = _rows(file)
@@ -272,7 +303,7 @@ def _read(root: Path, alive: Iterable[RunFile], dead: Iterable[RunFile]) -> _Fou
             ledger.jobs[run] = row["job"]
             if run in names:
                 newest_alive = max(newest_alive, row["ts_recv"])
-            if file.partition.table == "coverage":
+            if table == "coverage":
                 covered = _covered(row, run)
                 ledger.coverage.append(covered)
                 closed.add((covered.job, covered.chain, covered.start))
@@ -286,6 +317,7 @@ def _read(root: Path, alive: Iterable[RunFile], dead: Iterable[RunFile]) -> _Fou
         _add_open(ledger, run_file, closed, is_alive=is_alive)
     for ledger in by_source.values():
         ledger.index()
+    _read_connections(root, by_source)
     return _Found(Ledgers(by_source, tuple(alive), tuple(dead)), newest_alive)
 
 
@@ -326,6 +358,27 @@ def _add_open(
         for gap in run_file.state.gaps
         if gap.gap_id not in known
     ]
+
+
+def _read_connections(root: Path, by_source: Mapping[str, SourceLedger]) -> None:
+    for file in list_data(root):
+        ledger = by_source.get(file.partition.source)
+        if file.partition.table != "connections" or ledger is None:
+            continue
+        try:
+            for rows in pieces(file, ["conn", "opened_at", "closed_at"]):
+                _add_connections(ledger, rows)
+        except BROKEN:
+            ledger.broken.append(file.path)
+
+
+def _add_connections(ledger: SourceLedger, rows: pa.Table) -> None:
+    names = rows["conn"].to_pylist()
+    opened, closed = (numbers(rows, name) for name in ("opened_at", "closed_at"))
+    for name, *ends in zip(names, opened.tolist(), closed.tolist(), strict=True):
+        run, _, number = (name or "").rpartition(".")
+        if number.isdecimal():
+            ledger.connections[run].append(Lived(int(number), *ends))
 
 
 _PLACE: Final = ("ts_recv", "conn", "seq", "idx")

@@ -51,11 +51,11 @@ class Stretch(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """What a lane shows: before a stretch, then after each of its rows there.
+    """The book of a lane: before a stretch, then after each of its rows there.
 
     Attributes:
         times: ``ts_recv`` of its last row before (-1 if none), then of its rows.
-        quoted: What it shows after each.
+        quoted: What it is after each, shown or not.
     """
 
     times: Ints
@@ -72,12 +72,11 @@ class Lane:
         was_known: Whether the book was known after any row.
     """
 
-    def __init__(self, marks: Marks, *, has_ids: bool) -> None:
+    def __init__(self, marks: Marks) -> None:
         self.ladder = Ladder()
         self.marks = marks
         self.updated_ns = -1
         self.was_known = False
-        self._has_ids = has_ids
         self._told = 0
         self._doubts_told = 0
         self._wrongs_told = 0
@@ -86,7 +85,7 @@ class Lane:
         self._last = Quoted.nothing(1)
 
     def follow(self, table: pa.Table, times: Ints) -> Quoted:
-        """Take rows; return what this lane shows after each."""
+        """Take rows; return its book after each, shown or not."""
         told, doubts, wrongs = (_until(marks, times) for marks in self._all)
         lost = np.diff(told, prepend=self._told) > 0
         if self.marks.quiet:
@@ -98,9 +97,6 @@ class Lane:
         doubted = np.diff(doubts, prepend=self._doubts_told) > 0
         wrong = np.diff(wrongs, prepend=self._wrongs_told) > 0
         quoted = self.ladder.follow(depth_rows(table, lost, doubted, wrong))
-        if not self._has_ids:
-            hidden = np.flatnonzero(self.hides(times))
-            quoted.put(hidden, Quoted.nothing(hidden.size))
         self.updated_ns = int(times[-1])
         self.was_known |= bool(quoted.known.any())
         self._told, self._doubts_told = int(told[-1]), int(doubts[-1])
@@ -109,7 +105,7 @@ class Lane:
         return quoted
 
     def trace(self) -> Trace:
-        """Return what this lane shows while it has no rows."""
+        """Return what its book is while it has no rows."""
         return Trace(np.array([self.updated_ns], np.int64), self._last)
 
     def pass_to(self, at_ns: int) -> None:
@@ -246,7 +242,7 @@ class Walk:
         if _WHOLE in self._lanes:
             return self._lanes[_WHOLE].follow(table, times)
         if _has_ids(table):
-            lane = Lane(self.outages.with_ids(), has_ids=True)
+            lane = Lane(self.outages.with_ids())
             self._lanes = {_WHOLE: lane}
             return lane.follow(table, times)
         return self._follow_lanes(table, times)
@@ -263,13 +259,14 @@ class Walk:
         for name, at in rows.items():
             if name not in self._lanes:
                 marks = self.outages.without_ids(name)
-                self._lanes[name] = Lane(marks, has_ids=False)
+                self._lanes[name] = Lane(marks)
             lane = self._lanes[name]
             before = lane.trace()
             mine = table if at.size == times.size else table.take(at)
             after = Trace(times[at], lane.follow(mine, times[at]))
             traces[name] = _followed(before, after)
-            shown.put(at, after.quoted)
+            seen = np.flatnonzero(~lane.hides(times[at]))
+            shown.put(at[seen], _rows_of(after.quoted, seen))
         unknown = np.flatnonzero(~shown.known)
         since = np.full(unknown.size, -1, np.int64)
         for name, trace in sorted(traces.items()):
@@ -279,6 +276,7 @@ class Walk:
             then = trace.times[before_or_at]
             is_better = trace.quoted.known[before_or_at] & (then >= since)
             is_better &= self._lanes[name].still(then, times[unknown])
+            is_better &= ~self._lanes[name].hides(times[unknown])
             since[is_better] = then[is_better]
             chosen = before_or_at[is_better]
             shown.put(unknown[is_better], _rows_of(trace.quoted, chosen))

@@ -518,6 +518,33 @@ def test_without_ids_a_crossed_book_is_not_replaced_by_its_own_past(recorded):
     assert bids_v3(recorded.listing())[1:] == [(2.0, "unknown"), (3.0, "unknown")]
 
 
+def test_without_ids_a_book_that_a_gap_hid_stands_in_after_it(recorded, at):
+    """The gap befell one run of a job, and the other recorded beside it."""
+    other = "20231114T221320-bbbbbb"
+    mine = {"stream": "depth:30", "source": "gate_v3", "job": "job"}
+    recorded.coverage(0, 3, **mine)
+    recorded.coverage(6, 99, **mine, conn=f"{other}.ledger")
+    clean(recorded, 1, 5, A)
+    clean(recorded, 2, 6, f"{other}.0")
+    recorded.gap(3, 6, **mine)
+    bare(recorded, 5, 7, f"{other}.0")
+    bare(recorded, 8, 5.5, A)
+    bare(recorded, 9, 7.5, f"{other}.0")
+
+    listing = recorded.listing()
+
+    assert bids_v3(listing) == [
+        (1.0, 5.0),
+        (2.0, 6.0),
+        (5.0, "unknown"),
+        (8.0, 7.0),
+        (9.0, 7.5),
+    ]
+    view = book_at(listing, source="gate_v3", market="BTC_USDT", at_ns=at(7))
+    assert view.bids[0] == (7.0, 1.0)
+    assert bids_v3(listing, start_ns=at(8)) == [(8.0, 7.0), (9.0, 7.5)]
+
+
 def test_without_ids_the_book_updated_last_stands_in_and_only_while_it_is_known(
     recorded, at
 ):

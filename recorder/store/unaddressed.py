@@ -100,7 +100,9 @@ class UnaddressedGaps:
         }
         shared = next(iter(taken.values()), [])
         if not any(taken.values()):
-            taken = dict.fromkeys(taken, shared := [(told.started_at, told.started_at)])
+            # When the frame came, not the one before.
+            last = max(told.started_at, told.ended_at - 1)
+            taken = dict.fromkeys(taken, shared := [(last, last)])
         is_of_all = len(taken) == len(self._accounts)
         is_of_all = is_of_all and all(spans == shared for spans in taken.values())
         if is_of_all and all(start >= self.others_until for start, _ in shared):

@@ -152,10 +152,10 @@ def test_a_gap_of_unknown_victims_inside_their_gaps_keeps_its_word_and_no_time()
     book = ledger()
     book.start(0)
 
-    book.missed_by_any("undecodable", 5, 6, detail="frame 3")
+    book.missed_by_any("undecodable", 5, 9, detail="frame 3")
 
     assert [(gap.market, gap.started_at, gap.ended_at) for gap in book.due()] == [
-        (None, 5, 5)
+        (None, 8, 8)
     ]
 
 

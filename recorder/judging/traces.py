@@ -202,7 +202,7 @@ class _Tracer:
             )
         )
         self._kept = sorted(
-            evidence.received_at(row["conn"], row["ts_recv"])
+            (evidence.received_at(row["conn"], row["ts_recv"]), row["conn"])
             for row in kept
             if row["reason"] == "undecodable"
         )
@@ -262,16 +262,21 @@ class _Tracer:
             if touches(gap, fault.ts_ns, last) or _names(gap, fault)
         ]
         is_spare = self._carrier(chain, fault.conn or 0, fault.ts_ns) is not None
-        arrived = [at for at in self._kept if fault.ts_ns <= at <= last]
+        ours = self._evidence.ours.get(fault.conn or 0)
+        arrived = [
+            (at, conn)
+            for at, conn in self._kept
+            if fault.ts_ns <= at <= last and ours in (None, conn)
+        ]
         is_told = any(
             gap.reason in trace.reasons
-            or (gap.reason == NOT_BEGUN and arrived and contains(gap, arrived[0]))
+            or (gap.reason == NOT_BEGUN and arrived and contains(gap, arrived[0][0]))
             for gap in near
         )
         is_lost = any(gap.reason in ENDINGS for gap in near)
         if is_told or (is_spare and not is_lost):
-            for at in arrived[:1]:
-                self._kept.remove(at)  # it is this frame and no other
+            for frame in arrived[:1]:
+                self._kept.remove(frame)  # it is this one and no other
             # Else its connection was left before it came, and others of the
             # chain's frames may have been hit at that time.
             if arrived or not is_spare:

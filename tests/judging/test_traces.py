@@ -1,4 +1,5 @@
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pyarrow as pa
 import pytest
@@ -87,6 +88,7 @@ class Case:
         self.stored = SimpleNamespace(get=lambda *_: rows)
 
     edge_ns = 0
+    ours: ClassVar[dict] = {}
 
     def read_after(self, at):
         return at

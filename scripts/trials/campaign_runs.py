@@ -8,11 +8,12 @@ import asyncio
 import contextlib
 import os
 import random
+import re
 import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,6 +42,8 @@ long. Then who has the job is ended."""
 
 LAST_SECONDS: Final = 5.0
 """So long the last one records undisturbed by us."""
+
+RUNNING: Final = re.compile(r"is already running \(run ([^,]+),")
 
 MOMENT: Final = (0.1, 2.0)
 """Seconds until cron starts another."""
@@ -125,6 +128,23 @@ class Process:
             return True
         is_refused = any("the key is not accepted" in why for why in whys)
         return is_refused and wall.was_off(self.began_at, self.ended_at or 0)
+
+    def was_overtaken(self, others: Iterable["Process"]) -> bool:
+        """Return whether others were faster where it was still to begin.
+
+        A capture begins with one feed after another. One that takes over and
+        finds nobody at a feed begins there.
+        """
+        whys = [line["facts"]["why"] for line in self.events("FeedFailed")]
+        runs = {
+            line["facts"]["run"]
+            for other in others
+            if other is not self
+            for line in other.events("CaptureStarted")
+        }
+        return bool(whys) and all(
+            (found := RUNNING.search(why)) and found[1] in runs for why in whys
+        )
 
     async def gone(self) -> None:
         """Wait until all it said was read."""
@@ -389,6 +409,9 @@ class Runs:
             return
         if process.code == -signal.SIGTERM and not process.events("CaptureStarted"):
             return  # it had hardly begun
+        if process.was_overtaken(self.processes):
+            self.done["overtaken at a feed"] += 1
+            return
         if process.was_turned_away(self._wall):
             self.done["turned away by a venue"] += 1
             return

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
-from recorder.judging.evidence import Evidence, contains
+from recorder.judging.evidence import ENDS, Evidence, contains
 from recorder.judging.lives import Life
 from recorder.model import Gap
 from trials.campaign_machine import Setting, Volume
@@ -159,10 +159,11 @@ class Told:
             if any(abs(width - setting.by_ns) <= WIDTH_NS for width in widths):
                 self.counts["settings of the clock told"] += 1
             elif any(
-                gap.reason == "process_killed" and contains(gap, setting.at)
+                gap.reason in ENDS and contains(gap, setting.at)
                 for gap in self._evidence.gaps
             ):
-                # What had not been written was lost, that it was set among it.
+                # What had not been written was lost, that it was set among it; with
+                # all that was said since it took over, if nothing could be written.
                 self.counts["settings of the clock in kills"] += 1
             else:
                 self._complain(

@@ -85,6 +85,13 @@ def test_ids_that_came_and_could_not_be_stored_are_no_hole(pieces):
     assert len(follow(rows, pieces=pieces, unstored=unstored[:1]).holes) == 1
 
 
+def test_what_could_not_be_stored_may_come_again():
+    rows = [(10, 5, 7), (12, 9, 9), (13, 8, 8)]
+
+    assert follow(rows, unstored=[(11, 8, 8)]).twice == []
+    assert len(follow([*rows, (14, 7, 7)], unstored=[(11, 8, 8)]).twice) == 1
+
+
 def test_what_comes_late_into_a_hole_is_no_double():
     rows = [(10, 5, 7), (20, 9, 9), (21, 8, 8), (22, 10, 10)]
 

@@ -97,7 +97,8 @@ class IdChain:
 
     Args:
         gaps: The gaps of rows of the chain.
-        unstored: Updates that came and could not be stored, in order.
+        unstored: Updates that came and could not be stored, in order. They may come
+            again.
 
     Attributes:
         holes: Ids that did not come while no gap says so.
@@ -107,6 +108,13 @@ class IdChain:
     def __init__(self, gaps: "Gaps", unstored: Updates | None = None) -> None:
         self._gaps = gaps
         self._unstored = unstored
+        self._may_come = (
+            []
+            if unstored is None
+            else list(
+                zip(unstored.firsts.tolist(), unstored.lasts.tolist(), strict=True)
+            )
+        )
         self._count = _Count(NO_ID, 0, [])
         self._older: _Count | None = None
         self.holes: list[Hole] = []
@@ -197,6 +205,7 @@ class IdChain:
             count.take(first, last)  # of which it may repeat some
             or is_snapshot  # that may come again
             or self._is_late(first, last)
+            or any(low <= first and last <= high for low, high in self._may_come)
         ):
             self.twice.append(Twice(count.top_at, at, first, last))
 

@@ -270,7 +270,7 @@ class ChainCheck:
         wrong = first < start
         suspects = np.stack([live[inside], start], axis=1)[wrong]
         for code, lost_at in np.unique(suspects, axis=0).tolist():
-            if self._ledger.is_successor(part.names[code] or "", lost_at):
+            if self._ledger.goes_on(part.names[code] or "", lost_at):
                 wrong &= (live[inside] != code) | (start != lost_at)
         if wrong.any():
             at = times[inside][wrong]

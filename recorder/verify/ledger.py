@@ -158,21 +158,22 @@ class SourceLedger:
                 self._covered[row.chain].append(row)
         return self._covered.get(chain, [])
 
-    def is_successor(self, conn: str, lost_at: int) -> bool:
-        """Return whether a connection goes on where an older one was lost.
+    def goes_on(self, conn: str, lost_at: int) -> bool:
+        """Return whether a connection goes on where another was lost.
 
         It was there already then, and its rows are no contradiction.
 
         Args:
             conn: Its name.
-            lost_at: Since when nothing came over the older one.
+            lost_at: Since when nothing came over the other.
         """
         run, _, number = conn.rpartition(".")
+        ended = {str(one.number): one for one in self.connections.get(run, ())}
+        own = ended.pop(number, None)
+        until = min(lost_at + CLOSED_NS, FOREVER if own is None else own.closed_at)
         return any(
-            number.isdecimal()
-            and older.number < int(number)
-            and older.opened_at < lost_at <= older.closed_at <= lost_at + CLOSED_NS
-            for older in self.connections.get(run, ())
+            other.opened_at < lost_at <= other.closed_at <= until
+            for other in ended.values()
         )
 
     def index(self) -> None:

@@ -98,6 +98,7 @@ class Handover:
         ended_at: When the first ended; None while it lives.
         second_ended_at: When the second ended before it.
         live: What the second has shown of itself.
+        heard: When a row of a chain last came over the one that is followed.
         pairing: Lays their rows beside each other.
     """
 
@@ -132,7 +133,7 @@ class Handover:
         self._reached = Reached(books, trades, second.chains)
         self._lag = 0
         self._blank: dict[Chain, Call] = {}
-        self._heard = {chain: heard.get(chain, 0) for chain in second.chains}
+        self.heard = {chain: heard.get(chain, 0) for chain in second.chains}
         for chain in second.chains:
             if chain in books:
                 self.pairing.know(keys_of(chain, books[chain].recent))
@@ -185,7 +186,7 @@ class Handover:
     def _from_leader(self, chain: Chain, event: WireEvent, call: Call) -> bool:
         self._drop_overtaken(chain)
         self._fill(chain, event)
-        self._heard[chain] = call.ts_recv
+        self.heard[chain] = call.ts_recv
         key = key_of(chain, event)
         if self.pairing.was_taken(key):  # it comes late: the other was asked for it
             return not self._reached.awaits(chain, event)
@@ -391,7 +392,7 @@ class Handover:
         row = self.pairing.oldest(chain)
         if row is None or not row.is_owed or chain in self._joined:
             return None
-        since = self._heard[chain] + 1
+        since = self.heard[chain] + 1
         behind = self.first.last_at - row.call.ts_recv
         is_lost = behind > (0 if self._reached.lacks(row.place) else LAG_MAX_NS)
         return since if is_lost and since < self.second.accepted[chain] else None

@@ -114,6 +114,12 @@ class Liveness:
             chain in self._in_band and chain not in self._imaged
         )
 
+    def is_silent(self, chain: Chain, at: int) -> bool:
+        """Return whether the second brings nothing of what the first brought until then."""
+        ahead = self._ahead.get(chain)
+        is_late = ahead is not None and ahead <= at - PATIENCE_NS
+        return is_late and chain not in self._imaged and not self._overlaps(chain)
+
     def settled_at(self, chain: Chain, lag: int) -> int:
         """Return from when on the second brings all of a chain that it accepted."""
         return self._second.accepted[chain] + OVERLAP_NS + lag

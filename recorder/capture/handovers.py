@@ -10,6 +10,7 @@ from recorder.capture.books import Books
 from recorder.capture.clock_watch import unread
 from recorder.capture.doubles import Doubles
 from recorder.capture.handover import Handover
+from recorder.capture.handover_live import PATIENCE_NS
 from recorder.capture.intake import Intake
 from recorder.capture.jumps import Jumps
 from recorder.capture.link import Link
@@ -118,6 +119,11 @@ class Handovers:
             if not self._ledger.is_covered(chain):
                 if chain not in first.idle:
                     afresh.append(chain)  # the first may have been asked for it
+            elif _is_silent(handover, chain, at):
+                self._tell_silent(handover, chain)
+                handover.settle(chain)
+                self._lose(first, [chain], detail, second)
+                afresh.append(chain)
             elif handover.live.lacks_image(chain):
                 self._lose(first, [chain], detail, second)
                 self._books.accepted(chain, at, None)
@@ -165,6 +171,8 @@ class Handovers:
                 for chain in handover.second.accepted:
                     if self._ledger.is_covered(chain):
                         self._tell_missed(handover, chain)
+                        if _is_silent(handover, chain, at):
+                            self._tell_silent(handover, chain)
                 handover.end_first(at)
 
     def _tell_spoiled(
@@ -199,6 +207,18 @@ class Handovers:
             book, base = self._books[chain], event.last_update_id or 0
             self._jumps.missed(book, call.ts_recv, book.continuity.received, base + 1)
 
+    def _tell_silent(self, handover: Handover, chain: Chain) -> None:
+        """Tell that a chain began when the first accepted it, not the second."""
+        first, second = handover.first, handover.second
+        if chain in first.idle and chain in first.accepted:
+            since, until = second.accepted[chain], first.accepted[chain]
+            if since < until:
+                detail = "it was accepted, and another connection had to bring it"
+                rows = self._ledger.missed(
+                    chain, "stale_stream", since, until, detail=detail
+                )
+                self._note(rows)
+
     def _interrupt(
         self, handover: Handover, chain: Chain, until: int, detail: str | None
     ) -> None:
@@ -213,8 +233,10 @@ class Handovers:
         """Go on with the first; what the second alone brought is missing."""
         first, second = handover.first, handover.second
         first.second = None
-        handover.end_second(at)
         orphans = list(first.idle)
+        for chain in [c for c in orphans if _is_silent(handover, c, at)]:
+            self._tell_silent(handover, chain)
+        handover.end_second(at)
         self._tell_spoiled(handover, second, orphans)
         first.idle.clear()
         self._lose(second, orphans, detail, first)
@@ -280,6 +302,21 @@ class Handovers:
         for link in (handover.first, handover.second):
             link.twins = tuple(t for t in link.twins if t is not handover)
         self._doubles.remember_more(is_more=bool(self._all))
+
+
+def _is_silent(handover: Handover, chain: Chain, at: int) -> bool:
+    """Return whether the second accepted a chain and brings nothing of it.
+
+    Where the second is in charge, rows of the first wait for it.
+    """
+    first, second = handover.first, handover.second
+    row = handover.pairing.oldest(chain)
+    if chain not in first.idle:
+        return row is None and handover.live.is_silent(chain, at)
+    is_heard = handover.heard[chain] > second.accepted[chain]
+    if is_heard or row is None or row.call.link is not first:
+        return False
+    return row.call.ts_recv <= at - PATIENCE_NS
 
 
 def _reason(link: Link) -> str:

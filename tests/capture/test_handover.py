@@ -858,6 +858,68 @@ def test_a_silent_stream_is_asked_for_afresh_over_one_connection(stage_of):
     assert stage.gaps(TRADES)[0].ended_at is not None
 
 
+def test_a_stream_that_the_second_should_bring_and_does_not_began_with_the_first(
+    stage_of,
+):
+    """The second was accepted before the first, and is in charge, and silent."""
+    stage = stage_of(TRADES, TICKERS, is_accepted=False)
+    second = stage.second()
+    stage.wait(SECOND_NS)
+    stage.say(stage.first, ["ok", stage.chains])
+    stage.say(stage.first, trade(7))
+    stage.wait(PATIENCE_NS)
+    stage.close(stage.first)
+
+    silent, lost = stage.gaps(TRADES)
+    assert (silent.reason, silent.started_at, silent.ended_at) == (
+        "stale_stream",
+        second.accepted[TRADES],
+        stage.first.accepted[TRADES],
+    )
+    assert (lost.reason, lost.ended_at) == ("connect_lost", None)
+    assert stage.trades() == [7]
+    assert stage.send(second) == [{"again": list(TRADES)}]
+
+
+def test_the_second_in_charge_may_end_as_silent_as_it_was(stage_of):
+    stage = stage_of(TRADES, TICKERS, is_accepted=False)
+    second = stage.second()
+    stage.wait(SECOND_NS)
+    stage.say(stage.first, ["ok", stage.chains])
+    stage.say(stage.first, trade(7))
+    stage.wait(PATIENCE_NS)
+    stage.close(second)
+
+    silent = stage.gaps(TRADES)[0]
+    assert (silent.started_at, silent.ended_at) == (
+        second.accepted[TRADES],
+        stage.first.accepted[TRADES],
+    )
+    assert stage.trades() == [7]
+
+
+def test_a_stream_that_the_second_accepted_and_does_not_bring_ends_with_the_first(
+    stage_of,
+):
+    stage = stage_of(TRADES, TICKERS)
+    second = stage.second()
+    stage.wait(OVERLAP_NS + SECOND_NS)
+    stage.both(second, ["ticker", "BTC_USDT", "1"])
+    stage.say(stage.first, trade(7))
+    stage.wait(PATIENCE_NS)
+    at = stage.both(second, ["ticker", "BTC_USDT", "2"])
+    stage.close(stage.first)
+
+    (lost,) = stage.gaps(TRADES)
+    assert (lost.reason, lost.started_at, lost.ended_at) == (
+        "connect_lost",
+        at + 1,
+        None,
+    )
+    assert stage.gaps(TICKERS) == []
+    assert stage.send(second) == [{"again": list(TRADES)}]
+
+
 def test_a_stream_without_rows_is_probed_over_the_first(stage_of):
     stage = stage_of(TRADES, BBO)
     second = stage.second()

@@ -218,7 +218,9 @@ class TakeOver:
             self._session.books, theirs, rows, laid, unknown, is_full=self._held.is_full
         )
         torn = {chain: one.continuity for chain, one in found.items() if one.is_torn}
-        self._session.note(overlay.reopened(torn))
+        self._session.note(overlay.reopened(torn, ended_at))
+        lasts = {chain: last.at for chain, last in theirs.items()}
+        self._session.note(overlay.unvouched(lasts))
         for chain in found.keys() - torn.keys():
             # What came later is told of as it came.
             spans = [span for span in found[chain].unknown if span[0] <= stored_at]

@@ -176,18 +176,42 @@ class Overlay:
                 ]
         return self._rows
 
-    def reopened(self, chains: Iterable[Chain]) -> list[LedgerRow]:
+    def reopened(self, chains: Iterable[Chain], ended_at: int) -> list[LedgerRow]:
         """Return what there is to say of books that a replay must lose where we begin.
 
         Args:
             chains: Whose they are.
+            ended_at: Last instant of the old run: after its account had ended if it
+                was killed and had stored more by then.
         """
-        seams = [self._seams[chain] for chain in chains if chain in self._seams]
-        return [
-            msgspec.structs.replace(gap, healed_by=None)
-            for gap in seams
-            if gap.healed_by is not None
-        ]
+        rows: list[LedgerRow] = []
+        for chain in chains:
+            seam = self._seams.get(chain)
+            if seam is None:
+                continue
+            gap = msgspec.structs.replace(seam, healed_by=None)
+            if seam.healed_by is not None:
+                rows.append(gap)
+            if span_of(seam)[1] < ended_at:
+                rows.append(self._part(gap, chain, ended_at + 1, ended_at + 1))
+        return rows
+
+    def unvouched(self, lasts: Mapping[Chain, int]) -> list[LedgerRow]:
+        """Return where rows of the old run come after its account had ended.
+
+        It was killed and had stored them by then; what it lost among them nobody
+        told, and whether its book was known.
+
+        Args:
+            lasts: When it received the last message of books with ids.
+        """
+        rows: list[LedgerRow] = []
+        for chain, last_at in lasts.items():
+            seam = self._seams.get(chain)
+            if seam is not None and (until := span_of(seam)[1]) <= last_at:
+                lost = of_book(seam, "stored by a run that was killed then")
+                rows.append(self._part(lost, chain, until, last_at + 1))
+        return rows
 
     def hidden(self, chain: Chain, spans: Iterable[Span]) -> list[LedgerRow]:
         """Return what there is to say of a book that a replay does not have.

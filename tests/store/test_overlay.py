@@ -391,3 +391,29 @@ def test_a_book_without_ids_is_known_where_the_second_knew_it():
         (1_010, 1_010),
         (1_015, 1_030),
     ]
+
+
+def test_what_a_killed_run_stored_after_its_last_sign_of_life_is_not_vouched_for():
+    chain = CHAINS[1]
+    first, second = both_on(chain)
+    first.stop()
+    overlay = overlay_of(first.rows, second, joints={chain: Joint(is_whole=True)})
+    (seam,) = [gap for gap in newest(overlay.lay(second.now)) if gap.scope == "rows"]
+    last_at = seam.ended_at + 7
+
+    (book,) = overlay.unvouched({chain: last_at})
+    reopened, lost = overlay.reopened([chain], last_at)
+
+    assert (book.scope, book.started_at, book.ended_at) == (
+        "book",
+        seam.ended_at,
+        last_at + 1,
+    )
+    assert (reopened.gap_id, reopened.healed_by) == (seam.gap_id, None)
+    assert (lost.scope, lost.started_at, lost.ended_at) == (
+        "rows",
+        last_at + 1,
+        last_at + 1,
+    )
+    assert overlay.unvouched({chain: seam.ended_at - 1}) == []
+    assert len(overlay.reopened([chain], seam.ended_at)) == 1

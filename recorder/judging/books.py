@@ -171,7 +171,7 @@ class _Judge:
         """Yield the plain book after each stored row, with the row's number."""
         market, stream = self._chain
         book = OrderBook()
-        at = -1
+        places = {row[1:4]: number for number, row in enumerate(self._rows)}
         for row in replay(
             self._evidence.listing,
             source=self._evidence.source,
@@ -182,8 +182,7 @@ class _Judge:
                 book.apply(row.event)
             elif isinstance(row.event, DepthUpdate):
                 book.apply(row.event, conn=row.conn)
-                at += 1
-                yield at, book
+                yield places[row.conn, row.seq, row.idx], book
 
     def _judge_quotes(self) -> int:
         """Judge `bbo`; return how many of its rows are known."""

@@ -19,7 +19,9 @@ Where coverage ends and does not go on, the book is lost as well.
 A gap that another run of the job had covered before (`TAKEN_OVER`) has no
 length and means nothing for a stream with ids, for the rows of both runs are
 one chain. Without ids it was one all the same for the connections of the run
-that it befell, and so is the end of that run.
+that it befell, and so is the end of that run. A run that only ever recorded
+beside another had no account, so that nobody told what it lost: without ids
+its connections show nothing.
 """
 
 from collections import defaultdict
@@ -30,7 +32,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recorder.model import TAKEN_OVER, Chain, Gap
+from recorder.model import TAKEN_OVER, Chain, Gap, is_beside
 from recorder.replay.book import (
     is_mismatch,
     is_of_an_end,
@@ -176,6 +178,8 @@ class Outages:
                 gap counts.
         """
         run = run_of(conn)
+        if any(is_beside(gap) and run_of_gap(gap) == run for gap in self._gaps):
+            return _marks([(0, FOREVER)], ())
         job = self._jobs.get(run)
         of_job = [gap for gap in self._gaps if job in (None, gap.job)]
         rows = [gap for gap in of_job if gap.scope == "rows"]

@@ -15,7 +15,7 @@ for each slice that touches it; with markets chosen, slices are long and row
 groups few.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Container, Iterator
 from typing import Final, NamedTuple, cast
 
 import msgspec
@@ -23,7 +23,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recorder.model import Gap, Row
+from recorder.model import DepthUpdate, Gap, Row, is_beside
+from recorder.replay.book import run_of_gap
 from recorder.replay.chain_rows import span, text_ranks, times_of
 from recorder.replay.events import events
 from recorder.replay.names import (
@@ -106,7 +107,9 @@ def replay(
     """Return events of all streams and markets in one order of time.
 
     Where two runs or jobs recorded the same, a trade or a kline is there once, as
-    it was received first (`recorder.replay.once`); other rows are as stored.
+    it was received first (`recorder.replay.once`); other rows are as stored, but
+    that messages of books without ids are left out where a run only ever recorded
+    beside another: nobody told what it lost.
 
     Args:
         listing: The store.
@@ -147,16 +150,34 @@ def _rows(
     gaps = _gaps(listing, wanted, start_ns, end_ns)
     gap = next(gaps, None)
     once = Once()
+    beside = _beside(listing, wanted)
     for tables in _slices(listing, wanted, start, end):
         for row in _in_order(tables):
             while gap is not None and gap.ts_recv <= row.ts_recv:
                 yield gap
                 gap = next(gaps, None)
-            if once.is_new(row):
+            if once.is_new(row) and not (beside and _is_unvouched(row, beside)):
                 yield row
     if gap is not None:
         yield gap
         yield from gaps
+
+
+def _beside(listing: Listing, wanted: Wanted) -> set[str]:
+    """Return the runs that only ever recorded beside another."""
+    return {
+        run_of_gap(gap)
+        for source in wanted.sources
+        for row in events("gaps", listing.read("gaps", source=source))
+        if is_beside(gap := cast(Gap, row.event))
+    }
+
+
+def _is_unvouched(row: Row, beside: Container[str]) -> bool:
+    """Return whether a row is of a book of which nobody told what it lost."""
+    event = row.event
+    is_bare = isinstance(event, DepthUpdate) and event.last_update_id is None
+    return is_bare and row.conn.partition(".")[0] in beside
 
 
 def _bounds(

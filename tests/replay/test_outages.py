@@ -5,7 +5,7 @@ from itertools import pairwise
 import msgspec
 from hypothesis import given, strategies as st
 
-from recorder.model import Gap
+from recorder.model import Gap, beside
 from recorder.replay.outages import FOREVER, Outages
 from recorder.store.account import merged, outside
 
@@ -203,3 +203,11 @@ def test_a_book_without_ids_outlives_the_end_of_a_run_beside_it():
     assert outages.without_ids("b.0").lost.tolist() == []
     assert outages.without_ids("b.0").hidden == ((5, 8),)
     assert outages.without_ids("a.0").lost.tolist() == [5, 8]
+
+
+def test_without_ids_a_run_without_an_account_shows_nothing():
+    told = Outages([beside("b", "job", "process_killed", 8)], {"job": [(0, 20)]}, JOBS)
+
+    assert told.without_ids("b.0").hidden == ((0, FOREVER),)
+    assert told.without_ids("a.0").hidden == ()
+    assert told.with_ids().hidden == ()

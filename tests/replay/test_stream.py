@@ -19,6 +19,7 @@ from recorder.model import (
     StatusEvent,
     Ticker,
     Trade,
+    beside,
     parse_levels,
 )
 from recorder.replay import replay, stream
@@ -294,3 +295,23 @@ def test_names_that_were_never_recorded_are_refused_at_once(recorded, wanted, me
 
     with pytest.raises(ConfigError, match=message):
         replay(recorded.listing(), **wanted)
+
+
+def test_of_a_run_without_an_account_no_book_without_ids_is_replayed(recorded, at):
+    run, other = "20231114T221320-abcdef", "20231114T221320-bbbbbb"
+    bare = {"stream": "depth:30", "source": "gate_v3"}
+    for conn in (f"{run}.0", f"{other}.0"):
+        recorded.image(1, None, conn=conn, origin="live", **bare)
+        recorded.depth(2, 5, 6, conn=conn)
+    told = beside(other, "job", "process_killed", at(3))
+    for source in ("gate_v3", "gate_spot"):
+        recorded.row(3, told, source=source, conn=f"{other}.ledger")
+
+    rows = [*replay(recorded.listing(), streams=["depth"])]
+
+    found = [(r.source, r.conn) for r in rows if not isinstance(r.event, Gap)]
+    assert sorted(found) == [
+        ("gate_spot", f"{run}.0"),
+        ("gate_spot", f"{other}.0"),
+        ("gate_v3", f"{run}.0"),
+    ]

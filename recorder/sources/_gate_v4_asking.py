@@ -7,7 +7,9 @@ channel: a server handles a connection's requests in order.
 A list of markets is refused as a whole for one market that the venue does
 not know. So a refused list is asked again in two halves, down to single
 markets, and only those are refused. Trouble of the server itself (code 3) is
-no refusal: the same is asked again, with growing pauses, a few times.
+no refusal: the same is asked again, with growing pauses, a few times. Nor is it
+one that a stream is subscribed already: it was asked for afresh while the first
+answer was on its way.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +27,9 @@ from recorder.sources._times import MILLISECOND_NS, SECOND_NS, Milliseconds, Sec
 
 
 _SERVER_ERROR: Final = 3
+
+ALREADY: Final = "Alert sub "
+"""So begins the answer for a stream that is subscribed already, and goes on."""
 
 
 class Stamped(msgspec.Struct, gc=False, kw_only=True):
@@ -170,6 +175,8 @@ class Requests:
             reason = f"{words} (asked {TRIES} times)"
             return [Refused(chains=asked.chains, reason=reason)]
         if len(asked.chains) == 1:
+            if ALREADY in words:
+                return [Subscribed(chains=asked.chains, ts_event=None)]
             return [Refused(chains=asked.chains, reason=words)]
         half = len(asked.chains) // 2
         halves = asked.chains[:half], asked.chains[half:]

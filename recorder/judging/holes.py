@@ -60,6 +60,14 @@ def hole_of(fault: FaultDone, rows: list[Stored]) -> Hole | None:
     return None
 
 
+def names_frame(gap: Gap, fault: FaultDone) -> bool:
+    """Return whether a gap says by their ids that the updates of a frame are missing."""
+    last = fault.last_update_id
+    if last is None:
+        return False
+    return Hole(fault.first_update_id or last, last, 0).is_named_by(gap)
+
+
 def last_id(row: Stored) -> int:
     """Return the last id of a row, 0 if it has none."""
     return int(row.values["last_update_id"] or 0)

@@ -22,7 +22,7 @@ from recorder.judging.evidence import (
     said,
     touches,
 )
-from recorder.judging.holes import Hole, hole_of, last_id
+from recorder.judging.holes import Hole, hole_of, last_id, names_frame
 from recorder.judging.trades import BATCH_NS, UNNUMBERED, names
 from recorder.model import Chain, Gap
 from recorder.simulator.faults import (
@@ -259,7 +259,7 @@ class _Tracer:
         near = [
             gap
             for gap in self._evidence.gaps_of(chain, "rows")
-            if touches(gap, fault.ts_ns, last) or _names(gap, fault)
+            if touches(gap, fault.ts_ns, last) or names_frame(gap, fault)
         ]
         is_spare = self._carrier(chain, fault.conn or 0, fault.ts_ns) is not None
         ours = self._evidence.ours.get(fault.conn or 0)
@@ -405,8 +405,11 @@ class _Tracer:
             if is_hit and self._carrier(chain, conn, last_sent) is None:
                 latest = self._latest(last_sent)
                 gaps = self._evidence.gaps_of(chain, "rows")
+                # Nothing was sent until another connection was answered.
+                answered = (at for at in self._first_sent.values() if at > last_sent)
+                until = max(latest, min(answered, default=latest))
                 is_told = any(
-                    gap.reason in trace.reasons and touches(gap, last_sent, latest)
+                    gap.reason in trace.reasons and touches(gap, last_sent, until)
                     for gap in gaps
                 )
                 # Who is in a gap already need not tell of another.
@@ -434,15 +437,6 @@ class _Tracer:
                     for gap in self._evidence.gaps_of(chain, "rows")
                 ),
             )
-
-
-def _names(gap: Gap, fault: FaultDone) -> bool:
-    """Return whether a gap says by their ids that the updates of a frame are missing."""
-    after, before = gap.after_update_id, gap.before_update_id
-    last = fault.last_update_id
-    if after is None or before is None or last is None:
-        return False
-    return after < (fault.first_update_id or last) and last < before
 
 
 def _text(fault: FaultDone, chain: Chain) -> str:

@@ -313,10 +313,10 @@ def _is_silent(handover: Handover, chain: Chain, at: int) -> bool:
     row = handover.pairing.oldest(chain)
     if chain not in first.idle:
         return row is None and handover.live.is_silent(chain, at)
-    is_heard = handover.heard[chain] > second.accepted[chain]
-    if is_heard or row is None or row.call.link is not first:
+    if row is None or row.call.link is not first or chain not in second.accepted:
         return False
-    return row.call.ts_recv <= at - PATIENCE_NS
+    is_heard = handover.heard[chain] > second.accepted[chain]
+    return not is_heard and row.call.ts_recv <= at - PATIENCE_NS
 
 
 def _reason(link: Link) -> str:

@@ -215,12 +215,16 @@ class Walk:
     def shown_at(self, at_ns: int) -> Lane | None:
         """Return the lane whose book is known at an instant, if any is.
 
+        One of several is passed over where it must not be shown.
+
         Args:
             at_ns: Not before the last row followed.
         """
         shown = None
-        for _, lane in sorted(self._lanes.items()):
+        for name, lane in sorted(self._lanes.items()):
             lane.pass_to(at_ns)
+            if name != _WHOLE and lane.marks.hides(at_ns):
+                continue
             if lane.ladder.is_known and (
                 shown is None or lane.updated_ns >= shown.updated_ns
             ):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from recorder.errors import ConfigError
-from recorder.model import DepthUpdate
+from recorder.model import DepthUpdate, beside
 from recorder.replay import BookView, bbo, book_at, chain_rows, walk
 from recorder.replay.book import OrderBook
 from recorder.replay.stream import replay
@@ -516,6 +516,22 @@ def test_without_ids_a_crossed_book_is_not_replaced_by_its_own_past(recorded):
     bare(recorded, 3, 6)
 
     assert bids_v3(recorded.listing())[1:] == [(2.0, "unknown"), (3.0, "unknown")]
+
+
+def test_without_ids_a_run_without_an_account_is_never_the_book(recorded, at):
+    other = "20231114T221320-bbbbbb"
+    recorded.coverage(0, 99, stream="depth:30", source="gate_v3")
+    clean(recorded, 1, 5, A)
+    clean(recorded, 2, 6, f"{other}.0")
+    told = beside(other, "job", "process_killed", at(9))
+    recorded.row(9, told, source="gate_v3", conn=f"{other}.ledger")
+
+    listing = recorded.listing()
+
+    assert bids_v3(listing) == [(1.0, 5.0), (2.0, 5.0)]
+    for at_ns in (at(3), None):
+        view = book_at(listing, source="gate_v3", market="BTC_USDT", at_ns=at_ns)
+        assert view.bids[0] == (5.0, 1.0)
 
 
 def test_without_ids_a_book_that_a_gap_hid_stands_in_after_it(recorded, at):

@@ -26,6 +26,9 @@ REASONS: Final = {
 }
 """What a gap says of an end."""
 
+LOST: Final = frozenset({"connect_lost", "venue_upgrade", "stale_stream"})
+"""Reasons of gaps in which chains are already that a run records no more."""
+
 MANY: Final = 4
 """So many chains are not all in other gaps just before an end."""
 
@@ -97,7 +100,7 @@ class Told:
         reasons = REASONS.get(process.ended_by, frozenset())
         if process.code and reasons:
             reasons |= REASONS["KILL"]  # the volume was full: it could not say
-        named = silent = 0
+        named = silent = lost = 0
         for chain in self._evidence.chains:
             gaps = self._evidence.gaps_of(chain, "rows")
             here = [gap for gap in gaps if contains(gap, at)]
@@ -108,6 +111,10 @@ class Told:
                 )
             named += any(gap.reason in reasons for gap in here)
             silent += any(gap.reason not in reasons for gap in here)
+            lost += any(
+                gap.reason in LOST and gap.started_at <= life.shown.last[0]
+                for gap in here
+            )
             if process.ended_by == "KILL":
                 self._judge_cost(process, here, at)
         self.counts[f"{process.ended_by} told"] += bool(named)
@@ -115,7 +122,7 @@ class Told:
             life.shown.last[0] - LOST_NS <= c.ended_at <= at
             for c in self._evidence.coverage
         )
-        is_plain = len(self._evidence.chains) >= MANY
+        is_plain = lost < len(self._evidence.chains) >= MANY
         is_plain &= life.settled_at <= life.shown.last[0]
         if is_plain and reasons and was_covering and not named:
             told = " or ".join(sorted(reasons))

@@ -6,7 +6,15 @@ from typing import Final
 
 import msgspec
 
-from recorder.judging.evidence import Evidence, Stored, end_of, said, touches
+from recorder.judging.evidence import (
+    ENDS,
+    FOUND_NS,
+    Evidence,
+    Stored,
+    end_of,
+    said,
+    touches,
+)
 from recorder.model import Chain, Gap
 from recorder.simulator.engine import Trade
 
@@ -93,11 +101,16 @@ def _judge(evidence: Evidence, chain: Chain, slack_ns: int) -> TradeVerdict:
     began = min((c.started_at for c in covered), default=0)
     ended = max((c.ended_at for c in covered), default=0)
     pushed, unsent = _pushed(evidence, chain), _unsent(evidence, chain)
+    unfound = unfound_silence(evidence, chain)
     expected = [
         trade
         for trade in known.values()
         if trade.trade_id in pushed
-        or (began <= trade.ts_ns < ended and trade.trade_id not in unsent)
+        or (
+            began <= trade.ts_ns < ended
+            and trade.trade_id not in unsent
+            and not any(start <= trade.ts_ns < end for start, end in unfound)
+        )
     ]
     missing = [trade for trade in expected if trade.trade_id not in conns]
     lost = [
@@ -152,6 +165,25 @@ def _unsent(evidence: Evidence, chain: Chain) -> frozenset[int]:
         if (fault.feed, fault.market, fault.stream) == (evidence.feed, *chain)
         for trade_id in fault.trade_ids
     )
+
+
+def unfound_silence(evidence: Evidence, chain: Chain) -> list[tuple[int, int]]:
+    """Return when a chain was accepted, and silent, and its run ended too soon.
+
+    It takes a while to find that nothing comes of what was accepted.
+    """
+    sent = [
+        frame.ts_ns for frames in evidence.sent_to(chain).values() for frame in frames
+    ]
+    ends = [g.started_at for g in evidence.gaps_of(chain, "rows") if g.reason in ENDS]
+    return [
+        (fault.ts_ns - BATCH_NS, end)
+        for fault in evidence.truth.faults_of("silent_ack")
+        if (fault.feed, fault.market, fault.stream) == (evidence.feed, *chain)
+        for end in ends
+        if fault.ts_ns < end < fault.ts_ns + FOUND_NS
+        and not any(fault.ts_ns < at < end for at in sent)
+    ]
 
 
 def _is_told(

@@ -9,7 +9,7 @@ import pytest
 
 from recorder.judging import judge
 from recorder.judging.accounts import judge_accounts
-from recorder.judging.evidence import Evidence, plain, touches
+from recorder.judging.evidence import Evidence, end_of, plain, touches
 from recorder.model import NO_MARKET, Chain
 from recorder.simulator.truth import FaultDone, Truth
 from recorder.store.listing import open_listing
@@ -428,8 +428,23 @@ def test_nothing_asked_for_is_nothing_to_judge(case):
 
 def test_rows_pushed_twice_and_stored_once_are_found(case):
     """Truth that says more than the store does: the judge looks both ways."""
-    frame = next(
-        f for f in case.truth.frames if f.stream == "tickers" and f.feed == "v4"
+    chain = Chain("BTC_USDT", "tickers")
+    evidence = Evidence(open_listing(case.root), case.truth, "gate_spot", [chain])
+    gaps = evidence.gaps_of(chain, "rows")
+
+    def calm_ns(frame):
+        return min(
+            max(gap.started_at - frame.ts_ns, frame.ts_ns - end_of(gap)) for gap in gaps
+        )
+
+    frame = max(
+        (
+            f
+            for f in case.truth.frames
+            if (f.feed, f.stream, f.market) == ("v4", chain.stream, chain.market)
+            and f.is_whole
+        ),
+        key=calm_ns,
     )
     truth = Truth(log_frames=True)
     truth.markets, truth.trades = case.truth.markets, case.truth.trades

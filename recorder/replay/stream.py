@@ -15,7 +15,7 @@ for each slice that touches it; with markets chosen, slices are long and row
 groups few.
 """
 
-from collections.abc import Collection, Container, Iterator
+from collections.abc import Collection, Container, Iterable, Iterator
 from typing import Final, NamedTuple, cast
 
 import msgspec
@@ -147,10 +147,11 @@ def _rows(
     listing: Listing, wanted: Wanted, start_ns: int | None, end_ns: int | None
 ) -> Iterator[Row]:
     start, end = _bounds(listing, wanted, start_ns, end_ns)
-    gaps = _gaps(listing, wanted, start_ns, end_ns)
+    said = list(_said(listing, wanted))
+    gaps = _gaps(said, wanted, start_ns, end_ns)
     gap = next(gaps, None)
     once = Once()
-    beside = _beside(listing, wanted)
+    beside = _beside(said)
     for tables in _slices(listing, wanted, start, end):
         for row in _in_order(tables):
             while gap is not None and gap.ts_recv <= row.ts_recv:
@@ -163,14 +164,16 @@ def _rows(
         yield from gaps
 
 
-def _beside(listing: Listing, wanted: Wanted) -> set[str]:
+def _said(listing: Listing, wanted: Wanted) -> Iterator[Row]:
+    """Yield the gaps of the sources asked for, in all their revisions."""
+    for source in wanted.sources:
+        yield from events("gaps", listing.read("gaps", source=source))
+
+
+def _beside(said: Iterable[Row]) -> set[str]:
     """Return the runs that only ever recorded beside another."""
-    return {
-        run_of_gap(gap)
-        for source in wanted.sources
-        for row in events("gaps", listing.read("gaps", source=source))
-        if is_beside(gap := cast(Gap, row.event))
-    }
+    gaps = (cast(Gap, row.event) for row in said)
+    return {run_of_gap(gap) for gap in gaps if is_beside(gap)}
 
 
 def _is_unvouched(row: Row, beside: Container[str]) -> bool:
@@ -199,17 +202,16 @@ def _bounds(
 
 
 def _gaps(
-    listing: Listing, wanted: Wanted, start_ns: int | None, end_ns: int | None
+    said: Iterable[Row], wanted: Wanted, start_ns: int | None, end_ns: int | None
 ) -> Iterator[Row]:
     """Yield the newest revision of each gap, in the order of their starts."""
     newest: dict[tuple[str, str], tuple[tuple[int, str, int, int], Row, Gap]] = {}
-    for source in wanted.sources:
-        for row in events("gaps", listing.read("gaps", source=source)):
-            gap = cast(Gap, row.event)
-            revision = row.ts_recv, row.conn, row.seq, row.idx
-            key = source, gap.gap_id
-            if key not in newest or newest[key][0] <= revision:
-                newest[key] = revision, row, gap
+    for row in said:
+        gap = cast(Gap, row.event)
+        revision = row.ts_recv, row.conn, row.seq, row.idx
+        key = row.source, gap.gap_id
+        if key not in newest or newest[key][0] <= revision:
+            newest[key] = revision, row, gap
     chosen = [
         msgspec.structs.replace(row, ts_recv=gap.started_at)
         for _, row, gap in newest.values()

@@ -85,11 +85,16 @@ def test_ids_that_came_and_could_not_be_stored_are_no_hole(pieces):
     assert len(follow(rows, pieces=pieces, unstored=unstored[:1]).holes) == 1
 
 
-def test_what_could_not_be_stored_may_come_again():
+def test_what_could_not_be_stored_may_come_once_more():
     rows = [(10, 5, 7), (12, 9, 9), (13, 8, 8)]
 
-    assert follow(rows, unstored=[(11, 8, 8)]).twice == []
-    assert len(follow([*rows, (14, 7, 7)], unstored=[(11, 8, 8)]).twice) == 1
+    def twice(*more, unstored=((11, 8, 8),)):
+        return [t.at for t in follow([*rows, *more], unstored=unstored).twice]
+
+    assert twice() == []
+    assert twice((14, 7, 7)) == [14]
+    assert twice((14, 8, 8)) == [14]
+    assert twice((15, 8, 8), unstored=[(11, 8, 8), (14, 8, 8)]) == [15]
 
 
 def test_what_comes_late_into_a_hole_is_no_double():

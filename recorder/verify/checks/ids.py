@@ -97,8 +97,8 @@ class IdChain:
 
     Args:
         gaps: The gaps of rows of the chain.
-        unstored: Updates that came and could not be stored, in order. They may come
-            again.
+        unstored: Updates that came and could not be stored, in order. Each may come
+            once more.
 
     Attributes:
         holes: Ids that did not come while no gap says so.
@@ -108,13 +108,8 @@ class IdChain:
     def __init__(self, gaps: "Gaps", unstored: Updates | None = None) -> None:
         self._gaps = gaps
         self._unstored = unstored
-        self._may_come = (
-            []
-            if unstored is None
-            else list(
-                zip(unstored.firsts.tolist(), unstored.lasts.tolist(), strict=True)
-            )
-        )
+        again = [] if unstored is None else [unstored.firsts, unstored.lasts]
+        self._may_come = _Count(NO_ID, 0, list(zip(*again, strict=True)))
         self._count = _Count(NO_ID, 0, [])
         self._older: _Count | None = None
         self.holes: list[Hole] = []
@@ -205,7 +200,7 @@ class IdChain:
             count.take(first, last)  # of which it may repeat some
             or is_snapshot  # that may come again
             or self._is_late(first, last)
-            or any(low <= first and last <= high for low, high in self._may_come)
+            or self._may_come.fill(first, last)
         ):
             self.twice.append(Twice(count.top_at, at, first, last))
 

@@ -102,7 +102,9 @@ class SourceLedger:
         only_beside: Runs that recorded beside another of their job until they
             ended: its gaps say nothing of their rows.
         dead_jobs: Jobs with a run that died and was not put in order.
-        broken: Files that could not be read: what they say is not here.
+        unread: Runs of which a file of connections could not be read.
+        broken: Files of intervals and gaps that could not be read: what they
+            say is not here.
         is_settled: Whether tables and run files tell of the same moment.
     """
 
@@ -115,6 +117,7 @@ class SourceLedger:
         self.alive: set[str] = set()
         self.only_beside: set[str] = set()
         self.dead_jobs: set[str] = set()
+        self.unread: set[str] = set()
         self.broken: list[Path] = []
         self.is_settled = True
         self._spans: dict[Key, list[Span]] | None = None
@@ -161,13 +164,16 @@ class SourceLedger:
     def goes_on(self, conn: str, lost_at: int) -> bool:
         """Return whether a connection goes on where another was lost.
 
-        It was there already then, and its rows are no contradiction.
+        It was there already then, and its rows are no contradiction. Where not
+        all connections of its run are known, nothing can be said against it.
 
         Args:
             conn: Its name.
             lost_at: Since when nothing came over the other.
         """
         run, _, number = conn.rpartition(".")
+        if run in self.unread:
+            return True
         ended = {str(one.number): one for one in self.connections.get(run, ())}
         own = ended.pop(number, None)
         until = min(lost_at + CLOSED_NS, FOREVER if own is None else own.closed_at)
@@ -289,7 +295,8 @@ def _read(root: Path, alive: Iterable[RunFile], dead: Iterable[RunFile]) -> _Fou
     names = {run.run for run in alive}
     revisions: dict[tuple[str, str], _Revision] = {}
     closed: set[tuple[str, Chain, int]] = set()
-    for file in list_data(root):
+    files = list_data(root)
+    for file in files:
         table, source = file.partition.table, file.partition.source
         if table not in LEDGER_TABLES:
             continue
@@ -318,7 +325,7 @@ def _read(root: Path, alive: Iterable[RunFile], dead: Iterable[RunFile]) -> _Fou
         _add_open(ledger, run_file, closed, is_alive=is_alive)
     for ledger in by_source.values():
         ledger.index()
-    _read_connections(root, by_source)
+    _read_connections(files, by_source)
     return _Found(Ledgers(by_source, tuple(alive), tuple(dead)), newest_alive)
 
 
@@ -361,8 +368,14 @@ def _add_open(
     ]
 
 
-def _read_connections(root: Path, by_source: Mapping[str, SourceLedger]) -> None:
-    for file in list_data(root):
+def _read_connections(
+    files: Iterable[DataFile], by_source: Mapping[str, SourceLedger]
+) -> None:
+    """Take when connections lived.
+
+    Files that cannot be read are found where each file is checked.
+    """
+    for file in files:
         ledger = by_source.get(file.partition.source)
         if file.partition.table != "connections" or ledger is None:
             continue
@@ -370,7 +383,7 @@ def _read_connections(root: Path, by_source: Mapping[str, SourceLedger]) -> None
             for rows in pieces(file, ["conn", "opened_at", "closed_at"]):
                 _add_connections(ledger, rows)
         except BROKEN:
-            ledger.broken.append(file.path)
+            ledger.unread.add(file.stem.run)
 
 
 def _add_connections(ledger: SourceLedger, rows: pa.Table) -> None:

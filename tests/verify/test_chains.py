@@ -14,7 +14,7 @@ BBO = Chain("BTC_USDT", "bbo")
 LOST, BACK = 50, 60
 
 
-def found(connections, *, conn="run.1", times=(10, 55, 70)):
+def found(connections, *, conn="run.1", times=(10, 55, 70), unread=()):
     """What is wrong with rows of a connection around a gap."""
     ledger = SourceLedger("gate_spot")
     ledger.jobs["run"] = "job"
@@ -32,6 +32,7 @@ def found(connections, *, conn="run.1", times=(10, 55, 70)):
     for span in ((0, LOST), (BACK, 100)):
         ledger.coverage.append(Covered("job", BBO, *span, "run", "gap"))
     ledger.connections["run"] += connections
+    ledger.unread.update(unread)
     ledger.index()
     findings = Findings()
     check = ChainCheck(ledger, findings, FOREVER)
@@ -55,6 +56,11 @@ def found(connections, *, conn="run.1", times=(10, 55, 70)):
 def test_rows_of_a_connection_in_its_own_gap_contradict_it():
     assert found([]) == ["rows_in_gap"]
     assert found([Lived(1, 5, 58)]) == ["rows_in_gap"]
+
+
+def test_where_a_file_of_connections_cannot_be_read_nothing_is_held_against_rows():
+    assert found([], unread=["run"]) == []
+    assert found([], unread=["other"]) == ["rows_in_gap"]
 
 
 def test_rows_of_the_next_connection_come_where_it_was_opened_in_the_gap():

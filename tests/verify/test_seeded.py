@@ -436,6 +436,20 @@ def test_a_planted_fault_is_found_by_its_name(case, plant, expected):
     assert {finding.kind for finding in report.findings} == expected
 
 
+def test_the_ledger_is_whole_without_a_file_of_connections(case):
+    path = case.path("connections")
+    path.write_bytes(path.read_bytes()[:-20])
+    coverage_gone(case)
+
+    report = case.verified()
+
+    assert {finding.kind for finding in report.findings} == {
+        "unreadable_file",
+        "untold_time",
+    }
+    assert not report.skipped
+
+
 def test_updates_that_a_gap_names_by_their_ids_are_told_wherever_it_lies(case):
     """Rows of a run that took over are stored later than they came."""
     update_gone(case)

@@ -137,13 +137,21 @@ class Lives:
         return max((life.shown.read_after(real) for life in lives), default=real)
 
     def has_no_account(self, conn: str, real: int) -> bool:
-        """Return whether an older run kept the account of the job at a time."""
+        """Return whether another run kept the account of the job at a time.
+
+        That is an older one, or one that began a little later, but not beside it.
+        """
         mine = self.life_of(conn)
         if mine is None:
             return False
         return any(
-            life.shown.first[0] < mine.shown.first[0] and real < life.shown.last[0]
+            real < life.shown.last[0]
+            and (
+                life.shown.first[0] < mine.shown.first[0]
+                or life.shown.first[0] <= real < mine.settled_at
+            )
             for life in self._keepers(mine.source)
+            if life is not mine
         )
 
     def is_followed(self, conn: str) -> bool:

@@ -83,6 +83,8 @@ def test_who_began_a_little_sooner_and_never_had_the_job_kept_no_account():
     lives = Lives([life("b", 9, 20, 0, settled_at=99), life("a", 10, 50, 5)], {})
 
     assert not lives.has_no_account("a.0", 15 * S)
+    assert lives.has_no_account("b.0", 15 * S)
+    assert not lives.has_no_account("b.0", 9 * S + 1)
     assert lives.told("gate_spot", 18 * S) == 13 * S + LATE_NS
 
 
